@@ -1,0 +1,39 @@
+# `make` runs what CI runs. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CORPUS_STORE := .qa-demo
+
+export HAYSTACK_TELEMETRY_ENABLED = False
+export HF_HUB_OFFLINE = 1
+
+.PHONY: all demo test lint format help clean
+all: lint test  ## lint, then the tests: what CI runs
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(INSTALLED)  ## index the sample corpus and answer questions about it
+	$(BIN)/qa index examples/corpus --store $(CORPUS_STORE)
+	for question in "Who founded the observatory?"; do $(BIN)/qa ask --store $(CORPUS_STORE) "$$question"; done
+
+test: $(INSTALLED)  ## the test suite
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)  ## put the code into the one format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
+
+clean:  ## remove what make made, the environment included
+	rm -rf $(VENV) $(CORPUS_STORE) build dist *.egg-info

@@ -1,0 +1,1 @@
+"""What can I type? Parsing, printing, exit codes."""

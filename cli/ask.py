@@ -1,0 +1,111 @@
+"""``qa ask``: one question, or a session of them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deformer_qa.cli import exit_codes
+from deformer_qa.cli.output import format_option, message, print_json, print_plain
+from deformer_qa.cli.readers import loaded, reader_option
+from deformer_qa.cli.stores import located, store_option
+
+if TYPE_CHECKING:
+    from deformer_qa.pipeline.asking import Pipeline
+    from deformer_qa.pipeline.results import Answers
+
+
+@click.command()
+@click.argument("question", required=False)
+@store_option
+@reader_option
+@click.option(
+    "-n",
+    "--answers",
+    "n_answers",
+    type=click.IntRange(1, 100),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="Answers shown at most.",
+)
+@click.option(
+    "-k",
+    "--candidates",
+    "n_candidates",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="Passages read.",
+)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(1, 200),
+    default=30,
+    show_default=True,
+    metavar="N",
+    help="Longest answer, in word pieces.",
+)
+@format_option
+def ask(
+    question: str | None,
+    store: Path | None,
+    reader_folder: Path | None,
+    n_answers: int,
+    n_candidates: int,
+    max_tokens: int,
+    form: str,
+) -> int:
+    """Answer QUESTION from the index; "-" reads it from stdin, none at all opens a session.
+
+    A question may have up to 254 word pieces. Exit code 1 means: the documents do not say.
+    """
+    if question == "-":
+        question = sys.stdin.read()
+    if question is None and not sys.stdin.isatty():
+        raise click.UsageError('a QUESTION is needed (or "-" to read it from stdin).', click.get_current_context())
+    if question is not None and not question.strip():
+        raise click.UsageError('the question is empty; ask something, for example: qa ask "Who wrote it?"')
+    with opened(store, reader_folder) as pipeline:
+        if question is None:
+            from deformer_qa.cli.session import Session
+
+            return Session(pipeline, n_answers, n_candidates, max_tokens).run()
+        answers = pipeline.ask(question.strip(), n_answers=n_answers, n_candidates=n_candidates, max_tokens=max_tokens)
+        print_answers(answers, form)
+        return exit_codes.NEGATIVE if answers.no_answer_is_best else exit_codes.OK
+
+
+def opened(store: Path | None, reader_folder: Path | None) -> Pipeline:
+    """The pipeline over the store meant; what is loud about the store goes to stderr."""
+    from deformer_qa.pipeline.asking import Pipeline
+    from deformer_qa.store import open_snapshot
+
+    folder = located(store)
+    open_snapshot(folder).close()  # before any model is loaded: a missing store is told at once
+    pipeline = Pipeline.open(folder, loaded(reader_folder))
+    if pipeline.snapshot.notice:
+        message(f"qa: {pipeline.snapshot.notice}")
+    return pipeline
+
+
+def print_answers(answers: Answers, form: str) -> None:
+    """In one of the output forms."""
+    if form == "json":
+        print_json(answers.json())
+    elif form == "ndjson":
+        print_json(answers.json(), indent=False)
+    elif form == "human":
+        from deformer_qa.cli.answers_shown import show_answers
+
+        show_answers(answers)
+    else:
+        if answers.no_answer_is_best:
+            message(f"qa: no answer in these documents (confidence {answers.no_answer_confidence:.0%}).")
+        for answer in answers.answers:
+            place = answer.place
+            print_plain(place.text, f"{answer.confidence:.3f}", f"{place.path}:{place.start}-{place.end}")

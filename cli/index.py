@@ -1,0 +1,79 @@
+"""``qa index``: folders and files become a store, or bring it up to date."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deformer_qa.cli import exit_codes
+from deformer_qa.cli.output import format_option
+from deformer_qa.cli.stores import located, store_option
+
+if TYPE_CHECKING:
+    pass
+
+_REASONS_SHOWN = 10
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@store_option
+@click.option(
+    "--encoder",
+    metavar="DIR|NAME",
+    help="A sentence-transformers folder or hub id, with a reader trained on it. Default: the reader's own.",
+)
+@click.option(
+    "--reader",
+    "reader_folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The reader whose encoder makes the store. Default: the one shipped.",
+)
+@click.option(
+    "--encoding", type=click.Choice(["int8", "fp16"]), help="How states are kept. Default: int8, or the store's."
+)
+@click.option("--prune", is_flag=True, help="Forget recorded roots that are gone, with their documents.")
+@click.option("--strict", is_flag=True, help="Exit with 3 if any file was skipped.")
+@click.option(
+    "--report", type=click.Path(path_type=Path), metavar="FILE", help="Write every skipped file with its reason there."
+)
+@format_option
+def index(
+    paths: tuple[Path, ...],
+    store: Path | None,
+    encoder: str | None,
+    reader_folder: Path | None,
+    encoding: str | None,
+    prune: bool,
+    strict: bool,
+    report: Path | None,
+    form: str,
+) -> int:
+    """Build or update the index of PATHs: folders or files, each a root that is synced alone.
+
+    Without PATH all recorded roots are brought up to date. What did not change is not read again; what moved is
+    recognised; what vanished leaves the index. Stopped at any moment, the next run goes on from the last commit.
+    """
+    from deformer_qa.cli.index_progress import watching
+    from deformer_qa.indexer.sync import sync
+    from deformer_qa.reader.checkpoint import describe_reader
+    from deformer_qa.reader.encoder import Encoder
+    from deformer_qa.reader.reading import SHIPPED
+
+    folder = located(store)
+    for path in paths:  # before any model is loaded: a path that is not there is told at once
+        if not path.exists():
+            raise click.UsageError(f"{path}: no such file or folder.")
+    about = describe_reader(reader_folder or SHIPPED)
+    chosen = Encoder.load(encoder or about.encoder, k=about.k)
+    with watching(form) as on_event:
+        done = sync(folder, chosen, list(paths), encoding=encoding, prune=prune, on_event=on_event)
+    _print_summary(done, form)
+    if report:
+        listed = [{"path": path, "reason": reason} for path, reason in done.skipped]
+        report.write_text(json.dumps({"schema": 1, "skipped": listed}, indent=1) + "\n", encoding="utf-8")
+    return exit_codes.RUNTIME if strict and done.skipped else exit_codes.OK

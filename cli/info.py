@@ -1,0 +1,71 @@
+"""``qa info`` and ``qa verify``: what is in the store, and is it whole?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from deformer_qa.cli import exit_codes
+from deformer_qa.cli.display import printable
+from deformer_qa.cli.output import console, format_option, message, print_json, print_plain
+from deformer_qa.cli.stores import located, store_option
+
+
+@click.command()
+@store_option
+@format_option
+def info(store: Path | None, form: str) -> int:
+    """Say what the store holds: generation, roots, documents, passages, bytes, encoder."""
+    from deformer_qa.store import open_snapshot
+
+    with open_snapshot(located(store)) as snapshot:
+        if snapshot.notice:
+            message(f"qa: {snapshot.notice}")
+        about = {
+            "schema": 1,
+            "store": str(located(store)),
+            "generation": snapshot.generation,
+            "documents": snapshot.n_documents,
+            "passages": snapshot.n_passages,
+            "roots": list(snapshot.roots),
+            "encoding": snapshot.encoding,
+            "encoder": {"id": snapshot.encoder.encoder_id, **dict(snapshot.encoder.about)},
+            "size": snapshot.size_report(),
+        }
+    if form in ("json", "ndjson"):
+        print_json(about, indent=form == "json")
+        return exit_codes.OK
+    lines = [(key, value) for key, value in about.items() if key not in ("schema", "encoder", "size")]
+    lines.append(("encoder", f"{about['encoder']['name']}, k={about['encoder']['k']}, {about['encoder']['id']}"))  # type: ignore[index]
+    lines += list(about["size"].items())  # type: ignore[attr-defined]
+    for key, value in lines:
+        shown = (
+            f"{value:,}"
+            if isinstance(value, int)
+            else printable(", ".join(value) if isinstance(value, list) else str(value))
+        )
+        if form == "plain":
+            print_plain(key, shown)
+        else:
+            console().print(f"{key:<14} {shown}")
+    return exit_codes.OK
+
+
+@click.command(name="verify")
+@store_option
+@format_option
+def verify_store(store: Path | None, form: str) -> int:
+    """Read every byte of the store and compare it with its checksum. Exit code 1 means damage; each file is named."""
+    from deformer_qa.store import verify
+
+    damages = verify(located(store))
+    if form in ("json", "ndjson"):
+        found = [{"file": one.file, "problem": one.problem} for one in damages]
+        print_json({"schema": 1, "healthy": not damages, "damaged": found}, indent=form == "json")
+    elif damages:
+        for one in damages:
+            print_plain(one.file, one.problem)
+    else:
+        print_plain("healthy")
+    return exit_codes.NEGATIVE if damages else exit_codes.OK

@@ -1,0 +1,112 @@
+"""``qa``: the commands, and how each ending becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from deformer_qa import __version__
+from deformer_qa.cli import exit_codes
+from deformer_qa.cli.ask import ask
+from deformer_qa.cli.config import configured_defaults
+from deformer_qa.cli.evaluate import evaluate
+from deformer_qa.cli.index import index
+from deformer_qa.cli.info import info, verify_store
+from deformer_qa.cli.output import message
+from deformer_qa.cli.remove import rm
+from deformer_qa.cli.search import search
+from deformer_qa.cli.show import show
+from deformer_qa.cli.train import train
+
+
+class _Commands(click.Group):
+    """The commands; ``qa "a question"`` is ``qa ask "a question"``."""
+
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        first = arguments[0]
+        looks_like_a_question = any(character.isspace() for character in first.strip()) or first.strip().endswith("?")
+        if first not in self.commands and looks_like_a_question:
+            return "ask", self.commands["ask"], arguments
+        return super().resolve_command(context, arguments)
+
+
+@click.group(cls=_Commands, context_settings={"auto_envvar_prefix": "QA", "help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="qa")
+def root() -> None:
+    """Ask a folder of documents; get exact answers with their places, offline.
+
+    \b
+    qa index papers/
+    qa ask "Who proposed the method?"
+    """
+
+
+for command in (index, ask, search, show, info, verify_store, rm, train, evaluate):
+    root.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line's entry point; always leaves through ``sys.exit``."""
+    code = run(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+        code = exit_codes.OK
+    sys.exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; the exit code."""
+    try:
+        outcome: Any = root.main(
+            arguments, prog_name="qa", standalone_mode=False, default_map=configured_defaults(root)
+        )
+        return outcome if isinstance(outcome, int) else exit_codes.OK
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except BrokenPipeError:
+        _silence_stdout()
+        return exit_codes.OK
+    except (KeyboardInterrupt, click.Abort):
+        message("Interrupted.")
+        return exit_codes.INTERRUPTED
+    except click.ClickException as error:
+        hint = f' See "{error.ctx.command_path} --help".' if isinstance(error, click.UsageError) and error.ctx else ""
+        message(f"qa: {error.format_message()}{hint}")
+        return exit_codes.USAGE
+    except Exception as error:
+        code = code_of(error)
+        if code is None:
+            raise
+        message(f"qa: {error}")
+        return code
+
+
+def code_of(error: Exception) -> int | None:
+    """The exit code for an error that a user can cause; None for one of ours, which deserves its traceback."""
+    from deformer_qa.indexer import errors as indexing
+    from deformer_qa.pipeline.errors import PipelineError
+    from deformer_qa.reader.errors import ReaderError, WrongEncoder
+    from deformer_qa.store import errors as storing
+
+    table: list[tuple[type[Exception] | tuple[type[Exception], ...], int]] = [
+        (storing.StoreLocked, exit_codes.LOCKED),
+        (storing.StoreAccess, exit_codes.RUNTIME),
+        ((storing.PassageNotFound, storing.DocumentNotFound), exit_codes.USAGE),
+        ((storing.StoreError, WrongEncoder), exit_codes.STORE),
+        ((ReaderError, PipelineError, indexing.IndexerError), exit_codes.USAGE),
+        (OSError, exit_codes.RUNTIME),
+    ]
+    return next((code for kind, code in table if isinstance(error, kind)), None)
+
+
+def _silence_stdout() -> None:
+    """The reader of our output is gone; nothing more is written, also not at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,30 @@
+"""Which reader answers? ``--reader DIR``, else the one shipped with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from deformer_qa.reader.reading import SplitReader
+
+
+def reader_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--reader DIR``."""
+    return click.option(
+        "--reader",
+        "reader_folder",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="A reader made by qa train. Default: the one shipped.",
+    )(command)
+
+
+def loaded(folder: Path | None) -> SplitReader:
+    """The reader and its encoder."""
+    from deformer_qa.reader.reading import SHIPPED, SplitReader
+
+    return SplitReader.load(folder or SHIPPED)

@@ -1,0 +1,59 @@
+"""``qa search``: retrieval only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from deformer_qa.cli import exit_codes
+from deformer_qa.cli.output import console, format_option, print_json, print_plain
+from deformer_qa.cli.readers import reader_option
+from deformer_qa.cli.stores import store_option
+
+
+@click.command()
+@click.argument("query")
+@store_option
+@reader_option
+@click.option(
+    "-n",
+    "--passages",
+    "n_passages",
+    type=click.IntRange(1, 1000),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Passages shown at most.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["fused", "dense", "bm25"]),
+    default="fused",
+    show_default=True,
+    help="The ranking to show.",
+)
+@format_option
+def search(query: str, store: Path | None, reader_folder: Path | None, n_passages: int, method: str, form: str) -> int:
+    """Show the passages that QUERY finds, without reading them for an answer."""
+    from deformer_qa.cli.ask import opened
+
+    with opened(store, reader_folder) as pipeline:
+        found = pipeline.search(query, n=n_passages, method=method)  # type: ignore[arg-type]
+    if form in ("json", "ndjson"):
+        print_json({"schema": 1, "query": query, "passages": [one.json() for one in found]}, indent=form == "json")
+    elif form == "plain":
+        for one in found:
+            print_plain(
+                one.rank, f"{one.fused:.5f}", f"{one.place.path}:{one.place.start}-{one.place.end}", one.place.text
+            )
+    else:
+        from deformer_qa.cli.answers_shown import place_line
+        from deformer_qa.cli.display import printable
+
+        out = console()
+        for one in found:
+            bm25 = "-" if one.bm25 is None else f"{one.bm25:.2f}"
+            out.print(f"{one.rank}  {place_line(one.place)}   dense {one.dense:.3f}  bm25 {bm25}", style="cyan")
+            out.print("   " + printable(one.place.text))
+    return exit_codes.OK if found else exit_codes.NEGATIVE

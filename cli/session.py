@@ -1,0 +1,109 @@
+"""``qa ask`` without a question: a session, with history and a few commands that begin with a colon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deformer_qa.cli import exit_codes
+from deformer_qa.cli.answers_shown import place_line, show_answers
+from deformer_qa.cli.display import printable_lines
+from deformer_qa.cli.output import console
+from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.pipeline.results import Answers
+
+_HELP = """\
+Type a question, or:
+  :sources   the last answers' passages, whole
+  :k N       read N passages for each question (now {k})
+  :n N       show N answers at most (now {n})
+  :help      this list
+  :quit      leave (also Ctrl-D)"""
+
+
+class Session:
+    """Asks until the user leaves."""
+
+    def __init__(self, pipeline: Pipeline, n_answers: int, n_candidates: int, max_tokens: int) -> None:
+        self.pipeline, self.max_tokens = pipeline, max_tokens
+        self.n_answers, self.n_candidates = n_answers, n_candidates
+        self._last: Answers | None = None
+        self._out = console()
+
+    def run(self) -> int:
+        """Until :quit or the end of input; the exit code is 0."""
+        from prompt_toolkit import PromptSession
+        from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+
+        file = _history_file()
+        history: History = FileHistory(str(file)) if file else InMemoryHistory()
+        prompt: PromptSession[str] = PromptSession(history=history)
+        snapshot = self.pipeline.snapshot
+        self._out.print(f"{snapshot.n_documents:,} documents, {snapshot.n_passages:,} passages. :help for help.")
+        while True:
+            try:
+                line = prompt.prompt("? ").strip()
+            except KeyboardInterrupt:
+                continue
+            except EOFError:
+                return exit_codes.OK
+            if line in (":quit", ":q", ":exit"):
+                return exit_codes.OK
+            if line:
+                self.answer(line)
+
+    def answer(self, line: str) -> None:
+        """One line of the session: a command or a question. A user's error is told and the session goes on."""
+        from deformer_qa.reader.errors import ReaderError
+
+        if line.startswith(":"):
+            self._command(*line[1:].split())
+            return
+        try:
+            self._last = self.pipeline.ask(
+                line, n_answers=self.n_answers, n_candidates=self.n_candidates, max_tokens=self.max_tokens
+            )
+        except ReaderError as error:
+            self._out.print(str(error), style="red")
+            return
+        show_answers(self._last)
+
+    def _command(self, name: str = "", *arguments: str) -> None:
+        if name in ("help", "h"):
+            self._out.print(_HELP.format(k=self.n_candidates, n=self.n_answers))
+        elif name == "sources":
+            self._sources()
+        elif name in ("k", "n") and len(arguments) == 1 and arguments[0].isdecimal() and 0 < int(arguments[0]) <= 1000:
+            if name == "k":
+                self.n_candidates = int(arguments[0])
+            else:
+                self.n_answers = int(arguments[0])
+            self._out.print(f"{name} = {arguments[0]}")
+        elif name in ("k", "n"):
+            self._out.print(f":{name} takes a number from 1 to 1000.", style="red")
+        else:
+            self._out.print(f"There is no :{printable_lines(name)}; :help lists what there is.", style="red")
+
+    def _sources(self) -> None:
+        if self._last is None:
+            self._out.print("Nothing was asked yet.")
+            return
+        passage_ids = list(dict.fromkeys(answer.place.passage for answer in self._last.answers))
+        texts = self.pipeline.snapshot.passage_texts(passage_ids)
+        places = {answer.place.passage: answer.place for answer in self._last.answers}
+        for passage_id, text in zip(passage_ids, texts, strict=True):
+            self._out.print(place_line(places[passage_id]), style="cyan")
+            self._out.print(printable_lines(text))
+
+
+def _history_file() -> Path | None:
+    """Where questions are remembered; None where that place cannot be written."""
+    import platformdirs
+
+    try:
+        folder = Path(platformdirs.user_state_dir("qa", appauthor=False))
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "history"
+        file.touch()
+    except OSError:
+        return None
+    return file

@@ -1,0 +1,129 @@
+"""``qa show``: a passage and its neighbours, or the kept text of a document."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deformer_qa.cli import exit_codes
+from deformer_qa.cli.display import printable_lines
+from deformer_qa.cli.output import console, format_option, print_json, print_plain
+from deformer_qa.cli.stores import located, store_option
+
+if TYPE_CHECKING:
+    from deformer_qa.store import Snapshot
+
+
+@click.command()
+@click.argument("passage", type=click.IntRange(min=0), required=False)
+@click.option("--document", type=click.IntRange(min=0), metavar="ID", help="Show a document instead of a passage.")
+@click.option("--text", is_flag=True, help="With --document: its kept text and nothing else, as it is.")
+@click.option(
+    "--around",
+    type=click.IntRange(0, 100),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Neighbouring passages shown before and after.",
+)
+@store_option
+@format_option
+def show(passage: int | None, document: int | None, text: bool, around: int, store: Path | None, form: str) -> int:
+    """Show PASSAGE (a number from an answer) with its neighbours."""
+    if (passage is None) == (document is None):
+        raise click.UsageError("give a PASSAGE number or --document ID, one of the two.")
+    if text and document is None:
+        raise click.UsageError("--text goes with --document ID.")
+    from deformer_qa.store import open_snapshot
+
+    with open_snapshot(located(store)) as snapshot:
+        if document is not None and text:
+            _print_text(snapshot.document(document).text, form)
+        elif document is not None:
+            _print_document(snapshot, document, form)
+        else:
+            assert passage is not None
+            _print_passage(snapshot, passage, around, form)
+    return exit_codes.OK
+
+
+def _print_text(text: str, form: str) -> None:
+    if form in ("json", "ndjson"):
+        print_json({"schema": 1, "text": text})
+    elif sys.stdout.isatty():
+        sys.stdout.write(printable_lines(text) + "\n")
+    else:
+        sys.stdout.buffer.write(text.encode("utf-8"))
+        sys.stdout.buffer.flush()
+
+
+def _print_document(snapshot: Snapshot, document_id: int, form: str) -> None:
+    record = snapshot.document(document_id)
+    passages = snapshot.document_passages(document_id)
+    if form in ("json", "ndjson"):
+        about = {
+            "id": record.id,
+            "root": record.root,
+            "path": record.path,
+            "title": record.title,
+            "meta": dict(record.meta),
+            "characters": len(record.text),
+            "outline": record.outline,
+        }
+        listed = [
+            {"passage": one.id, "start": one.start, "end": one.end, "heading": one.heading or None} for one in passages
+        ]
+        print_json({"schema": 1, "document": about, "passages": listed}, indent=form == "json")
+        return
+    print_plain(record.path, record.title, f"{len(record.text):,} characters", f"{len(passages)} passages")
+    for one in passages:
+        print_plain(one.id, f"{one.start}-{one.end}", one.heading, record.text[one.start : one.end][:60])
+
+
+def _print_passage(snapshot: Snapshot, passage_id: int, around: int, form: str) -> None:
+    record = snapshot.passages([passage_id])[0]
+    document = snapshot.document(record.document_id)
+    family = snapshot.document_passages(record.document_id)
+    place = next(index for index, one in enumerate(family) if one.id == passage_id)
+    shown = family[max(0, place - around) : place + around + 1]
+    texts = dict(zip([one.id for one in shown], snapshot.passage_texts([one.id for one in shown]), strict=True))
+    about = {
+        "id": document.id,
+        "root": document.root,
+        "path": document.path,
+        "title": document.title,
+        "meta": dict(document.meta),
+    }
+
+    def as_json(index: int) -> dict[str, Any]:
+        one = shown[index]
+        return {
+            "passage": one.id,
+            "document": {**about, "heading": one.heading or None, "page": document.meta.get("page")},
+            "start": one.start,
+            "end": one.end,
+            "text": texts[one.id],
+        }
+
+    here = shown.index(record)
+    if form in ("json", "ndjson"):
+        neighbours = {
+            "before": [as_json(i) for i in range(here)],
+            "after": [as_json(i) for i in range(here + 1, len(shown))],
+        }
+        print_json({"schema": 1, **as_json(here), "neighbours": neighbours}, indent=form == "json")
+    elif form == "plain":
+        for one in shown:
+            print_plain(one.id, f"{document.path}:{one.start}-{one.end}", one.heading, texts[one.id])
+    else:
+        out = console()
+        for one in shown:
+            mark = "▶" if one.id == passage_id else " "
+            heading = f" › {printable_lines(one.heading)}" if one.heading else ""
+            out.print(
+                f"{mark} {one.id}  {printable_lines(document.path)}{heading}  {one.start}-{one.end}", style="cyan"
+            )
+            out.print(printable_lines(texts[one.id]), style="" if one.id == passage_id else "dim")

@@ -1,0 +1,60 @@
+"""A store of a SQuAD file's paragraphs, one document each; what the open figures are measured over."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from deformer_qa.reader.encoder import Encoder
+
+
+def index_paragraphs(contexts: Sequence[str], store: Path, encoder: Encoder) -> None:
+    """Index the texts, equal ones once, into a store; one that already has them encodes nothing."""
+    from deformer_qa.indexer.sync import sync
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "paragraphs.jsonl"
+        lines = (json.dumps({"text": context}) + "\n" for context in dict.fromkeys(contexts))
+        file.write_text("".join(lines), encoding="utf-8")
+        sync(store, encoder, [file], on_event=lambda event: None)
+
+
+def fit_on_held_back(data: Path, reader_folder: Path, n_questions: int, n_distractors: int) -> dict[str, Any]:
+    """Fit the ranking of a reader on its held-back articles, and write the weights into its reader.json."""
+    import random
+
+    from deformer_qa.pipeline.asking import Pipeline
+    from deformer_qa.pipeline.open_evaluation import open_questions, sampled
+    from deformer_qa.pipeline.ranking_fit import fit_ranking
+    from deformer_qa.reader.checkpoint import set_ranking
+    from deformer_qa.reader.errors import BadTrainingData
+    from deformer_qa.reader.reading import SplitReader
+    from deformer_qa.reader.squad import SquadSet, read_squad
+
+    reader = SplitReader.load(reader_folder)
+    assert reader.about is not None
+    recipe = reader.about.training["recipe"]
+    squad = read_squad(data)
+    held = set(reader.about.training["held_back_articles"])
+    asked = SquadSet(tuple(one for one in squad.paragraphs if one.article in held), squad.has_impossible)
+    if not asked.paragraphs:
+        raise BadTrainingData(f"{data}: none of the {len(held)} articles held back in {reader_folder} is in it.")
+    others = [one.context for one in squad.paragraphs if one.article not in held]
+    distractors = random.Random(recipe["seed"]).sample(others, min(n_distractors, len(others)))
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "store"
+        index_paragraphs([one.context for one in asked.paragraphs] + distractors, store, reader.encoder)
+        with Pipeline.open(store, reader) as pipeline:
+            questions = sampled(open_questions(pipeline.snapshot, asked), n_questions, recipe["seed"])
+            fitted = fit_ranking(pipeline, questions)
+    set_ranking(reader_folder, fitted.weights)
+    return {
+        "weights": fitted.weights,
+        "questions": fitted.n_questions,
+        "without_answer": fitted.n_without_answer,
+        "loss_before": fitted.loss_before,
+        "loss_after": fitted.loss_after,
+    }

@@ -1,0 +1,33 @@
+"""Which store is meant? ``--store``, else ``QA_STORE``, else the nearest ``.qa`` from here upward, as git looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+DEFAULT_NAME = ".qa"
+
+
+def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--store DIR``."""
+    return click.option(
+        "--store",
+        type=click.Path(path_type=Path),
+        envvar="QA_STORE",
+        metavar="DIR",
+        help="The index. Default: QA_STORE, else the nearest .qa from here upward.",
+    )(command)
+
+
+def located(store: Path | None) -> Path:
+    """The store to read or to update: the one given, the nearest, or ``./.qa`` (which may not exist yet)."""
+    if store is not None:
+        return store
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / DEFAULT_NAME).is_dir():
+            return folder / DEFAULT_NAME
+    return here / DEFAULT_NAME

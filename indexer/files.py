@@ -1,0 +1,208 @@
+"""Which files lie under a path, in which order, and what stands in the way of reading the others?"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from deformer_qa.indexer.formats import NotReadable
+
+MAX_FILE_BYTES = 64 * 2**20
+
+_YOUNG_NS = 2 * 10**9  # a file changed this recently may change again within the resolution of its time stamps
+_KINDS = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISBLK, "device"), (stat.S_ISCHR, "device"))
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A regular file.
+
+    :ivar path: relative to its root, with '/'; a root that is a file has its name for it
+    :ivar source: where it is read, with links resolved
+    :ivar state: size and times; '' where a later change might leave them as they are
+    """
+
+    root: str
+    path: str
+    source: Path
+    n_bytes: int
+    state: str
+
+    @property
+    def shown(self) -> str:
+        """The path to name to a person."""
+        return shown(self.root, self.path)
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Something that cannot be read or is no file.
+
+    :ivar path: relative to its root; '' for the root itself
+    :ivar hides_content: True where files of which nothing is known may lie behind it, so that what is indexed of them stays
+    """
+
+    root: str
+    path: str
+    reason: str
+    hides_content: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The path to name to a person."""
+        return shown(self.root, self.path)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies under one path of a root, in the order of the names; hidden files and folders are not part of it."""
+
+    files: tuple[FoundFile, ...]
+    unread: tuple[Unread, ...]
+
+
+def shown(root: str, path: str) -> str:
+    """The absolute path of a document or file for a person; a root that is a file is not named twice."""
+    if not path:
+        return printable(root)
+    if os.path.basename(root) == path.partition("#")[0] and not os.path.isdir(root):
+        return printable(root + path[len(os.path.basename(root)) :])
+    return printable(f"{root.rstrip('/')}/{path}")
+
+
+def printable(path: str) -> str:
+    """A path that any encoder takes: bytes of it that are no UTF-8 are spelled out."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def list_files(root: str, part: str = "", *, never: Collection[Path] = ()) -> Listing:
+    """The files of a root, or of the ``part`` of it that is named by a relative path.
+
+    Hidden files and folders are left out in silence, and so is what lies in ``never`` (the store). Links are followed only to what
+    lies in the root and is not found without them. :raises OSError: where the root is not there.
+    """
+    top = Path(root)
+    if not stat.S_ISDIR(os.stat(top).st_mode):
+        walk = _Walk(root, top.parent, never)
+        walk.take(top, top.name)
+    else:
+        walk = _Walk(root, top, never)
+        walk.enter(top / part if part else top, part)
+        walk.follow_links()
+    return walk.listing()
+
+
+def read_file(file: FoundFile, max_bytes: int = MAX_FILE_BYTES) -> tuple[bytes, str]:
+    """A file's bytes and its state as of these bytes.
+
+    :raises OSError: where it cannot be read. :raises NotReadable: where it is too long, or no file any more.
+    """
+    fd = os.open(file.source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # not blocking, lest a pipe took its place
+    with os.fdopen(fd, "rb") as stream:
+        before = os.fstat(fd)
+        if not stat.S_ISREG(before.st_mode):
+            raise NotReadable("no regular file any more")
+        if before.st_size > max_bytes:
+            raise NotReadable(f"{before.st_size:,} bytes, at most {max_bytes:,} are read")
+        raw = stream.read(max_bytes + 1)
+        if len(raw) > max_bytes:
+            raise NotReadable(f"more than {max_bytes:,} bytes")
+        after = os.fstat(fd)
+    return raw, _state(after) if _state(before) == _state(after) and len(raw) == after.st_size else ""
+
+
+def reason_of(error: OSError) -> str:
+    """Why the system did not let us: half a sentence."""
+    return (error.strerror or type(error).__name__).lower()
+
+
+class _Walk:
+    """One pass over a root: first all that is there without links, then what the links add."""
+
+    def __init__(self, root: str, top: Path, never: Collection[Path]) -> None:
+        self._root = root
+        self._top = Path(os.path.realpath(top))
+        self._never = {os.path.realpath(path) for path in never}
+        self._files: list[FoundFile] = []
+        self._unread: list[Unread] = []
+        self._links: list[tuple[Path, str]] = []
+        self._seen: set[str] = set()  # real paths of files and folders met
+
+    def listing(self) -> Listing:
+        return Listing(
+            tuple(sorted(self._files, key=lambda file: file.path)),
+            tuple(sorted(self._unread, key=lambda unread: unread.path)),
+        )
+
+    def enter(self, place: Path, path: str) -> None:
+        """Take what ``place`` is or contains; ``path`` names it, relative to the root."""
+        pending = [(place, path)]
+        while pending:
+            place, path = pending.pop()
+            try:
+                is_folder = stat.S_ISDIR(os.lstat(place).st_mode)
+                real = os.path.realpath(place)
+                if not is_folder or real in self._never or real in self._seen:
+                    if not is_folder:
+                        self.take(place, path)
+                    continue
+                names = sorted(os.listdir(place))
+            except OSError as error:
+                self._skip(path, f"cannot be listed: {reason_of(error)}", hides_content=True)
+                continue
+            self._seen.add(real)
+            pending += [(place / name, f"{path}/{name}" if path else name) for name in self._wanted(names, path)]
+
+    def take(self, place: Path, path: str) -> None:
+        """Take one entry that is no folder."""
+        try:
+            state = os.lstat(place)
+            if stat.S_ISLNK(state.st_mode):
+                self._links.append((place, path))
+            elif stat.S_ISREG(state.st_mode):
+                self._seen.add(os.path.realpath(place))
+                self._files.append(FoundFile(self._root, path, place, state.st_size, _state(state)))
+            else:
+                kind = next((name for test, name in _KINDS if test(state.st_mode)), "special file")
+                self._skip(path, f"a {kind}, no file")
+        except OSError as error:
+            self._skip(path, f"cannot be read: {reason_of(error)}", hides_content=True)
+
+    def follow_links(self) -> None:
+        """Take what links add; a link may lead to further ones, but never twice to the same place."""
+        while self._links:
+            place, path = self._links.pop(0)
+            real = Path(os.path.realpath(place))
+            if not os.path.lexists(real) or real.is_symlink():  # the latter: links in a circle
+                self._skip(path, "a link to nothing")
+            elif not real.is_relative_to(self._top):
+                self._skip(path, "a link out of the indexed folder")
+            elif not self._is_known(real):
+                self.enter(real, path)
+
+    def _is_known(self, real: Path) -> bool:
+        return any(str(place) in self._seen or str(place) in self._never for place in (real, *real.parents))
+
+    def _wanted(self, names: list[str], path: str) -> Iterator[str]:
+        for name in names:
+            try:
+                name.encode("utf-8")
+            except UnicodeEncodeError:
+                self._skip(f"{path}/{name}" if path else name, "its name is not UTF-8")
+                continue
+            if not name.startswith("."):
+                yield name
+
+    def _skip(self, path: str, reason: str, *, hides_content: bool = False) -> None:
+        self._unread.append(Unread(self._root, path, reason, hides_content))
+
+
+def _state(state: os.stat_result) -> str:
+    """What changes when a file does. The time of the last change of the inode is part of it, as tools set the other one."""
+    if time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) < _YOUNG_NS:
+        return ""
+    return f"{state.st_size}:{state.st_mtime_ns}:{state.st_ctime_ns}"

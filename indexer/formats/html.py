@@ -1,0 +1,180 @@
+"""HTML: the readable text of a page, its blocks set apart by blank lines, without navigation and scripts."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from deformer_qa.indexer.formats.decoding import decode, storable
+from deformer_qa.indexer.formats.layout import Layout
+from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile, content_hash, whole_words
+
+VERSION = "html1"
+SUFFIXES = (".html", ".htm", ".xhtml")
+
+HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
+# fmt: off
+_NEVER_TEXT = frozenset({
+    "annotation", "audio", "button", "canvas", "datalist", "dialog", "embed", "head", "iframe", "input", "map", "meter",
+    "noscript", "object", "progress", "rp", "rt", "script", "select", "style", "svg", "template", "textarea", "title",
+    "video",
+})
+_AROUND_THE_TEXT = frozenset({"nav", "header", "footer", "aside", "menu"})
+_AROUND_ROLES = frozenset({"navigation", "banner", "contentinfo", "search"})
+_BLOCKS = HEADINGS | {
+    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl", "dt",
+    "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "hr", "html", "legend", "main", "nav", "p", "search",
+    "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr",
+}
+# fmt: on
+_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_:.\-]+)""", re.IGNORECASE)
+_XML_ENCODING = re.compile(rb"""^<\?xml[^>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9_:.\-]+)""")
+_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+
+
+def parse(name: str, raw: bytes) -> ParsedFile:
+    """One document; its title is that of the page, else its first heading of level 1, else ``name``.
+
+    List items start with '- ', rows of a table with '| '. Where a page has no text outside its header, navigation and
+    footer, these are its text.
+    """
+    tree = LexborHTMLParser(_decode_page(raw))
+    page = Page(tree)
+    text, outline = page.readable(_NEVER_TEXT | _AROUND_THE_TEXT)
+    if not text:
+        text, outline = page.readable(_NEVER_TEXT)
+    title = _text_of(tree, "head > title") or _text_of(tree, "h1") or name
+    return ParsedFile((ParsedDocument("", title, text, outline, content_hash(VERSION, raw)),))
+
+
+def _decode_page(raw: bytes) -> str:
+    """By the mark at its start, else the encoding the page states if it is in it, else as any text file."""
+    stated = _CHARSET.search(raw, 0, 2048) or _XML_ENCODING.search(raw)
+    if stated and not raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) and b"\0" not in raw:
+        label = stated[1].decode().lower()
+        if label in ("iso-8859-1", "latin1", "latin-1", "ascii", "us-ascii"):
+            label = "cp1252"  # as browsers do
+        try:
+            if codecs.lookup(label).name not in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+                return storable(codecs.decode(raw, label))
+        except (LookupError, ValueError, TypeError):
+            pass  # an unknown or untrue statement is no better than none
+    return decode(raw)
+
+
+def _text_of(tree: LexborHTMLParser, selector: str) -> str:
+    node = tree.css_first(selector)
+    return whole_words(storable(node.text(deep=True))) if node is not None else ""
+
+
+class Page:
+    """The tree of a page, read in the order of its text, with a stack of our own: pages nest as deep as they like."""
+
+    def __init__(self, tree: LexborHTMLParser) -> None:
+        self._root = tree.root
+        self._data_tables = _data_tables(tree)
+
+    def readable(self, dropped: frozenset[str]) -> tuple[str, tuple[tuple[int, str], ...]]:
+        """Text and outline of the page without the elements ``dropped``."""
+        layout = Layout()
+        if self._root is not None:
+            self._lay_out(self._root, layout, dropped)
+        return layout.finish()
+
+    def _lay_out(self, root: LexborNode, layout: Layout, dropped: frozenset[str]) -> None:
+        for node, enters in self._walk(root, dropped):
+            tag = node.tag or ""
+            if node.is_text_node:
+                layout.text(node.text_content or "")
+            elif tag == "br":
+                layout.line_break()
+            elif tag == "li":
+                layout.item() if enters else layout.end_item()
+            elif tag == "tr" and self._is_data(node):
+                layout.row([self._cell(cell, dropped) for cell in _cells(node)] if enters else [])
+            elif tag in ("thead", "tbody", "tfoot") and self._is_data(node):
+                layout.line_break()
+            elif tag == "pre":
+                layout.block()
+                layout.keeps_space = enters
+            elif tag in HEADINGS:
+                layout.heading() if enters else layout.end_heading()
+            elif tag in ("ul", "ol", "menu"):
+                layout.list() if enters else layout.end_list()
+            elif tag in _BLOCKS:
+                layout.block()
+
+    def _walk(self, root: LexborNode, dropped: frozenset[str]) -> Iterator[tuple[LexborNode, bool]]:
+        """Each node before (True) and each element also after (False) what it contains; rows of data as a whole."""
+        stack: list[tuple[LexborNode, bool]] = [(root, True)]
+        while stack:
+            node, enters = stack.pop()
+            if enters and not node.is_text_node:
+                if not node.is_element_node or (node is not root and _is_dropped(node, dropped)):
+                    continue
+                stack.append((node, False))
+                if not (node.tag == "tr" and self._is_data(node)):
+                    child = node.last_child
+                    while child is not None:
+                        stack.append((child, True))
+                        child = child.prev
+            yield node, enters
+
+    def _is_data(self, part: LexborNode) -> bool:
+        """Whether a row, or a group of rows, belongs to a table of data."""
+        parent = part.parent
+        if part.tag == "tr" and parent is not None and parent.tag != "table":
+            parent = parent.parent
+        return parent is not None and parent.mem_id in self._data_tables
+
+    def _cell(self, cell: LexborNode, dropped: frozenset[str]) -> str:
+        layout = Layout()
+        self._lay_out(cell, layout, dropped)
+        return whole_words(layout.finish()[0])
+
+
+def _data_tables(tree: LexborHTMLParser) -> frozenset[int]:
+    """The tables of data: a table around other tables or headings arranges a page, and its cells are blocks of it."""
+    tables = {table.mem_id for table in tree.css("table") if table.attributes.get("role") != "presentation"}
+    inner = "table table, " + ", ".join(f"table {heading}" for heading in sorted(HEADINGS))
+    for node in tree.css(inner):
+        parent = node.parent
+        while parent is not None:
+            tables.discard(parent.mem_id)
+            parent = parent.parent
+    return frozenset(tables)
+
+
+def _cells(row: LexborNode) -> list[LexborNode]:
+    cells, child = [], row.first_child
+    while child is not None:
+        if child.tag in ("td", "th"):
+            cells.append(child)
+        child = child.next
+    return cells
+
+
+def _is_dropped(node: LexborNode, dropped: frozenset[str]) -> bool:
+    attributes = node.attributes
+    if "hidden" in attributes or attributes.get("aria-hidden") == "true":
+        return True
+    if _HIDDEN.search(attributes.get("style") or ""):
+        return True
+    if node.tag in ("header", "footer") and node.tag in dropped:
+        return not _stands_in_article(node)
+    if "nav" in dropped and attributes.get("role") in _AROUND_ROLES:
+        return True
+    return node.tag in dropped
+
+
+def _stands_in_article(node: LexborNode) -> bool:
+    """Whether a header or footer belongs to a text rather than to the page: it often holds the text's title."""
+    parent = node.parent
+    while parent is not None:
+        if parent.tag in ("article", "main", "section", "blockquote"):
+            return True
+        parent = parent.parent
+    return False

@@ -1,0 +1,96 @@
+"""JSON lines: each line is a document of its own, found again as ``file.jsonl#<zero-based line>``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from deformer_qa.indexer.formats.decoding import decode, storable
+from deformer_qa.indexer.formats.parsed import (
+    BadRecord,
+    NotReadable,
+    ParsedDocument,
+    ParsedFile,
+    Scalar,
+    content_hash,
+    whole_words,
+)
+
+VERSION = "jsonl1"
+SUFFIXES = (".jsonl", ".ndjson")
+TEXT_FIELDS = ("text", "content", "context", "body")
+
+
+def parse(name: str, raw: bytes) -> ParsedFile:
+    """A document per line: text from the first of ``TEXT_FIELDS``, title from "title", other plain values as meta.
+
+    Empty lines are passed over; a line that gives no document is named, and the others are read all the same.
+    """
+    documents, bad = [], []
+    for record, line in _records(raw):
+        try:
+            documents.append(_document(name, record, line))
+        except NotReadable as reason:
+            bad.append(BadRecord(record, str(reason)))
+    return ParsedFile(tuple(documents), tuple(bad))
+
+
+def hashes(raw: bytes) -> dict[str, str]:
+    """The content hash of each record, good or bad, without parsing it."""
+    return {record: content_hash(VERSION, line) for record, line in _records(raw)}
+
+
+def _records(raw: bytes) -> Iterator[tuple[str, bytes]]:
+    if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
+        raw = decode(raw).encode()
+    if b"\0" in raw:
+        raise NotReadable("binary content (NUL bytes)")
+    for number, line in enumerate(raw.split(b"\n")):
+        if stripped := line.strip():
+            yield f"#{number}", stripped
+
+
+def _document(name: str, record: str, line: bytes) -> ParsedDocument:
+    fields = _fields(line)
+    field = next((field for field in TEXT_FIELDS if isinstance(fields.get(field), str)), None)
+    if field is None:
+        raise NotReadable(f"no text: expected one of {', '.join(map(repr, TEXT_FIELDS))}")
+    text = storable(fields.pop(field))
+    if not text.strip():
+        raise NotReadable(f"no text: {field!r} is empty")
+    title = fields.pop("title", None)
+    title = whole_words(storable(title)) if isinstance(title, str) else ""
+    meta = {storable(key): _scalar(value) for key, value in fields.items() if _is_scalar(value)}
+    return ParsedDocument(record, title or name, text, (), content_hash(VERSION, line), meta)
+
+
+def _fields(line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(decode(line))
+    except json.JSONDecodeError as error:
+        raise NotReadable(f"not JSON ({error.msg}, column {error.colno:,})") from None
+    except ValueError as error:
+        raise NotReadable(f"not JSON ({error})") from None
+    except RecursionError:
+        raise NotReadable("JSON nested too deeply") from None
+    if not isinstance(value, dict):
+        raise NotReadable(f"expected an object, found {_kind(value)}")
+    return value
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, list):
+        return "an array"
+    if isinstance(value, str):
+        return "a string"
+    return "null" if value is None else "a number" if not isinstance(value, bool) else "a truth value"
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _scalar(value: Scalar) -> Scalar:
+    return storable(value) if isinstance(value, str) else value

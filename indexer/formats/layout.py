@@ -1,0 +1,129 @@
+"""Text put together from blocks, lines, list items and rows as they come, each heading with its place in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from deformer_qa.indexer.formats.parsed import whole_words
+
+_SPACE = re.compile("[ \t\n\r\f\u00a0]+")  # what HTML folds, and the space that only forbids a line break
+_NOTHING, _WORD, _LINE, _BLOCK = 0, 1, 2, 3
+_SEPARATORS = ("", " ", "\n", "\n\n")
+
+
+class Layout:
+    """Collects a document's text from left to right; ``finish`` gives it with its outline.
+
+    A separator is written only before further text, so that the text neither starts nor ends with one, and offsets
+    need no correction.
+
+    :ivar keeps_space: True while text is preformatted
+    """
+
+    def __init__(self) -> None:
+        self.keeps_space = False
+        self._parts: list[str] = []
+        self._n_characters = 0
+        self._separator = _NOTHING
+        self._mark = ""  # written before the next text
+        self._list_depth = 0
+        self._in_heading = False
+        self._heading_start: int | None = None
+        self._heading_part = 0
+        self._outline: list[tuple[int, str]] = []
+
+    def text(self, text: str) -> None:
+        """Running text; whitespace in it is folded and never starts a line."""
+        if self.keeps_space:
+            self._preformatted(text)
+            return
+        folded = _SPACE.sub(" ", text)
+        if folded.startswith(" "):
+            self._separate(_WORD)
+        if words := folded.strip(" "):
+            self._write(words)
+            if folded.endswith(" "):
+                self._separate(_WORD)
+
+    def line_break(self) -> None:
+        """What follows starts on a new line."""
+        self._separate(_LINE)
+
+    def block(self) -> None:
+        """What follows stands apart from what came before: by a blank line, inside a list by a line."""
+        self._separate(_LINE if self._list_depth else _BLOCK)
+
+    def list(self) -> None:
+        """A list begins; inside another one it goes on with the lines of that."""
+        self.block()
+        self._list_depth += 1
+
+    def end_list(self) -> None:
+        """The innermost list ends."""
+        self._list_depth = max(0, self._list_depth - 1)
+        self.block()
+
+    def item(self) -> None:
+        """A list item begins, on its own line and with its mark."""
+        self._separate(_LINE)
+        self._mark = "- "
+
+    def end_item(self) -> None:
+        """A list item ends; one without text leaves no mark."""
+        self._separate(_LINE)
+        self._mark = ""
+
+    def row(self, cells: Sequence[str]) -> None:
+        """A row of a table, on a line of its own; one without text leaves nothing."""
+        self._separate(_LINE)
+        if any(cells):
+            self._write(f"| {' | '.join(cells)} |")
+            self._separate(_LINE)
+
+    def heading(self) -> None:
+        """A heading begins."""
+        self._separate(_BLOCK)
+        self._in_heading, self._heading_start = True, None
+
+    def end_heading(self) -> None:
+        """A heading ends; it enters the outline with the place of its first character if it has one."""
+        if self._heading_start is not None:
+            heading = whole_words("".join(self._parts[self._heading_part :]))
+            self._outline.append((self._heading_start, heading))
+        self._in_heading, self._heading_start = False, None
+        self._separate(_BLOCK)
+
+    def finish(self) -> tuple[str, tuple[tuple[int, str], ...]]:
+        """The text, and (offset, heading) for each heading in it."""
+        return "".join(self._parts), tuple(self._outline)
+
+    def _preformatted(self, text: str) -> None:
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip(" \t\n")
+        if lines.strip():
+            self._write(lines.lstrip("\n") if self._separator >= _LINE or not self._parts else lines)
+            if text.endswith("\n"):
+                self._separate(_LINE)
+            elif text.endswith((" ", "\t")):
+                self._separate(_WORD)
+        elif "\n" in text:
+            self._separate(_LINE)
+        elif text:
+            self._separate(_WORD)
+
+    def _separate(self, kind: int) -> None:
+        self._separator = max(self._separator, kind)
+
+    def _write(self, text: str) -> None:
+        if self._parts:
+            self._append(_SEPARATORS[self._separator])
+        if self._mark:
+            self._append(self._mark)
+        if self._in_heading and self._heading_start is None:
+            self._heading_start, self._heading_part = self._n_characters, len(self._parts)
+        self._append(text)
+        self._separator, self._mark = _NOTHING, ""
+
+    def _append(self, text: str) -> None:
+        self._parts.append(text)
+        self._n_characters += len(text)

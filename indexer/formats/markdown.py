@@ -1,0 +1,72 @@
+"""Markdown: the document is the source, character for character, so that offsets are those of the file."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from deformer_qa.indexer.formats.decoding import decode
+from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile, content_hash, whole_words
+
+VERSION = "markdown1"
+SUFFIXES = (".md", ".markdown")
+
+_LINE_END = re.compile(r"\r\n|\r|\n")  # what CommonMark calls a line ending; str.splitlines knows more
+_INDENT = re.compile(r"[ \t]*")
+_FRONT_MATTER = re.compile(r"---[ \t]*(?:\r\n|\r|\n)(?s:(?P<fields>.*?))(?<=[\r\n])(?:---|\.\.\.)[ \t]*(?=\r|\n|\Z)")
+_FRONT_TITLE = re.compile(r"^title:[ \t]*(?P<quote>[\"']?)(?P<title>[^\r\n]+?)(?P=quote)[ \t]*$", re.MULTILINE)
+
+
+def parse(name: str, raw: bytes) -> ParsedFile:
+    """One document; its title is the front matter's, else the first heading of level 1, else ``name``.
+
+    The headings' offsets are those of their lines, marks included.
+    """
+    text = decode(raw)
+    title, source = _front_matter(text)
+    line_starts = [0, *(match.end() for match in _LINE_END.finditer(source))]
+    blocks = MarkdownIt("commonmark").disable("inline")
+    spans = MarkdownIt("commonmark")
+    env: dict[str, object] = {}
+    tokens = blocks.parse(source, env)
+    outline = []
+    for opening, content in pairwise(tokens):
+        if opening.type != "heading_open" or opening.map is None:
+            continue
+        heading = whole_words(_visible(spans.parseInline(content.content, env)))
+        if not heading:
+            continue
+        line = _INDENT.match(text, line_starts[opening.map[0]])
+        outline.append((line.end() if line else 0, heading))
+        if opening.tag == "h1":
+            title = title or heading
+    return ParsedFile((ParsedDocument("", title or name, text, tuple(outline), content_hash(VERSION, raw)),))
+
+
+def _front_matter(text: str) -> tuple[str, str]:
+    """The title that a YAML head states ('' without one), and the text with that head blanked to the same length.
+
+    Markdown itself would read such a head as a rule and a heading.
+    """
+    head = _FRONT_MATTER.match(text)
+    if not head:
+        return "", text
+    stated = _FRONT_TITLE.search(head["fields"])
+    blank = re.sub(r"[^\r\n]", " ", head.group())
+    return whole_words(stated["title"]) if stated else "", blank + text[head.end() :]
+
+
+def _visible(tokens: list[Token]) -> str:
+    """What a reader sees of inline content: no marks, no link targets, no HTML tags."""
+    parts = []
+    for token in tokens:
+        if token.type in ("softbreak", "hardbreak"):
+            parts.append(" ")
+        elif token.type in ("text", "code_inline", "text_special"):
+            parts.append(token.content)
+        elif token.children:
+            parts.append(_visible(token.children))
+    return "".join(parts)

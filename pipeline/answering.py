@@ -1,0 +1,86 @@
+"""From read spans to answers: those that say the same thing become one, with the others as evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deformer_qa.pipeline.places import Places
+from deformer_qa.pipeline.ranking import RankingWeights
+from deformer_qa.pipeline.results import Answer, Place
+from deformer_qa.pipeline.retrieval import Candidate
+from deformer_qa.reader.spans import TokenSpan
+from deformer_qa.reader.squad import normalized
+
+_SPANS_CONSIDERED = 24
+_EVIDENCE_KEPT = 5
+
+
+@dataclass(frozen=True)
+class ReadSpan:
+    """A span of a candidate with its ranking features."""
+
+    candidate: Candidate
+    span: TokenSpan
+    features: list[float]
+
+
+def merged(
+    spans: Sequence[ReadSpan],
+    probabilities: NDArray[np.float64],
+    weights: RankingWeights,
+    places: Places,
+    n_answers: int,
+) -> list[Answer]:
+    """The ``n_answers`` best answers.
+
+    Spans that overlap in one document (passages share sentences), or whose texts are equal but for case, punctuation
+    and articles, are one answer: the best of them stands for all, and its confidence is the sum of theirs.
+    """
+    utilities = weights.utilities([one.features for one in spans])
+    order = sorted(range(len(spans)), key=lambda index: (-utilities[index], spans[index].candidate.passage_id, index))
+    groups: list[_Group] = []
+    for index in order[:_SPANS_CONSIDERED]:
+        place = places.span(spans[index].candidate.passage_id, spans[index].span)
+        group = next((group for group in groups if group.says(place)), None)
+        if group is None:
+            group = _Group(place, float(utilities[index]))
+            groups.append(group)
+        group.add(place, float(probabilities[index]))
+    groups.sort(key=lambda group: -group.confidence)  # stable: equal ones keep the order of their best spans
+    return [group.answer(places) for group in groups[:n_answers]]
+
+
+class _Group:
+    """Places that say the same; the first added is the best."""
+
+    def __init__(self, best: Place, score: float) -> None:
+        self.best, self.score, self.confidence = best, score, 0.0
+        self.places: list[Place] = []
+        self._meaning = normalized(best.text)
+
+    def says(self, place: Place) -> bool:
+        if self._meaning and normalized(place.text) == self._meaning:
+            return True
+        return any(
+            place.document == one.document and place.start < one.end and one.start < place.end for one in self.places
+        )
+
+    def add(self, place: Place, probability: float) -> None:
+        self.confidence = min(1.0, self.confidence + probability)
+        if not any(
+            (place.document, place.start, place.end) == (one.document, one.start, one.end) for one in self.places
+        ):
+            self.places.append(place)
+
+    def answer(self, places: Places) -> Answer:
+        context, context_start = places.context(self.best)
+        evidence = [place for place in self.places[1:] if not _overlap(place, self.best)]
+        return Answer(self.best, self.score, self.confidence, context, context_start, tuple(evidence[:_EVIDENCE_KEPT]))
+
+
+def _overlap(one: Place, other: Place) -> bool:
+    return one.document == other.document and one.start < other.end and other.start < one.end

@@ -1,0 +1,142 @@
+"""The whole path from a question to answers, in one function."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deformer_qa.pipeline.answering import ReadSpan, merged
+from deformer_qa.pipeline.errors import BadQuestion
+from deformer_qa.pipeline.places import Places
+from deformer_qa.pipeline.ranking import RankingWeights, confidences, features
+from deformer_qa.pipeline.results import Answers, Found
+from deformer_qa.pipeline.retrieval import Candidate, Method, candidates, retrieve
+from deformer_qa.reader.reading import SplitReader
+from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, best_spans
+from deformer_qa.store import Snapshot, open_snapshot
+
+N_CANDIDATES = 20
+_SPANS_PER_PASSAGE = 3
+
+
+class Pipeline:
+    """A reader over one generation of a store. Safe to use from several threads; writes nothing."""
+
+    def __init__(self, snapshot: Snapshot, reader: SplitReader) -> None:
+        self.snapshot, self.reader = snapshot, reader
+        self.weights = RankingWeights.from_mapping(reader.about.ranking if reader.about else {})
+
+    @classmethod
+    def open(cls, store: Path, reader: SplitReader) -> Pipeline:
+        """:raises StoreError: where there is no usable store, or one of another encoder."""
+        return cls(open_snapshot(store, encoder_id=reader.encoder.encoder_id), reader)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.snapshot.close()
+
+    def ask(
+        self,
+        question: str,
+        *,
+        n_answers: int = 3,
+        n_candidates: int = N_CANDIDATES,
+        max_tokens: int = MAX_ANSWER_TOKENS,
+    ) -> Answers:
+        """Answers from the store, best first.
+
+        The question passes the encoder once; passages' states come from the store, none is encoded.
+
+        :param n_candidates: passages that are read.
+        :param max_tokens: longest answer.
+        :raises BadQuestion: where it is blank.
+        :raises TextTooLong: where it does not fit the encoder.
+        :raises StoreDamaged: where a row that would be answered from fails its checksum.
+        """
+        clock = _Clock()
+        asked = self.reader.encoder.encode(_not_blank(question), "question")
+        clock.mark("encode")
+        retrieved = retrieve(self.snapshot, question, asked.vector)
+        chosen = candidates(self.snapshot, asked.vector, retrieved, retrieved.fused[:n_candidates])
+        clock.mark("retrieve")
+        states = self.snapshot.states([candidate.key for candidate in chosen])
+        clock.mark("load")
+        spans = self.spans(asked.states, chosen, states, max_tokens)
+        probabilities, no_answer = confidences(self.weights.utilities([one.features for one in spans]))
+        places = Places(self.snapshot, self.reader.encoder.tokenizer)
+        answers = merged(spans, probabilities, self.weights, places, n_answers)
+        clock.mark("read")
+        return Answers(
+            question=question,
+            answers=tuple(answers),
+            no_answer_confidence=no_answer,
+            generation=self.snapshot.generation,
+            encoder=self.reader.encoder.encoder_id,
+            timings_ms=clock.milliseconds(),
+        )
+
+    def spans(
+        self,
+        question: NDArray[np.float32],
+        chosen: Sequence[Candidate],
+        states: Sequence[NDArray[np.float32]],
+        max_tokens: int = MAX_ANSWER_TOKENS,
+    ) -> list[ReadSpan]:
+        """The best spans of each candidate, by the joint layers.
+
+        :param question: *Shape:* (question tokens, hidden); layer-k states.
+        :param states: of the candidates, each *Shape:* (tokens, hidden).
+        """
+        logits = self.reader.read(question, states)
+        return [
+            ReadSpan(candidate, span, features(span, candidate))
+            for candidate, made in zip(chosen, logits, strict=True)
+            for span in best_spans(made, _SPANS_PER_PASSAGE, max_tokens)
+        ]
+
+    def search(self, query: str, *, n: int = 10, method: Method = "fused") -> list[Found]:
+        """Passages for a query, best first; retrieval alone.
+
+        :raises BadQuestion, TextTooLong, StoreDamaged: as ``ask``.
+        """
+        asked = self.reader.encoder.encode(_not_blank(query), "query")
+        retrieved = retrieve(self.snapshot, query, asked.vector, max(n, 100))
+        chosen = candidates(self.snapshot, asked.vector, retrieved, retrieved.by(method)[:n])
+        places = Places(self.snapshot, self.reader.encoder.tokenizer)
+        return [
+            Found(rank, places.passage(one.passage_id), one.dense, one.bm25, one.fused)
+            for rank, one in enumerate(chosen, start=1)
+        ]
+
+
+def _not_blank(question: str) -> str:
+    if not question.strip():
+        raise BadQuestion('The question is empty; ask something, for example: qa ask "Who wrote it?"')
+    return question
+
+
+class _Clock:
+    """Milliseconds between marks."""
+
+    def __init__(self) -> None:
+        self._began = self._last = time.perf_counter()
+        self._phases: dict[str, float] = {}
+
+    def mark(self, phase: str) -> None:
+        now = time.perf_counter()
+        self._phases[phase] = (now - self._last) * 1000
+        self._last = now
+
+    def milliseconds(self) -> dict[str, float]:
+        phases = {**self._phases, "total": (self._last - self._began) * 1000}
+        return {phase: round(value, 3) for phase, value in phases.items()}

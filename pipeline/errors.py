@@ -1,0 +1,13 @@
+"""What a caller of the pipeline can do something about."""
+
+
+class PipelineError(Exception):
+    """Base of all errors of this package."""
+
+
+class BadQuestion(PipelineError):
+    """The question is empty or blank."""
+
+
+class NothingToMeasure(PipelineError):
+    """The store does not hold the documents that an evaluation file asks about."""

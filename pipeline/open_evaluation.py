@@ -1,0 +1,173 @@
+"""Retrieve and read, measured: recall@k and MRR over a store, EM and F1 of the answers found there."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deformer_qa.pipeline.answering import ReadSpan
+from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
+from deformer_qa.pipeline.errors import NothingToMeasure
+from deformer_qa.pipeline.places import Places
+from deformer_qa.pipeline.retrieval import Method, Retrieved, candidates, retrieve
+from deformer_qa.reader.squad import SquadParagraph, SquadQuestion, SquadSet, exact_match, f1
+from deformer_qa.store import Snapshot
+
+METHODS: tuple[Method, ...] = ("dense", "bm25", "fused")
+DEPTHS = (1, 5, 20)
+_RANKS_LOOKED_AT = 100
+
+
+@dataclass(frozen=True)
+class OpenQuestion:
+    """A question and the document it came with."""
+
+    paragraph: SquadParagraph
+    question: SquadQuestion
+    gold_document: int
+
+
+def open_questions(snapshot: Snapshot, squad: SquadSet) -> list[OpenQuestion]:
+    """Each answerable question with its document in the store: the one whose whole text is the question's paragraph.
+
+    :raises NothingToMeasure: where a paragraph is in no document; figures over a part would mislead.
+    """
+    by_text = {snapshot.document(info.id).text.strip(): info.id for info in snapshot.iter_documents()}
+    missing = [paragraph for paragraph in squad.paragraphs if paragraph.context.strip() not in by_text]
+    if missing:
+        raise NothingToMeasure(
+            f"{len(missing):,} of {len(squad.paragraphs):,} paragraphs of the file are not documents of this store; "
+            f'the first: "{missing[0].context[:40]}…"; pass --build to index them into a store of their own.'
+        )
+    return [
+        OpenQuestion(paragraph, question, by_text[paragraph.context.strip()])
+        for paragraph, question in squad.questions()
+        if question.answers
+    ]
+
+
+def retrieval_figures(
+    pipeline: Pipeline, questions: Sequence[OpenQuestion], on_question: Callable[[], None] = lambda: None
+) -> dict[str, dict[str, float]]:
+    """recall@1/5/20 and MRR, in percent, for each of dense, bm25 and fused, over all the questions.
+
+    A passage counts where it is of the gold document; a text elsewhere that holds the answer does not.
+    """
+    ranks: dict[Method, list[int | None]] = {method: [] for method in METHODS}
+    for one in questions:
+        asked = pipeline.reader.encoder.encode(one.question.question, f"question {one.question.id}")
+        retrieved = retrieve(pipeline.snapshot, one.question.question, asked.vector, _RANKS_LOOKED_AT)
+        for method in METHODS:
+            ranks[method].append(_rank_of(one.gold_document, retrieved.by(method), pipeline.snapshot))
+        on_question()
+    return {method: _figures_of_ranks(found) for method, found in ranks.items()}
+
+
+def _rank_of(document: int, passage_ids: Sequence[int], snapshot: Snapshot) -> int | None:
+    for rank, record in enumerate(snapshot.passages(passage_ids[:_RANKS_LOOKED_AT]), start=1):
+        if record.document_id == document:
+            return rank
+    return None
+
+
+def _figures_of_ranks(ranks: Sequence[int | None]) -> dict[str, float]:
+    n = max(len(ranks), 1)
+    recalls = {f"recall@{k}": 100 * sum(rank is not None and rank <= k for rank in ranks) / n for k in DEPTHS}
+    return {**recalls, "mrr": 100 * sum(1 / rank for rank in ranks if rank) / n}
+
+
+def sampled(questions: Sequence[OpenQuestion], n: int, seed: int) -> list[OpenQuestion]:
+    """``n`` of the questions by a seeded draw, in their order; all of them where there are no more."""
+    if n >= len(questions):
+        return list(questions)
+    return [questions[index] for index in sorted(random.Random(seed).sample(range(len(questions)), n))]
+
+
+@dataclass(frozen=True)
+class ReadQuestion:
+    """The spans read for one question over the union of all rankings' first passages, each passage once.
+
+    :ivar in_gold: for each span, whether its passage is of the gold document
+    """
+
+    question: OpenQuestion
+    retrieved: Retrieved
+    spans: tuple[ReadSpan, ...]
+    texts: tuple[str, ...]
+    in_gold: tuple[bool, ...]
+
+
+def read_open(
+    pipeline: Pipeline,
+    questions: Sequence[OpenQuestion],
+    *,
+    n_candidates: int = N_CANDIDATES,
+    methods: Sequence[Method] = METHODS,
+) -> Iterator[ReadQuestion]:
+    """Spans of every candidate of each question."""
+    for one in questions:
+        asked = pipeline.reader.encoder.encode(one.question.question, f"question {one.question.id}")
+        retrieved = retrieve(pipeline.snapshot, one.question.question, asked.vector)
+        wanted = dict.fromkeys(pid for method in methods for pid in retrieved.by(method)[:n_candidates])
+        chosen = candidates(pipeline.snapshot, asked.vector, retrieved, list(wanted))
+        states = pipeline.snapshot.states([candidate.key for candidate in chosen])
+        spans = pipeline.spans(asked.states, chosen, states)
+        places = Places(pipeline.snapshot, pipeline.reader.encoder.tokenizer)
+        found = [places.span(span.candidate.passage_id, span.span) for span in spans]
+        yield ReadQuestion(
+            one,
+            retrieved,
+            tuple(spans),
+            tuple(place.text for place in found),
+            tuple(place.document == one.gold_document for place in found),
+        )
+
+
+def answer_figures(
+    pipeline: Pipeline,
+    questions: Sequence[OpenQuestion],
+    *,
+    n_candidates: int = N_CANDIDATES,
+    on_question: Callable[[], None] = lambda: None,
+) -> dict[str, dict[str, float]]:
+    """EM and F1, in percent, of the best answer among each ranking's first passages."""
+    sums: dict[str, NDArray[np.float64]] = {method: np.zeros(2) for method in METHODS}
+    for read in read_open(pipeline, questions, n_candidates=n_candidates):
+        utilities = pipeline.weights.utilities([span.features for span in read.spans])
+        golds = [gold.text for gold in read.question.question.answers]
+        for method in METHODS:
+            allowed = set(read.retrieved.by(method)[:n_candidates])
+            ours = [i for i, span in enumerate(read.spans) if span.candidate.passage_id in allowed]
+            text = read.texts[max(ours, key=lambda i: utilities[i])] if ours else ""
+            sums[method] += (exact_match(text, golds), f1(text, golds))
+        on_question()
+    n = max(len(questions), 1)
+    return {method: {"exact_match": 100 * total[0] / n, "f1": 100 * total[1] / n} for method, total in sums.items()}
+
+
+def evaluate_open(
+    pipeline: Pipeline,
+    squad: SquadSet,
+    *,
+    sample: int,
+    seed: int,
+    n_candidates: int = N_CANDIDATES,
+    on_question: Callable[[str], None] = lambda phase: None,
+) -> dict[str, Any]:
+    """Everything ``qa eval open`` prints."""
+    questions = open_questions(pipeline.snapshot, squad)
+    chosen = sampled(questions, sample, seed)
+    retrieval = retrieval_figures(pipeline, questions, lambda: on_question("retrieve"))
+    answers = answer_figures(pipeline, chosen, n_candidates=n_candidates, on_question=lambda: on_question("read"))
+    return {
+        "schema": 1,
+        "n_documents": pipeline.snapshot.n_documents,
+        "n_passages": pipeline.snapshot.n_passages,
+        "retrieval": {"n": len(questions), **retrieval},
+        "answers": {"n": len(chosen), "seed": seed, "candidates": n_candidates, **answers},
+    }

@@ -1,0 +1,87 @@
+"""Where does a span stand? From token rows of a passage to characters, heading and page of its document."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from deformer_qa.pipeline.results import Place
+from deformer_qa.reader.passages import sentence_around
+from deformer_qa.reader.spans import TokenSpan
+from deformer_qa.reader.tokens import TextTokenizer, TokenizedText
+from deformer_qa.store import DocumentRecord, PassageRecord, Snapshot
+
+
+class Places:
+    """Looks up what answers need, each document and passage once; texts are checked against their hashes."""
+
+    def __init__(self, snapshot: Snapshot, tokenizer: TextTokenizer) -> None:
+        self._snapshot, self._tokenizer = snapshot, tokenizer
+        self._passages: dict[int, _LocatedPassage] = {}
+        self._documents: dict[int, DocumentRecord] = {}
+
+    def passage(self, passage_id: int) -> Place:
+        """The place of a whole passage."""
+        located = self._located(passage_id)
+        return self._place(located, located.record.start, located.record.end)
+
+    def span(self, passage_id: int, span: TokenSpan) -> Place:
+        """The place of a span of token rows, widened to whole words."""
+        located = self._located(passage_id)
+        first, end = located.tokens.characters(span.first, span.last)
+        return self._place(located, located.record.start + first, located.record.start + end)
+
+    def context(self, place: Place) -> tuple[str, int]:
+        """The sentence around a place, and where it starts in the document."""
+        located = self._located(place.passage)
+        passage = located.record
+        around = sentence_around(located.text, place.start - passage.start, place.end - passage.start)
+        return located.text[around.start : around.end], passage.start + around.start
+
+    def _located(self, passage_id: int) -> _LocatedPassage:
+        if passage_id not in self._passages:
+            record = self._snapshot.passages([passage_id])[0]
+            text = self._snapshot.passage_texts([passage_id])[0]
+            if record.document_id not in self._documents:
+                self._documents[record.document_id] = self._snapshot.document(record.document_id)
+            self._passages[passage_id] = _LocatedPassage(
+                record, text, self._documents[record.document_id], self._tokenizer
+            )
+        return self._passages[passage_id]
+
+    def _place(self, located: _LocatedPassage, start: int, end: int) -> Place:
+        document, passage = located.document, located.record
+        page = document.meta.get("page")
+        return Place(
+            passage=passage.id,
+            document=document.id,
+            root=document.root,
+            path=document.path,
+            title=document.title,
+            heading=_heading_at(document, start),
+            page=page if isinstance(page, int) else None,
+            meta=document.meta,
+            start=start,
+            end=end,
+            text=located.text[start - passage.start : end - passage.start],
+        )
+
+
+class _LocatedPassage:
+    """A passage with its text and document; tokenised only if a span of it is asked for."""
+
+    def __init__(self, record: PassageRecord, text: str, document: DocumentRecord, tokenizer: TextTokenizer) -> None:
+        self.record, self.text, self.document = record, text, document
+        self._tokenizer = tokenizer
+
+    @cached_property
+    def tokens(self) -> TokenizedText:
+        return self._tokenizer.tokenize(self.text, "passage")
+
+
+def _heading_at(document: DocumentRecord, offset: int) -> str:
+    heading = ""
+    for start, text in document.outline:
+        if start > offset:
+            break
+        heading = text
+    return heading

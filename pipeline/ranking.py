@@ -1,0 +1,53 @@
+"""Which of the spans of all candidates is the answer, and how sure is that? One conditional logit over spans.
+
+Every span gets a utility, linear in the reader's margin and the retrieval's scores; "no answer in these documents" has
+utility 0. The softmax over all of them is the confidence, so ranking, confidence and no-answer are one fitted model
+(McFadden 1974). The weights are fitted by ``qa train ranking`` on held-back training articles; reader.json has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deformer_qa.pipeline.retrieval import Candidate
+from deformer_qa.reader.spans import TokenSpan
+
+FEATURES = ("margin", "score", "dense", "bm25_share", "fused", "constant")
+_FUSED_SCALE = 30.0
+"""Brings reciprocal-rank sums, at most 2/61, near 1."""
+
+
+def features(span: TokenSpan, candidate: Candidate) -> list[float]:
+    """One value for each name in ``FEATURES``."""
+    fused = candidate.fused * _FUSED_SCALE
+    return [span.margin, span.score, candidate.dense, candidate.bm25_share, fused, 1.0]
+
+
+@dataclass(frozen=True)
+class RankingWeights:
+    """One weight for each of ``FEATURES``."""
+
+    values: tuple[float, ...]
+
+    @classmethod
+    def from_mapping(cls, weights: Mapping[str, float]) -> RankingWeights:
+        """From reader.json; a reader without fitted weights is ranked by its margin alone."""
+        if not weights:
+            return cls((1.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+        return cls(tuple(float(weights[name]) for name in FEATURES))
+
+    def utilities(self, rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+        """*Shape:* (spans,): log-odds of each span against "no answer"."""
+        return np.asarray(rows, np.float64).reshape(-1, len(FEATURES)) @ np.asarray(self.values)
+
+
+def confidences(utilities: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """The softmax over spans and "no answer": probabilities of the spans, and that of none being right."""
+    top = max(0.0, float(utilities.max(initial=0.0)))
+    weights = np.exp(utilities - top)
+    total = float(weights.sum()) + float(np.exp(-top))
+    return weights / total, float(np.exp(-top)) / total

@@ -1,0 +1,82 @@
+"""Fitting the ranking: the conditional logit of ``ranking`` by maximum likelihood on held-back questions."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
+from deformer_qa.pipeline.open_evaluation import OpenQuestion, read_open
+from deformer_qa.pipeline.ranking import FEATURES
+from deformer_qa.reader.squad import exact_match, f1
+
+_RIGHT_F1 = 0.6
+"""A span counts as right where it stands in the gold document and shares this much with the answer."""
+_PENALTY = 1e-3
+
+
+@dataclass(frozen=True)
+class FittedRanking:
+    """The weights and what they were fitted on; the likelihoods are means per question, in nats."""
+
+    weights: dict[str, float]
+    n_questions: int
+    n_without_answer: int
+    loss_before: float
+    loss_after: float
+
+
+def fit_ranking(
+    pipeline: Pipeline,
+    questions: Sequence[OpenQuestion],
+    *,
+    without_answer: float = 0.33,
+    seed: int = 7,
+    on_question: Callable[[], None] = lambda: None,
+) -> FittedRanking:
+    """Weights under which the right spans, or "no answer", are likeliest.
+
+    For a seeded share of the questions the gold document's spans are taken away, so that "no answer here" is right.
+    """
+    chance = random.Random(seed)
+    cases: list[tuple[torch.Tensor, torch.Tensor]] = []
+    n_without = 0
+    for read in read_open(pipeline, questions, n_candidates=N_CANDIDATES, methods=("fused",)):
+        golds = [gold.text for gold in read.question.question.answers]
+        take_away = chance.random() < without_answer
+        rows, right = [], []
+        for span, text, in_gold in zip(read.spans, read.texts, read.in_gold, strict=True):
+            if take_away and in_gold:
+                continue
+            rows.append(span.features)
+            right.append(exact_match(text, golds) > 0 or (in_gold and f1(text, golds) >= _RIGHT_F1))
+        if rows:
+            cases.append((torch.tensor(rows, dtype=torch.float64), torch.tensor(right)))
+            n_without += not any(right)
+        on_question()
+    weights = torch.zeros(len(FEATURES), dtype=torch.float64, requires_grad=True)
+    before = float(_loss(weights, cases))
+    optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = _loss(weights, cases) + _PENALTY * weights[:-1].square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    fitted = {name: round(float(value), 6) for name, value in zip(FEATURES, weights.detach(), strict=True)}
+    return FittedRanking(fitted, len(cases), n_without, before, float(_loss(weights, cases)))
+
+
+def _loss(weights: torch.Tensor, cases: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    """Mean negative log of the probability of all right spans together, or of "no answer" where none is right."""
+    losses = []
+    for rows, right in cases:
+        utilities = torch.cat([rows @ weights, torch.zeros(1, dtype=torch.float64)])
+        target = torch.cat([right, ~right.any()[None]])
+        losses.append(torch.logsumexp(utilities, 0) - torch.logsumexp(utilities[target], 0))
+    return torch.stack(losses).mean()

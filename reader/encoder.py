@@ -1,0 +1,182 @@
+"""The frozen lower half: one pass over a text gives its retrieval vector and its layer-k states."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from deformer_qa.reader.backbone import Backbone
+from deformer_qa.reader.errors import UnsupportedModel
+from deformer_qa.reader.families import family_of
+from deformer_qa.reader.models import DEFAULT_ENCODER, ModelFolder, find_model, read_tensors
+from deformer_qa.reader.passages import BORDERS_VERSION, PassageBorders
+from deformer_qa.reader.tokens import TextTokenizer
+
+Pooling = Literal["mean", "cls"]
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """What one pass gives.
+
+    :ivar vector: *Shape:* (hidden,), float32; the sentence-transformers embedding
+    :ivar states: *Shape:* (tokens, hidden), float32; after layer k, [CLS] and [SEP] included
+    """
+
+    vector: NDArray[np.float32]
+    states: NDArray[np.float32]
+
+
+class Encoder:
+    """A sentence-transformers encoder, tapped after layer k.
+
+    A text is always encoded alone and without padding, so that its vector and states depend on nothing but the text:
+    not on its batch, not on the commit it came in. On CPU that costs nothing (docs/decisions/0003).
+
+    :ivar n_passes: texts encoded since loading; a test counts them
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        tokenizer: TextTokenizer,
+        k: int,
+        *,
+        pooling: Pooling,
+        normalize: bool,
+        borders: PassageBorders,
+        source: str,
+        sha256: dict[str, str],
+    ) -> None:
+        if not 0 <= k <= backbone.shape.n_layers:
+            raise UnsupportedModel(f"k={k}: {source} has {backbone.shape.n_layers} layers, k lies between 0 and that.")
+        self.backbone = backbone.eval().requires_grad_(False)
+        self.tokenizer, self.k, self.pooling, self.normalize = tokenizer, k, pooling, normalize
+        self.borders, self.source, self._sha256 = borders, source, sha256
+        self.device = torch.device("cpu")
+        self.n_passes = 0
+
+    def to(self, device: str) -> Self:
+        """The same encoder on another device; what it gives stays numpy's."""
+        self.device = torch.device(device)
+        self.backbone.to(self.device)
+        return self
+
+    @classmethod
+    def load(cls, name: str = DEFAULT_ENCODER, *, k: int) -> Encoder:
+        """An encoder from its package, a local sentence-transformers or BERT folder, or a hub id.
+
+        :param k: layers that run apart; their states are what the store keeps.
+        :raises ModelNotFound, UnsupportedModel: with what was found.
+        """
+        folder = find_model(name)
+        config = folder.json("config.json")
+        family = family_of(config, str(folder.path))
+        shape = family.shape(config)
+        with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
+            backbone = Backbone(shape)
+        backbone.load_state_dict(family.backbone_tensors(read_tensors(folder), shape), assign=True)
+        max_tokens = _max_tokens(folder, shape.n_positions)
+        tokenizer = TextTokenizer.from_folder(folder.path, max_tokens)
+        pooling, normalize = _pooling(folder)
+        return cls(
+            backbone,
+            tokenizer,
+            k,
+            pooling=pooling,
+            normalize=normalize,
+            borders=PassageBorders(budget=max_tokens - tokenizer.n_special),
+            source=folder.name,
+            sha256=dict(folder.sha256),
+        )
+
+    @property
+    def hidden_width(self) -> int:
+        """Columns of the states, and of the vector."""
+        return self.backbone.shape.hidden_width
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the states depend on, in plain values; the encoder id is its hash."""
+        return {
+            "name": self.source if self.source == DEFAULT_ENCODER else "local",
+            "sha256": dict(sorted(self._sha256.items())),
+            "k": self.k,
+            "positions": "restart",
+            "pooling": self.pooling,
+            "normalize": self.normalize,
+            "max_tokens": self.tokenizer.max_tokens,
+            "borders": {"version": BORDERS_VERSION, **asdict(self.borders)},
+        }
+
+    @property
+    def encoder_id(self) -> str:
+        """32 hex digits; equal ids mean equal passages, vectors and states."""
+        about = {key: value for key, value in self.about.items() if key != "name"}
+        return hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+    @torch.inference_mode()
+    def encode(self, text: str, what: str = "text") -> EncodedText:
+        """One pass over one text.
+
+        :param what: what the text is, for the error message.
+        :raises TextTooLong: where it does not fit the encoder.
+        """
+        ids = torch.tensor([self.tokenizer.tokenize(text, what).ids], device=self.device)
+        self.n_passes += 1
+        states = self.backbone.run(self.backbone.embed(ids), None, 0, self.k)
+        top = self.backbone.run(states, None, self.k, self.backbone.shape.n_layers)
+        vector = top[0].mean(0) if self.pooling == "mean" else top[0, 0]
+        if self.normalize:
+            vector = F.normalize(vector, dim=0)
+        return EncodedText(vector.cpu().numpy(), states[0].cpu().numpy())
+
+    @torch.inference_mode()
+    def states(self, text: str, what: str = "text") -> NDArray[np.float32]:
+        """Layer-k states alone, without the layers above. *Shape:* (tokens, hidden), float32."""
+        ids = torch.tensor([self.tokenizer.tokenize(text, what).ids], device=self.device)
+        self.n_passes += 1
+        states = self.backbone.run(self.backbone.embed(ids), None, 0, self.k)
+        return cast(NDArray[np.float32], states[0].cpu().numpy())
+
+
+def _max_tokens(folder: ModelFolder, n_positions: int) -> int:
+    stated = folder.json("sentence_bert_config.json").get("max_seq_length")
+    return min(int(stated), n_positions) if stated else min(256, n_positions)
+
+
+def _pooling(folder: ModelFolder) -> tuple[Pooling, bool]:
+    """Pooling and normalisation a sentence-transformers folder states; mean, normalised, for a bare backbone."""
+    modules = folder.json("modules.json").get("list", [])
+    if not modules:
+        return "mean", True
+    kinds = [str(module.get("type", "")).rsplit(".", 1)[-1] for module in modules]
+    unknown = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize")]
+    if unknown or "Pooling" not in kinds:
+        raise UnsupportedModel(
+            f"{folder.path}/modules.json: found {', '.join(kinds)}; supported: Transformer, Pooling, Normalize."
+        )
+    pooling = folder.json(f"{modules[kinds.index('Pooling')]['path']}/config.json")
+    mode = pooling.get("pooling_mode")
+    on = (
+        [mode]
+        if mode
+        else [
+            key.removeprefix("pooling_mode_")
+            for key, value in pooling.items()
+            if key.startswith("pooling_mode_") and value is True
+        ]
+    )
+    names: dict[str, Pooling] = {"mean_tokens": "mean", "mean": "mean", "cls_token": "cls", "cls": "cls"}
+    if len(on) != 1 or on[0] not in names:
+        raise UnsupportedModel(
+            f"{folder.path}: found pooling {', '.join(map(str, on)) or 'none'}; supported: mean, cls."
+        )
+    return names[str(on[0])], "Normalize" in kinds

@@ -1,0 +1,107 @@
+"""EM and F1 of a reader on given passages: SQuAD as its authors measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deformer_qa.reader.passages import PassageBorders
+from deformer_qa.reader.reading import SplitReader
+from deformer_qa.reader.spans import best_spans
+from deformer_qa.reader.squad import SquadSet, exact_match, f1
+from deformer_qa.reader.tokens import TextTokenizer
+
+_PARAGRAPHS_KEPT = 32
+
+
+class PassageReader(Protocol):
+    """Whatever gives logits for a question on passages' texts."""
+
+    tokenizer: TextTokenizer
+    borders: PassageBorders
+
+    def read_texts(self, question: str, passages: list[str]) -> list[NDArray[np.float32]]:
+        """Logits (tokens, 2) of each passage, row 0 for "no answer here"."""
+        ...
+
+
+class SplitPassageReader:
+    """A split reader on texts: each passage encoded once and kept while its questions last.
+
+    :param through: what storing does to states (for example int8 and back), so that figures are of what is asked.
+    """
+
+    def __init__(
+        self, reader: SplitReader, through: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
+    ) -> None:
+        self.reader = reader
+        self.tokenizer, self.borders = reader.encoder.tokenizer, reader.encoder.borders
+        self._through = through
+        self._states = lru_cache(maxsize=_PARAGRAPHS_KEPT)(self._encode)
+
+    def _encode(self, text: str) -> NDArray[np.float32]:
+        states = self.reader.encoder.states(text, "passage")
+        return self._through(states) if self._through else states
+
+    def read_texts(self, question: str, passages: list[str]) -> list[NDArray[np.float32]]:
+        """The question encoded once, the passages' states from memory or encoded now."""
+        asked = self.reader.encoder.states(question, "question")
+        return self.reader.read(asked, [self._states(text) for text in passages])
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer given to one question; ``margin`` is its score above "no answer here"."""
+
+    id: str
+    text: str
+    margin: float
+    golds: tuple[str, ...]
+
+
+def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> Iterator[Prediction]:
+    """An answer to each question, from its own paragraph; the best over the passages the paragraph divides into.
+
+    :param limit: questions answered at most, the file's first; 0 is all.
+    """
+    tokenize = lru_cache(maxsize=_PARAGRAPHS_KEPT)(reader.tokenizer.tokenize)
+    split = lru_cache(maxsize=_PARAGRAPHS_KEPT)(lambda context: reader.borders.split(context, reader.tokenizer))
+    for index, (paragraph, question) in enumerate(squad.questions()):
+        if limit and index == limit:
+            return
+        texts = [paragraph.context[span.start : span.end] for span in split(paragraph.context)]
+        best_text, best_margin = "", -np.inf
+        for text, logits in zip(texts, reader.read_texts(question.question, texts), strict=True):
+            for span in best_spans(logits):
+                if span.margin > best_margin:
+                    first, end = tokenize(text).characters(span.first, span.last)
+                    best_text, best_margin = text[first:end], span.margin
+        yield Prediction(question.id, best_text, float(best_margin), tuple(gold.text for gold in question.answers))
+
+
+@dataclass(frozen=True)
+class SquadFigures:
+    """Percentages over ``n`` questions."""
+
+    exact_match: float
+    f1: float
+    n: int
+
+
+def figures(made: list[Prediction], *, forced: bool, threshold: float = 0.0) -> SquadFigures:
+    """EM and F1.
+
+    :param forced: every question has an answer (v1.1); otherwise one with a margin below ``threshold`` gets none.
+    """
+    texts = [one.text if forced or one.margin >= threshold else "" for one in made]
+    n = max(len(made), 1)
+    return SquadFigures(
+        exact_match=100 * sum(exact_match(text, one.golds) for text, one in zip(texts, made, strict=True)) / n,
+        f1=100 * sum(f1(text, one.golds) for text, one in zip(texts, made, strict=True)) / n,
+        n=len(made),
+    )

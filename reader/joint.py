@@ -1,0 +1,64 @@
+"""The upper half of a split reader: joint layers over (question, passage) and the span head."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from deformer_qa.reader.layers import TransformerLayer, attention_bias
+from deformer_qa.reader.shape import BackboneShape
+
+
+class JointLayers(nn.Module):
+    """Layer-k states of question and passage in, start and end logits of the passage's tokens out.
+
+    Lower layers see each text alone, with positions from 0 and token type 0, as the embedding model was trained; so the
+    two texts look alike there, and a learned vector for each (``marker``) tells them apart from layer k+1 on.
+    """
+
+    def __init__(self, shape: BackboneShape, n_layers: int) -> None:
+        super().__init__()
+        self.marker = nn.Parameter(torch.zeros(2, shape.hidden_width))
+        self.layers = nn.ModuleList(TransformerLayer(shape) for _ in range(n_layers))
+        self.head = nn.Linear(shape.hidden_width, 2)
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+
+    def mark(self, question: Tensor, passage: Tensor) -> Tensor:
+        """The two texts' states side by side: (batch, question tokens + passage tokens, hidden)."""
+        question = (question + self.marker[0]).expand(passage.shape[0], -1, -1)
+        return torch.cat([question, passage + self.marker[1]], dim=1)
+
+    def layer_states(self, states: Tensor, bias: Tensor | None) -> list[Tensor]:
+        """States after each joint layer, all rows; what distillation compares."""
+        after = []
+        for layer in self.layers:
+            states = layer(states, bias)
+            after.append(states)
+        return after
+
+    def logits(self, passage_states: Tensor) -> Tensor:
+        """*Shape:* (batch, passage tokens, hidden) -> (batch, passage tokens, 2): start, end."""
+        return cast(Tensor, self.head(passage_states))
+
+    def forward(self, question: Tensor, passage: Tensor, passage_mask: Tensor | None = None) -> Tensor:
+        """Logits for passages that share one question; the last layer computes only the rows that the head reads.
+
+        :param question: *Shape:* (1, question tokens, hidden), without padding.
+        :param passage: *Shape:* (batch, passage tokens, hidden).
+        :param passage_mask: *Shape:* (batch, passage tokens), bool, true at tokens; None where there is no padding.
+        :return: *Shape:* (batch, passage tokens, 2), start and end logits. Row 0 is the passage's [CLS]: its logits
+            stand for "no answer here". Rows at padding hold no meaning.
+        """
+        states = self.mark(question, passage)
+        n_question = question.shape[1]
+        bias = None
+        if passage_mask is not None:
+            seen = torch.ones(passage.shape[0], n_question, dtype=torch.bool, device=passage.device)
+            bias = attention_bias(torch.cat([seen, passage_mask], dim=1))
+        for layer in self.layers[:-1]:
+            states = layer(states, bias)
+        rows = self.layers[-1](states, bias, first_row=n_question) if len(self.layers) else states[:, n_question:]
+        return self.logits(rows)

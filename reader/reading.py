@@ -1,0 +1,88 @@
+"""The split reader at work: a question's states and passages' stored states in, logits out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deformer_qa.reader.checkpoint import ReaderDescription, describe_reader, load_joint
+from deformer_qa.reader.encoder import Encoder
+from deformer_qa.reader.joint import JointLayers
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""The reader that comes with the package."""
+
+_TOKENS_PER_BATCH = 2_048
+_LENGTH_STEP = 16
+
+States = NDArray[np.float32]
+
+
+class SplitReader:
+    """An encoder and the joint layers trained on its states. Safe to use from several threads."""
+
+    def __init__(self, encoder: Encoder, joint: JointLayers, about: ReaderDescription | None = None) -> None:
+        self.encoder, self.about = encoder, about
+        self.joint = joint.eval().requires_grad_(False)
+
+    @classmethod
+    def load(cls, folder: Path = SHIPPED, encoder_name: str | None = None) -> SplitReader:
+        """A reader and its encoder.
+
+        :param encoder_name: where to find the encoder, if not under the name it was trained with.
+        :raises ModelNotFound, WrongEncoder, UnsupportedModel: with what was found.
+        """
+        about = describe_reader(folder)
+        encoder = Encoder.load(encoder_name or about.encoder, k=about.k)
+        return cls(encoder, load_joint(folder, encoder), about)
+
+    def to(self, device: str) -> Self:
+        """The same reader on another device; what it takes and gives stays numpy's."""
+        self.encoder.to(device)
+        self.joint.to(device)
+        return self
+
+    @torch.inference_mode()
+    def read(self, question: States, passages: Sequence[States]) -> list[NDArray[np.float32]]:
+        """Logits of each passage for one question, in batches of passages of like length.
+
+        :param question: *Shape:* (question tokens, hidden); the question's layer-k states.
+        :param passages: each *Shape:* (tokens, hidden).
+        :return: for each passage, in order, *Shape:* (tokens, 2), float32: start and end logits; row 0 is "no answer".
+        """
+        device = self.encoder.device
+        asked = torch.from_numpy(np.ascontiguousarray(question))[None].to(device)
+        logits: list[NDArray[np.float32]] = [np.empty((0, 2), np.float32)] * len(passages)
+        for batch in length_batches([len(states) for states in passages]):
+            lengths = [len(passages[index]) for index in batch]
+            padded = torch.zeros(len(batch), max(lengths), asked.shape[2])
+            mask = torch.zeros(len(batch), max(lengths), dtype=torch.bool)
+            for row, index in enumerate(batch):
+                padded[row, : lengths[row]] = torch.from_numpy(passages[index])
+                mask[row, : lengths[row]] = True
+            unequal = min(lengths) < max(lengths)
+            made = self.joint(asked, padded.to(device), mask.to(device) if unequal else None).cpu().numpy()
+            for row, index in enumerate(batch):
+                logits[index] = made[row, : lengths[row]]
+        return logits
+
+
+def length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices in batches of like length (to within 16 tokens) and at most 2,048 tokens, padding included."""
+    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
+    batch: list[int] = []
+    for index in order:
+        step = -(-lengths[index] // _LENGTH_STEP)
+        if batch and (
+            step != -(-lengths[batch[0]] // _LENGTH_STEP) or (len(batch) + 1) * step * _LENGTH_STEP > _TOKENS_PER_BATCH
+        ):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch

@@ -1,0 +1,134 @@
+"""One training run: recipe and data in, a reader checkpoint out; stopped at any moment, it goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from deformer_qa.reader.checkpoint import load_joint, save_reader
+from deformer_qa.reader.encoder import Encoder
+from deformer_qa.reader.errors import BadTrainingData
+from deformer_qa.reader.joint import JointLayers
+from deformer_qa.reader.squad import read_squad
+from deformer_qa.reader.training.examples import SquadExamples, collate, held_back
+from deformer_qa.reader.training.model import ReaderInTraining
+from deformer_qa.reader.training.recipe import Recipe
+
+
+class _GroupedTrainer(Trainer):  # type: ignore[misc]
+    """Batches of like lengths, so that little is padding."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
+        examples = train_dataset if train_dataset is not None else self.train_dataset
+        generator = torch.Generator().manual_seed(self.args.seed)
+        return LengthGroupedSampler(self.args.train_batch_size, lengths=examples.lengths, generator=generator)
+
+
+class _Progress(TrainerCallback):  # type: ignore[misc]
+    """One JSON line per log, on a file; training for hours must be watchable."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        with self.path.open("a", encoding="utf-8") as stream:
+            line = {"step": state.global_step, "of": state.max_steps, "time": round(time.time()), **(logs or {})}
+            stream.write(json.dumps(line) + "\n")
+
+
+def train_reader(
+    recipe: Recipe,
+    train_file: Path,
+    out: Path,
+    *,
+    teacher: Path | None = None,
+    start_from: Path | None = None,
+    device: str | None = None,
+) -> Path:
+    """Train the joint layers and save a reader in ``out``; resumes from ``out/steps`` if there is a checkpoint.
+
+    :param teacher: a reader to distil from (the undecomposed one); needed where the recipe weighs KD or LRS.
+    :param start_from: a reader whose joint layers are the start; the teacher's by default, else the backbone's own.
+    :return: the folder of the reader, ``out``.
+    :raises BadTrainingData: before any compute is spent.
+    """
+    if (recipe.kd or recipe.lrs) and teacher is None:
+        raise BadTrainingData(f"recipe {recipe.name}: kd and lrs need a teacher; pass one, or set both to 0.")
+    squad, reserve = held_back(read_squad(train_file), recipe.held_back_articles)
+    encoder = Encoder.load(recipe.encoder, k=recipe.k)
+    examples = SquadExamples(squad, encoder, questions=recipe.questions, negatives=recipe.negatives, seed=recipe.seed)
+    torch.manual_seed(recipe.seed)
+    joint = _starting_joint(encoder, start_from or teacher)
+    aim = load_joint(teacher, encoder) if teacher else None
+    model = ReaderInTraining(encoder.backbone, joint, aim, recipe)
+    trainer = _trainer(recipe, model, examples, out, device)
+    began = time.time()
+    resume = any((out / "steps").glob("checkpoint-*"))
+    outcome = trainer.train(resume_from_checkpoint=resume)
+    record = {
+        "recipe": recipe.__dict__,
+        "train_file": train_file.name,
+        "n_examples": len(examples),
+        "n_questions_left_out": examples.n_skipped,
+        "held_back_articles": sorted({paragraph.article for paragraph in reserve.paragraphs}),
+        "steps": trainer.state.global_step,
+        "train_loss": round(float(outcome.training_loss), 4),
+        "seconds_since_last_start": round(time.time() - began),
+        "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads"
+        if trainer.args.device.type == "cpu"
+        else torch.cuda.get_device_name(),
+        "torch": torch.__version__,
+        "teacher": json.loads((teacher / "reader.json").read_text())["training"]["recipe"]["name"] if teacher else None,
+    }
+    save_reader(out, joint.cpu(), encoder, split=recipe.split, training=record)
+    return out
+
+
+def _starting_joint(encoder: Encoder, start_from: Path | None) -> JointLayers:
+    if start_from is not None:
+        return load_joint(start_from, encoder)
+    joint = JointLayers(encoder.backbone.shape, encoder.backbone.shape.n_layers - encoder.k)
+    for ours, theirs in zip(joint.layers, encoder.backbone.layers[encoder.k :], strict=True):
+        ours.load_state_dict(theirs.state_dict())
+    return joint
+
+
+def _trainer(
+    recipe: Recipe, model: ReaderInTraining, examples: SquadExamples, out: Path, device: str | None
+) -> Trainer:
+    out.mkdir(parents=True, exist_ok=True)
+    n_steps = max(1, round(recipe.epochs * len(examples) / recipe.batch))
+    arguments = TrainingArguments(
+        output_dir=str(out / "steps"),
+        per_device_train_batch_size=recipe.batch,
+        max_steps=n_steps,
+        learning_rate=recipe.learning_rate,
+        warmup_steps=round(recipe.warmup * n_steps),
+        weight_decay=recipe.weight_decay,
+        lr_scheduler_type="linear",
+        max_grad_norm=1.0,
+        bf16=recipe.precision == "bf16",
+        seed=recipe.seed,
+        use_cpu=device == "cpu" or not torch.cuda.is_available(),
+        logging_steps=25,
+        save_steps=250,
+        save_total_limit=2,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to=[],
+        dataloader_num_workers=0,
+    )
+    return _GroupedTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=examples,
+        data_collator=collate,
+        callbacks=[_Progress(out / "progress.jsonl")],
+    )

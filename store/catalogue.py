@@ -1,0 +1,202 @@
+"""What lies in a catalogue segment: documents, their texts, passages and words, as one generation sees them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deformer_qa.store import catalogue_schema as schema
+from deformer_qa.store import names, ranges
+from deformer_qa.store.errors import StoreDamaged
+from deformer_qa.store.manifest import CatalogueEntry
+from deformer_qa.store.mapping import map_array, open_segment_file
+from deformer_qa.store.records import DocumentInfo, DocumentRecord, PassageRecord, block_key
+
+QUERY_BATCH = 500  # ids or keys per SQL statement
+DOCUMENT_PAGE = 1000
+LARGEST_MAP = 1 << 40  # SQLite lowers this to its own limit
+
+Row = tuple[Any, ...]
+
+
+class CatalogueFiles:
+    """The files of one catalogue; immutable, shared by the snapshots of several generations. Safe to use from threads.
+
+    ``passage_ids``: *Shape* (n_passages,) uint64, ascending. ``passage_documents``: (n_passages,) uint64.
+    ``passage_lengths``: (n_passages,) uint32, words of passage, title and heading. The three go together by place.
+    """
+
+    def __init__(self, store: Path, entry: CatalogueEntry) -> None:
+        self.segment = entry.segment
+        self.path = store / names.SEGMENTS / entry.segment / names.CATALOGUE
+
+        def mapped(file: str, dtype: str) -> NDArray[Any]:
+            return map_array(store, entry.segment, file, entry.files.get(file), dtype, (entry.n_passages,))
+
+        self.passage_ids = mapped(names.PASSAGE_IDS, "<u8")
+        self.passage_documents = mapped(names.PASSAGE_DOCUMENTS, "<u8")
+        self.passage_lengths = mapped(names.PASSAGE_LENGTHS, "<u4")
+        if names.CATALOGUE not in entry.files:
+            raise StoreDamaged(self.shown, "the manifest does not name this file")
+        os.close(open_segment_file(store, entry.segment, names.CATALOGUE, entry.files[names.CATALOGUE]))
+        self._connection = connect_read_only(self.path)
+        self._lock = threading.Lock()
+        weakref.finalize(self, self._connection.close)
+
+    @property
+    def shown(self) -> str:
+        return names.segment_file(self.segment, names.CATALOGUE)
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a SELECT.
+
+        :raises StoreDamaged: where SQLite stumbles over the file.
+        """
+        try:
+            with self._lock:
+                return self._connection.execute(sql, parameters).fetchall()
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise StoreDamaged(self.shown, f"SQLite cannot read it ({error})") from error
+
+    def query_checked(self, table: str, columns: dict[str, type], where: str, parameters: Sequence[Any]) -> list[Row]:
+        """All rows of a table that meet a condition, each compared with its checksum."""
+        rows = self.query(f"SELECT {schema.columns(columns)} FROM {table} WHERE {where}", parameters)
+        for row in rows:
+            if not schema.is_whole(row):
+                raise StoreDamaged(self.shown, f"{table} row {row[0]}: the checksum does not match the content")
+        return rows
+
+    def text_piece(self, document_id: int, first_byte: int, end_byte: int) -> bytes:
+        """Bytes of a document's text, without reading the rest of it; not checked."""
+        try:
+            with self._lock, self._connection.blobopen("texts", "text", document_id, readonly=True) as blob:
+                blob.seek(first_byte)
+                return blob.read(end_byte - first_byte)
+        except (sqlite3.Error, ValueError, OverflowError) as error:
+            raise StoreDamaged(self.shown, f"the text of document {document_id} cannot be read ({error})") from error
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """A connection that takes no lock, writes nothing, trusts nothing in the file, and reads through a map."""
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute(f"PRAGMA mmap_size = {LARGEST_MAP}")
+    return connection
+
+
+class Catalogue:
+    """A catalogue as one generation sees it: documents that this generation deleted or replaced are not there."""
+
+    def __init__(self, entry: CatalogueEntry, files: CatalogueFiles) -> None:
+        self.entry = entry
+        self.files = files
+
+    def is_live(self, document_id: int) -> bool:
+        """Whether this catalogue still speaks for a document, should it know it."""
+        return not ranges.contains_one(self.entry.deleted_documents, document_id)
+
+    def are_live(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the passages at these places of the passage arrays live. *Shape:* that of ``places``."""
+        return ~ranges.contains(self.entry.deleted_documents, self.files.passage_documents[places])
+
+    def document_infos(self, ids: Sequence[int]) -> list[DocumentInfo]:
+        """The live documents among these ids, in any order."""
+        return self._infos(f"id IN ({_marks(ids)})", ids)
+
+    def documents_of_root(self, root: str) -> list[DocumentInfo]:
+        """The live documents of a root, in any order."""
+        return self._infos("root = ?", (root,))
+
+    def document_at(self, root: str, path: str) -> int | None:
+        """The id of the live document at a place."""
+        return next((info.id for info in self._infos("root = ? AND path = ?", (root, path))), None)
+
+    def known_documents(self, ids: Sequence[int]) -> list[int]:
+        """Those of the ids that this catalogue holds, live or deleted."""
+        return [id_ for (id_,) in self.files.query(f"SELECT id FROM documents WHERE id IN ({_marks(ids)})", ids)]
+
+    def keys_of_documents(self, ids: Sequence[int]) -> list[bytes]:
+        """The keys of the passages of the live documents among these ids, in any order."""
+        return [passage.key for passage in self._passages(f"document_id IN ({_marks(ids)})", ids)]
+
+    def iter_documents(self) -> Iterator[DocumentInfo]:
+        """The live documents in ascending order of id, a page at a time."""
+        last = -1
+        while rows := self.files.query_checked(
+            "documents", schema.DOCUMENTS, f"id > ? ORDER BY id LIMIT {DOCUMENT_PAGE}", (last,)
+        ):
+            yield from (schema.document_info(row) for row in rows if self.is_live(row[0]))
+            last = rows[-1][0]
+
+    def document(self, info: DocumentInfo) -> DocumentRecord:
+        """The whole document that an info of this catalogue speaks of, its text checked."""
+        rows = self.files.query('SELECT document_id, outline, text, checksum FROM texts WHERE document_id = ?', (info.id,))
+        if len(rows) != 1 or not schema.is_whole(rows[0]):
+            raise StoreDamaged(self.files.shown, f"texts row {info.id}: the checksum does not match the content")
+        _, outline, text, _ = rows[0]
+        return DocumentRecord(
+            id=info.id,
+            root=info.root,
+            path=info.path,
+            title=info.title,
+            content_hash=info.content_hash,
+            text=text.decode("utf-8"),
+            outline=tuple((offset, heading) for offset, heading in json.loads(outline)),
+            meta=info.meta,
+            source_state=info.source_state,
+        )
+
+    def passages(self, ids: Sequence[int]) -> list[PassageRecord]:
+        """The live passages among these ids, in any order."""
+        return self._passages(f"id IN ({_marks(ids)})", ids)
+
+    def passages_of_document(self, document_id: int) -> list[PassageRecord]:
+        """The passages of a live document of this catalogue, in order."""
+        return self._passages("document_id = ? ORDER BY ordinal", (document_id,))
+
+    def passages_with_keys(self, keys: Sequence[bytes]) -> list[PassageRecord]:
+        """The live passages that refer to these rows, in any order."""
+        return self._passages(f"key IN ({_marks(keys)})", keys)
+
+    def passage_texts(self, ids: Sequence[int]) -> dict[int, str]:
+        """The texts of the live passages among these ids, each compared with its key.
+
+        :raises StoreDamaged: where a text is not the one that was encoded.
+        """
+        texts = {}
+        for row in self._live_passage_rows(f"id IN ({_marks(ids)})", ids):
+            passage = schema.passage_record(row)
+            piece = self.files.text_piece(passage.document_id, row[5], row[6])
+            text = piece.decode("utf-8", errors="replace")
+            if block_key(text) != passage.key:
+                raise StoreDamaged(self.files.shown, f"the text of passage {passage.id} is not the one that was encoded")
+            texts[passage.id] = text
+        return texts
+
+    def _infos(self, where: str, parameters: Sequence[Any]) -> list[DocumentInfo]:
+        rows = self.files.query_checked("documents", schema.DOCUMENTS, where, parameters)
+        return [schema.document_info(row) for row in rows if self.is_live(row[0])]
+
+    def _passages(self, where: str, parameters: Sequence[Any]) -> list[PassageRecord]:
+        return [schema.passage_record(row) for row in self._live_passage_rows(where, parameters)]
+
+    def _live_passage_rows(self, where: str, parameters: Sequence[Any]) -> list[Row]:
+        rows = self.files.query_checked("passages", schema.PASSAGES, where, parameters)
+        deleted = self.entry.deleted_documents
+        return [row for row in rows if not ranges.contains_one(deleted, row[1])] if deleted else rows
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ",".join("?" * len(values))

@@ -1,0 +1,141 @@
+"""What can go wrong with a store: one base class, one subclass per thing that a caller would do differently.
+
+Every message is one whole sentence (where, found, expected, what to do); the command line prints ``str(error)`` as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+HOW_TO_LIST_DAMAGE = 'Run "qa verify" to list every damaged file.'
+
+
+class StoreError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+
+class StoreMissing(StoreError):
+    """There is no committed generation at ``path``."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f'{path}: {problem}. Run "qa index PATH..." to build a store.')
+        self.path = path
+
+
+class StoreDamaged(StoreError):
+    """Bytes of ``file`` (relative to the store) are not those that were committed."""
+
+    def __init__(self, file: str, problem: str) -> None:
+        super().__init__(f"{file}: {problem}. {HOW_TO_LIST_DAMAGE}")
+        self.file = file
+        self.problem = problem
+
+
+class StoreFormat(StoreError):
+    """The store was written by a version whose format this one does not read."""
+
+    def __init__(self, file: str, found: str, expected: str, advice: str) -> None:
+        super().__init__(f"{file}: found {found}, expected {expected}. {advice}")
+        self.file = file
+        self.found = found
+        self.expected = expected
+
+
+class EncoderMismatch(StoreError):
+    """The store holds states of another encoder (or another encoding of them) than the one asked for."""
+
+    def __init__(self, path: Path, what: str, found: str, expected: str) -> None:
+        super().__init__(
+            f"{path}: built with {what} {found}, asked for with {expected}. "
+            "Use the encoder that it was built with, or build a new store in another folder."
+        )
+        self.path = path
+        self.found = found
+        self.expected = expected
+
+
+class StoreLocked(StoreError):
+    """Another process is writing; ``pid`` is None where the lock's note could not be read."""
+
+    def __init__(self, path: Path, pid: int | None, host: str, started: str) -> None:
+        who = f"process {pid} on {host}, started {started}," if pid is not None else "another process"
+        super().__init__(f"{path}: {who} is writing to this store. Wait for it to end, then run again.")
+        self.path = path
+        self.pid = pid
+        self.host = host
+        self.started = started
+
+
+class StoreAccess(StoreError):
+    """The operating system does not let us read or write ``path``."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}. Check the permissions of the store's folder.")
+        self.path = path
+
+
+class StoreFull(StoreError):
+    """There is no room for a commit; what was committed before stands."""
+
+    def __init__(self, path: Path, needed: int | None, free: int | None) -> None:
+        found = f"the commit needs {needed:,} bytes, {free:,} are free" if needed is not None else "the disk is full"
+        super().__init__(f"{path}: {found}. The index is as it was; make room and run again.")
+        self.path = path
+        self.needed = needed
+        self.free = free
+
+
+class CommitFailed(StoreError):
+    """A commit stopped before its commit point: the previous generation stands, this writer is of no more use."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: the commit failed ({problem}). The index is as it was; run again.")
+        self.path = path
+
+
+class CommitUncertain(StoreError):
+    """An error after the commit point: generation ``generation`` may or may not survive a power cut."""
+
+    def __init__(self, path: Path, generation: int, problem: str) -> None:
+        super().__init__(
+            f"{path}: generation {generation} was written, but an error followed ({problem}), "
+            "so it is not certain to survive a power cut. Run again: what is there is kept."
+        )
+        self.path = path
+        self.generation = generation
+
+
+class InvalidRecord(StoreError, ValueError):
+    """What a caller handed to the writer breaks a rule of the store; nothing was taken over."""
+
+
+class MissingRows(StoreError):
+    """Passages refer to keys for which no row was ever added; nothing was committed."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        super().__init__(
+            f"{len(keys)} passages have no vector and states in the store (first key {keys[0].hex()}). "
+            "Call add_row for every key before commit."
+        )
+        self.keys = tuple(keys)
+
+
+class PassageNotFound(StoreError, KeyError):
+    """No live passage has this id."""
+
+    def __init__(self, passage_id: int) -> None:
+        super().__init__(f"passage {passage_id}: not in this generation of the store.")
+        self.passage_id = passage_id
+
+    __str__ = Exception.__str__
+
+
+class DocumentNotFound(StoreError, KeyError):
+    """No live document has this id."""
+
+    def __init__(self, document_id: int) -> None:
+        super().__init__(f"document {document_id}: not in this generation of the store.")
+        self.document_id = document_id
+
+    __str__ = Exception.__str__

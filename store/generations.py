@@ -1,0 +1,92 @@
+"""Which generations a store holds, and which of them answers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from deformer_qa.store import names
+from deformer_qa.store.errors import StoreAccess, StoreDamaged, StoreMissing
+from deformer_qa.store.manifest import LARGEST_MANIFEST, Manifest, from_bytes
+
+
+@dataclass(frozen=True)
+class Head:
+    """The generation that answers: the highest whose manifest is whole, and what was found wrong with higher ones."""
+
+    manifest: Manifest
+    damaged: tuple[StoreDamaged, ...]  # highest first
+
+    @property
+    def notice(self) -> str | None:
+        """The one loud line where a damaged head is stood in for, else None."""
+        if not self.damaged:
+            return None
+        first = self.damaged[0]
+        return (
+            f"{first.file}: {first.problem}; answering from the generation before it, {self.manifest.generation}. "
+            'Run "qa index" to bring the index up to date.'
+        )
+
+
+def list_generations(store: Path) -> list[int]:
+    """The generations that have a manifest, highest first, damaged or not.
+
+    :raises StoreMissing: where there is no store.
+    :raises StoreAccess: where it may not be read.
+    """
+    try:
+        found = [names.manifest_generation(name) for name in os.listdir(store)]
+    except FileNotFoundError:
+        raise StoreMissing(store, "there is no store here") from None
+    except NotADirectoryError:
+        raise StoreMissing(store, "found a file, expected a store's folder") from None
+    except PermissionError as error:
+        raise StoreAccess(store, "no permission to read the store") from error
+    generations = sorted((generation for generation in found if generation is not None), reverse=True)
+    if not generations:
+        raise StoreMissing(store, "this folder holds no committed index")
+    return generations
+
+
+def read_manifest(store: Path, generation: int) -> Manifest:
+    """The manifest of one generation.
+
+    :raises StoreDamaged, StoreFormat: see ``manifest.from_bytes``.
+    :raises FileNotFoundError: where it is gone.
+    """
+    return from_bytes(names.manifest_name(generation), read_manifest_bytes(store, generation))
+
+
+def read_manifest_bytes(store: Path, generation: int) -> bytes:
+    """The unchecked bytes of a manifest; a link, a pipe or an absurdly large file counts as damage."""
+    name = names.manifest_name(generation)
+    try:
+        fd = os.open(store / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, "rb") as file:
+            if os.fstat(fd).st_size > LARGEST_MANIFEST:
+                raise StoreDamaged(name, f"found {os.fstat(fd).st_size:,} bytes, expected {LARGEST_MANIFEST:,} at most")
+            return file.read(LARGEST_MANIFEST)
+    except FileNotFoundError:
+        raise
+    except PermissionError as error:
+        raise StoreAccess(store / name, "no permission to read the store") from error
+    except OSError as error:
+        raise StoreDamaged(name, f"cannot be read ({error.strerror})") from error
+
+
+def find_head(store: Path) -> Head:
+    """The generation that answers.
+
+    :raises StoreMissing, StoreAccess: see ``list_generations``.
+    :raises StoreDamaged: where no manifest is whole.
+    :raises StoreFormat: where the head is whole but of another format: its parent does not answer in its stead.
+    """
+    damaged: list[StoreDamaged] = []
+    for generation in list_generations(store):
+        try:
+            return Head(read_manifest(store, generation), tuple(damaged))
+        except StoreDamaged as error:
+            damaged.append(error)
+    raise damaged[0]

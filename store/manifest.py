@@ -1,0 +1,195 @@
+"""What one generation consists of: the manifest's content, and its bytes, each of them covered by a checksum."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import xxhash
+
+from deformer_qa.store import names, ranges
+from deformer_qa.store.disk import FileSum
+from deformer_qa.store.encodings import ENCODING_NAMES
+from deformer_qa.store.errors import StoreDamaged, StoreFormat
+from deformer_qa.store.records import EncoderInfo
+
+FORMAT = 0
+OLDEST_READABLE_FORMAT = 0
+KNOWN_FEATURES: frozenset[str] = frozenset()
+LARGEST_MANIFEST = 1 << 28
+
+_HEADER = re.compile(rb"deformer-qa-store (0|[1-9][0-9]{0,5}) ([0-9a-f]{32})\n")
+_HASH = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class BlockEntry:
+    """A block segment as one generation sees it: its shape, its files, and the rows that no live passage refers to."""
+
+    segment: str
+    n_rows: int
+    n_tokens: int
+    dead_rows: ranges.Ranges
+    files: Mapping[str, FileSum]
+
+    @property
+    def n_live_rows(self) -> int:
+        return self.n_rows - ranges.count(self.dead_rows)
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(file.n_bytes for file in self.files.values())
+
+
+@dataclass(frozen=True)
+class CatalogueEntry:
+    """A catalogue segment as one generation sees it: the documents it no longer speaks for, and what is left."""
+
+    segment: str
+    n_documents: int
+    n_passages: int
+    deleted_documents: ranges.Ranges
+    n_live_documents: int
+    n_live_passages: int
+    n_live_terms: int  # words of live passages, titles and headings included: BM25's corpus length
+    files: Mapping[str, FileSum]
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(file.n_bytes for file in self.files.values())
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One generation of the store."""
+
+    generation: int
+    parent: int | None
+    encoder: EncoderInfo
+    encoding: str
+    roots: tuple[str, ...]
+    next_document_id: int
+    next_passage_id: int
+    blocks: tuple[BlockEntry, ...]
+    catalogues: tuple[CatalogueEntry, ...]
+
+    @property
+    def segments(self) -> frozenset[str]:
+        """Names of every segment that this generation needs."""
+        return frozenset(entry.segment for entry in (*self.blocks, *self.catalogues))
+
+    @property
+    def file_sums(self) -> dict[str, FileSum]:
+        """Size and checksum of every file of this generation, by its path relative to the store."""
+        return {
+            names.segment_file(entry.segment, file): file_sum
+            for entry in (*self.blocks, *self.catalogues)
+            for file, file_sum in entry.files.items()
+        }
+
+
+def to_bytes(manifest: Manifest) -> bytes:
+    """The bytes of a manifest: a header line with format and checksum, then canonical json."""
+    content = asdict(manifest)
+    content["encoder"]["about"] = dict(manifest.encoder.about)
+    content["features"] = []
+    body = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    return b"deformer-qa-store %d %s\n" % (FORMAT, _checksum(FORMAT, body).encode()) + body
+
+
+def from_bytes(name: str, content: bytes) -> Manifest:
+    """The manifest that these bytes hold; ``name`` is that of its file.
+
+    :raises StoreDamaged: where one bit differs from what was committed, or the content makes no sense.
+    :raises StoreFormat: where the bytes are whole but of a format or with features that this version does not read.
+    """
+    header = _HEADER.match(content)
+    if header is None:
+        raise StoreDamaged(name, "the header line is not that of a manifest")
+    format_found, body = int(header[1]), content[header.end() :]
+    if _checksum(format_found, body) != header[2].decode():
+        raise StoreDamaged(name, "the checksum does not match the content")
+    if not OLDEST_READABLE_FORMAT <= format_found <= FORMAT:
+        raise StoreFormat(name, *_format_advice(format_found))
+    try:
+        fields = json.loads(body)
+        unknown = sorted(set(fields["features"]) - KNOWN_FEATURES)
+        if unknown:
+            raise StoreFormat(
+                name, f"the features {', '.join(unknown)}", "only features that this version knows", "Upgrade deformer-qa."
+            )
+        manifest = _from_fields(fields)
+        _check(manifest, names.manifest_generation(name))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreDamaged(name, f"the content is not that of a manifest ({error})") from error
+    return manifest
+
+
+def _checksum(format_number: int, body: bytes) -> str:
+    return xxhash.xxh3_128_hexdigest(b"deformer-qa-store %d\n" % format_number + body)
+
+
+def _format_advice(found: int) -> tuple[str, str, str]:
+    expected = f"format {OLDEST_READABLE_FORMAT} to {FORMAT}" if FORMAT else "format 0"
+    advice = "Upgrade deformer-qa to read it." if found > FORMAT else "Build the store again with this version."
+    return f"format {found}", expected, advice
+
+
+def _from_fields(fields: dict[str, Any]) -> Manifest:
+    return Manifest(
+        generation=fields["generation"],
+        parent=fields["parent"],
+        encoder=EncoderInfo(**fields["encoder"]),
+        encoding=fields["encoding"],
+        roots=tuple(fields["roots"]),
+        next_document_id=fields["next_document_id"],
+        next_passage_id=fields["next_passage_id"],
+        blocks=tuple(
+            BlockEntry(**{**entry, "dead_rows": tuple(entry["dead_rows"]), "files": _files(entry["files"])})
+            for entry in fields["blocks"]
+        ),
+        catalogues=tuple(
+            CatalogueEntry(
+                **{**entry, "deleted_documents": tuple(entry["deleted_documents"]), "files": _files(entry["files"])}
+            )
+            for entry in fields["catalogues"]
+        ),
+    )
+
+
+def _files(fields: dict[str, Any]) -> dict[str, FileSum]:
+    return {name: FileSum(**file_sum) for name, file_sum in fields.items()}
+
+
+def _check(manifest: Manifest, generation: int | None) -> None:
+    """Reject, by ValueError, a manifest whose parts contradict each other or would lead out of the store."""
+    encoder = manifest.encoder
+    _require(manifest.generation == generation, "its generation is not that of its name")
+    _require(manifest.parent is None or 0 < manifest.parent < manifest.generation, "its parent is no earlier generation")
+    _require(isinstance(encoder.encoder_id, str) and isinstance(encoder.about, dict), "its encoder is not described")
+    _require(0 < encoder.vector_width < 1 << 20 and 0 < encoder.hidden_width < 1 << 20, "its widths are out of range")
+    _require(manifest.encoding in ENCODING_NAMES, f"its encoding {manifest.encoding!r} is unknown")
+    _require(all(isinstance(root, str) for root in manifest.roots), "its roots are no paths")
+    _require(0 < manifest.next_document_id < 1 << 62 and 0 < manifest.next_passage_id < 1 << 62, "its next ids are wrong")
+    _require(len(manifest.segments) == len(manifest.blocks) + len(manifest.catalogues), "a segment is named twice")
+    for entry in (*manifest.blocks, *manifest.catalogues):
+        first_generation = names.segment_generation(entry.segment)
+        _require(first_generation is not None and first_generation <= manifest.generation, "a segment's name is not one")
+        for file_sum in entry.files.values():
+            _require(file_sum.n_bytes >= 0 and _HASH.fullmatch(file_sum.xxh3_128) is not None, "a file's sum is not one")
+    for block in manifest.blocks:
+        _require(0 < block.n_rows < 1 << 32 and 0 < block.n_tokens < 1 << 40, "a block's shape is out of range")
+        _require(ranges.are_valid(block.dead_rows, block.n_rows), "a block's dead rows are out of range")
+    for catalogue in manifest.catalogues:
+        _require(ranges.are_valid(catalogue.deleted_documents, manifest.next_document_id), "deleted documents out of range")
+        _require(0 <= catalogue.n_live_documents <= catalogue.n_documents, "a catalogue's documents do not add up")
+        _require(0 <= catalogue.n_live_passages <= catalogue.n_passages, "a catalogue's passages do not add up")
+        _require(catalogue.n_live_terms >= 0, "a catalogue's words do not add up")
+
+
+def _require(holds: bool, problem: str) -> None:
+    if not holds:
+        raise ValueError(problem)

@@ -1,0 +1,60 @@
+"""Which small segments are to become one: a run of commits leaves a few segments, and each row is copied a few times.
+
+Sizes are those of what lives. A segment of at least the limit is left alone. Among the smaller ones, sorted by size, each
+must be at least twice as large as all those after it together; from the first that is not, the rest become one. So n equal
+commits leave at most log3(n) + 1 segments, and what a copy takes in at least grows by half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deformer_qa.store.block import Block
+from deformer_qa.store.catalogue import Catalogue
+
+SMALL_BLOCK_BYTES = 64 << 20
+SMALL_CATALOGUE_ROWS = 32_768
+
+
+def live_bytes(block: Block) -> int:
+    """About how many bytes of a block live."""
+    return block.entry.n_bytes * block.entry.n_live_rows // block.entry.n_rows
+
+
+def live_rows(catalogue: Catalogue) -> int:
+    """How many documents and passages of a catalogue live."""
+    return catalogue.entry.n_live_documents + catalogue.entry.n_live_passages
+
+
+def all_rows(catalogue: Catalogue) -> int:
+    """How many documents and passages a catalogue holds."""
+    return catalogue.entry.n_documents + catalogue.entry.n_passages
+
+
+def groups_to_merge(live: Sequence[int], whole: Sequence[int], limit: int) -> list[list[int]]:
+    """Which segments, by number, are to be written anew: each group becomes one segment, or none where nothing lives.
+
+    ``live`` and ``whole``: sizes of what lives in each segment and of all that it holds, in any unit.
+    """
+    small = sorted((number for number, size in enumerate(live) if size < limit), key=lambda number: -live[number])
+    chosen = _unbalanced(small, live)
+    chosen += [number for number in small if number not in chosen and 2 * live[number] < whole[number]]
+    groups: list[list[int]] = []
+    gathered = limit
+    for number in sorted(chosen):
+        if gathered >= limit:
+            groups.append([])
+            gathered = 0
+        groups[-1].append(number)
+        gathered += live[number]
+    return [group for group in groups if len(group) > 1 or 2 * live[group[0]] < whole[group[0]]]
+
+
+def _unbalanced(small: Sequence[int], live: Sequence[int]) -> list[int]:
+    """From the first segment that is less than twice the size of all smaller ones together, to the smallest."""
+    after = sum(live[number] for number in small)
+    for place, number in enumerate(small):
+        after -= live[number]
+        if live[number] < 2 * after:
+            return list(small[place:])
+    return []

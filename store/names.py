@@ -1,0 +1,63 @@
+"""How things on disk are called: the only module that spells a file name, and the only judge of names read from disk."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+LOCK = "LOCK"
+SEGMENTS = "seg"
+NEW_MANIFEST = "MANIFEST.tmp"
+QUARANTINE_SUFFIX = ".damaged"
+
+# Files of a block segment.
+VECTORS = "vectors"
+STATES = "states"
+SCALES = "scales"
+OFFSETS = "offsets"
+KEYS = "keys"
+LOOKUP = "lookup"
+SUMS = "sums"
+
+# Files of a catalogue segment.
+CATALOGUE = "meta.sqlite"
+PASSAGE_IDS = "passage_ids"
+PASSAGE_DOCUMENTS = "passage_documents"
+PASSAGE_LENGTHS = "passage_lengths"
+
+_MANIFEST = re.compile(r"MANIFEST-([1-9][0-9]{0,14})")
+_QUARANTINED = re.compile(r"MANIFEST-([1-9][0-9]{0,14})\.damaged(\.[0-9]+)?")
+_SEGMENT = re.compile(r"([1-9][0-9]{0,14})-[0-9a-f]{8}")
+
+
+def manifest_name(generation: int) -> str:
+    """The name of the manifest of one generation, without leading zeros: one spelling per number."""
+    return f"MANIFEST-{generation}"
+
+
+def manifest_generation(name: str) -> int | None:
+    """The generation that a manifest's name says, None for any other name."""
+    match = _MANIFEST.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def quarantined_generation(name: str) -> int | None:
+    """The generation of a manifest that was set aside as damaged, None for any other name."""
+    match = _QUARANTINED.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def new_segment_name(generation: int) -> str:
+    """A fresh segment name; the random part keeps the leavings of a killed commit apart from its repetition."""
+    return f"{generation}-{secrets.token_hex(4)}"
+
+
+def segment_generation(name: str) -> int | None:
+    """The generation that first committed a segment, None for a name that is no segment's (so cannot leave ``seg/``)."""
+    match = _SEGMENT.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def segment_file(segment: str, file: str) -> str:
+    """The path of a segment's file, relative to the store: what messages and ``Damage.file`` show."""
+    return f"{SEGMENTS}/{segment}/{file}"

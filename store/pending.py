@@ -1,0 +1,127 @@
+"""What a writer has been told and not yet committed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from deformer_qa.store.block_writing import PendingRow
+from deformer_qa.store.catalogue_schema import to_json
+from deformer_qa.store.errors import InvalidRecord
+from deformer_qa.store.records import KEY_BYTES, DocumentRecord, PassageDraft, PassageRecord, block_key
+
+RECORD_BYTES = 300  # about what a passage takes beside its text
+
+
+@dataclass(frozen=True)
+class PendingDocument:
+    """A document to be written, with its passages."""
+
+    record: DocumentRecord
+    passages: tuple[PassageRecord, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        return 4 * len(self.record.text) + RECORD_BYTES * (1 + len(self.passages))
+
+
+@dataclass(frozen=True)
+class Move:
+    """A document's new place; what is None stays."""
+
+    root: str
+    path: str
+    title: str | None
+    source_state: str | None
+
+    def applied(self, record: DocumentRecord) -> DocumentRecord:
+        """The document at its new place."""
+        return replace(
+            record,
+            root=self.root,
+            path=self.path,
+            title=record.title if self.title is None else self.title,
+            source_state=record.source_state if self.source_state is None else self.source_state,
+        )
+
+
+@dataclass
+class Pending:
+    """Everything between two commits."""
+
+    rows: dict[bytes, PendingRow] = field(default_factory=dict)
+    documents: dict[int, PendingDocument] = field(default_factory=dict)
+    moves: dict[int, Move] = field(default_factory=dict)
+    removed: set[int] = field(default_factory=set)
+    roots: tuple[str, ...] | None = None
+    n_row_bytes: int = 0
+    n_document_bytes: int = 0
+
+    @property
+    def n_bytes(self) -> int:
+        return self.n_row_bytes + self.n_document_bytes
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.rows or self.documents or self.moves or self.removed or self.roots is not None)
+
+    def add_row(self, key: bytes, row: PendingRow) -> None:
+        """Keep a row; its key is new."""
+        self.rows[key] = row
+        self.n_row_bytes += row.n_bytes
+
+    def put(self, document: PendingDocument) -> None:
+        """Keep a document in place of an earlier version, move or removal of it."""
+        self.drop(document.record.id)
+        self.documents[document.record.id] = document
+        self.n_document_bytes += document.n_bytes
+
+    def drop(self, document_id: int) -> None:
+        """Forget what was to become of a document."""
+        self.moves.pop(document_id, None)
+        self.removed.discard(document_id)
+        earlier = self.documents.pop(document_id, None)
+        self.n_document_bytes -= earlier.n_bytes if earlier else 0
+
+
+def check_document(record: DocumentRecord, passages: Sequence[PassageDraft]) -> None:
+    """Refuse a document that would break a rule of the store.
+
+    :raises InvalidRecord: naming the document and the rule.
+    """
+    where = f"document {record.id} ({record.path})"
+    check_place(where, record.root, record.path)
+    try:
+        for words in (record.title, record.content_hash, record.source_state, record.text):
+            words.encode("utf-8")
+        to_json([dict(record.meta), [list(entry) for entry in record.outline]]).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidRecord(f"{where}: found text that is no valid Unicode ({error.reason}), expected none.") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InvalidRecord(f"{where}: its metadata is not json ({error}).") from error
+    for offset, _ in record.outline:
+        if not 0 <= offset <= len(record.text):
+            raise InvalidRecord(f"{where}: found a heading at {offset}, expected 0 to {len(record.text)}.")
+    for number, draft in enumerate(passages):
+        _check_passage(f"{where}, passage {number}", record.text, draft)
+
+
+def check_place(where: str, root: str, path: str) -> None:
+    """Refuse a root or path that is empty, no valid Unicode, or not a place within the root."""
+    try:
+        (root + path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidRecord(f"{where}: its root or path is no valid Unicode.") from None
+    if not root or not path or path.startswith("/") or ".." in path.split("/"):
+        raise InvalidRecord(f"{where}: found root {root!r} and path {path!r}, expected a path relative to a root.")
+
+
+def _check_passage(where: str, text: str, draft: PassageDraft) -> None:
+    if not 0 <= draft.start < draft.end <= len(text):
+        raise InvalidRecord(f"{where}: found offsets {draft.start} to {draft.end}, expected them within 0 to {len(text)}.")
+    if len(draft.key) != KEY_BYTES or draft.key != block_key(text[draft.start : draft.end]):
+        raise InvalidRecord(f"{where}: its key is not block_key of the text between its offsets.")
+    try:
+        draft.heading.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidRecord(f"{where}: its heading is no valid Unicode.") from None

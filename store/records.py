@@ -1,0 +1,93 @@
+"""The values that go into a store and come out of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+KEY_BYTES = 16
+
+
+def block_key(text: str) -> bytes:
+    """The 16-byte key of an encoder input: the name under which its vector and states are kept, once."""
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=KEY_BYTES).digest()
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """What the store must know of the encoder; compared, never interpreted."""
+
+    encoder_id: str
+    vector_width: int
+    hidden_width: int
+    about: Mapping[str, Any]  # json for people; not compared
+
+
+@dataclass(frozen=True)
+class DocumentRecord:
+    """A document with its kept text; every offset counts Unicode code points of ``text``."""
+
+    id: int  # stable, never reused
+    root: str  # absolute path of the recorded root, a folder or a file
+    path: str  # relative to root, with '/'; never empty
+    title: str
+    content_hash: str  # of the source, hex: how a move is recognised
+    text: str
+    outline: tuple[tuple[int, str], ...]  # (offset, heading), ascending
+    meta: Mapping[str, Any]  # json
+    source_state: str = ""  # opaque here; the indexer recognises an unchanged file by it
+
+
+@dataclass(frozen=True)
+class DocumentInfo:
+    """A document without its text and outline: cheap to list."""
+
+    id: int
+    root: str
+    path: str
+    title: str
+    content_hash: str
+    meta: Mapping[str, Any]
+    source_state: str
+    n_passages: int
+
+
+@dataclass(frozen=True)
+class PassageDraft:
+    """A passage as a caller proposes it; the store gives it an id."""
+
+    start: int
+    end: int
+    heading: str
+    key: bytes  # block_key(document_text[start:end])
+
+
+@dataclass(frozen=True)
+class PassageRecord:
+    """A passage of a document: ``text == document_text[start:end]`` and ``key == block_key(text)``."""
+
+    id: int  # stable, never reused
+    document_id: int
+    ordinal: int  # 0.. within its document
+    start: int
+    end: int
+    heading: str
+    key: bytes
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A passage found, with the score of the search that found it."""
+
+    passage_id: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One file that is not as it was committed; ``file`` is relative to the store."""
+
+    file: str
+    problem: str

@@ -1,0 +1,338 @@
+"""One whole generation of a store, open for reading: it stays as it is while writers commit and collect."""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deformer_qa.store import bm25, names
+from deformer_qa.store.block import Block, BlockFiles
+from deformer_qa.store.catalogue import QUERY_BATCH, Catalogue, CatalogueFiles
+from deformer_qa.store.encodings import encoding_named
+from deformer_qa.store.errors import (
+    DocumentNotFound,
+    EncoderMismatch,
+    PassageNotFound,
+    StoreDamaged,
+    StoreError,
+)
+from deformer_qa.store.generations import find_head, list_generations
+from deformer_qa.store.manifest import Manifest, to_bytes
+from deformer_qa.store.nearest import RowHit, nearest_among, nearest_rows
+from deformer_qa.store.records import DocumentInfo, DocumentRecord, EncoderInfo, Hit, PassageRecord
+
+OPEN_ATTEMPTS = 20
+
+T = TypeVar("T")
+
+
+class Snapshot:
+    """A generation of the store. Safe to use from threads; close it, or use it in ``with``.
+
+    Nothing on disk says that it is open: the maps keep the files readable after they are collected.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, notice: str | None = None, reuse: Snapshot | None = None) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.notice = notice
+        blocks: dict[str, BlockFiles] = {b.files.segment: b.files for b in reuse.blocks} if reuse else {}
+        catalogues = {c.files.segment: c.files for c in reuse.catalogues} if reuse else {}
+        self._all_blocks = tuple(
+            Block(
+                entry,
+                blocks.get(entry.segment) or BlockFiles(path, entry, manifest.encoder, manifest.encoding),
+            )
+            for entry in manifest.blocks
+        )
+        self._all_catalogues = tuple(
+            Catalogue(entry, catalogues.get(entry.segment) or CatalogueFiles(path, entry)) for entry in manifest.catalogues
+        )
+        self._query_words = bm25.QueryWords()
+        self._closed = False
+
+    @property
+    def generation(self) -> int:
+        return self.manifest.generation
+
+    @property
+    def encoder(self) -> EncoderInfo:
+        return self.manifest.encoder
+
+    @property
+    def encoding(self) -> str:
+        return self.manifest.encoding
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        return self.manifest.roots
+
+    @property
+    def n_documents(self) -> int:
+        return sum(entry.n_live_documents for entry in self.manifest.catalogues)
+
+    @property
+    def n_passages(self) -> int:
+        return sum(entry.n_live_passages for entry in self.manifest.catalogues)
+
+    # Retrieval
+
+    def nearest(self, query: NDArray[np.float32], n: int, among: Collection[int] | None = None) -> list[Hit]:
+        """The n live passages whose vectors have the largest inner product with the query, best first; exact.
+
+        ``query``: *Shape* (vector_width,), float32. ``among`` limits the answer to these passage ids; ids that are not
+        there are passed over. Equal scores are in order of passage id.
+
+        :raises StoreDamaged: where a vector that belongs into the answer is not the one that was committed.
+        """
+        query = np.ascontiguousarray(query, dtype=np.float32)
+        if query.shape != (self.encoder.vector_width,) or not np.isfinite(query).all():
+            raise ValueError(f"query: found shape {query.shape}, expected {self.encoder.vector_width} finite numbers")
+        if n <= 0:
+            return []
+        if among is None:
+            hits = self._passages_of(nearest_rows(self.blocks, query, n), None)
+        else:
+            wanted = self._gather(list(among), lambda catalogue, some: {p.id: p.key for p in catalogue.passages(some)})
+            rows = self._rows_by_block(sorted(set(wanted.values())))
+            hits = self._passages_of(nearest_among(self.blocks, query, n, rows), wanted.keys())
+        return sorted(hits, key=lambda hit: (-hit.score, hit.passage_id))[:n]
+
+    def bm25(self, query: str, n: int, among: Collection[int] | None = None) -> list[Hit]:
+        """The n live passages that rank highest for any of the query's words, best first; see ``store.bm25``.
+
+        Title and heading count with the text. A repeated word counts once. Equal scores are in order of passage id.
+        """
+        return bm25.rank(self.catalogues, self._query_words.of(query), n, among)
+
+    # Documents and passages
+
+    def document(self, document_id: int) -> DocumentRecord:
+        """A document with its text, checked.
+
+        :raises DocumentNotFound: where no live document has this id.
+        """
+        for catalogue in self.catalogues:
+            for info in catalogue.document_infos([document_id]):
+                return catalogue.document(info)
+        raise DocumentNotFound(document_id)
+
+    def document_infos(self, ids: Sequence[int]) -> list[DocumentInfo]:
+        """What is known of some documents, in the order of ``ids``."""
+        found = self._gather(ids, lambda catalogue, some: {info.id: info for info in catalogue.document_infos(some)})
+        return _in_order(ids, found, DocumentNotFound)
+
+    def iter_documents(self) -> Iterator[DocumentInfo]:
+        """All documents in ascending order of id, read a page at a time."""
+        return heapq.merge(*(c.iter_documents() for c in self.catalogues), key=lambda info: info.id)
+
+    def find_documents(self, root: str) -> dict[str, DocumentInfo]:
+        """The documents of a root by their path."""
+        infos = [info for catalogue in self.catalogues for info in catalogue.documents_of_root(root)]
+        return {info.path: info for info in sorted(infos, key=lambda info: info.path)}
+
+    def document_at(self, root: str, path: str) -> int | None:
+        """The id of the document at a place, None where there is none."""
+        found = (catalogue.document_at(root, path) for catalogue in self.catalogues)
+        return next((id_ for id_ in found if id_ is not None), None)
+
+    def document_passages(self, document_id: int) -> list[PassageRecord]:
+        """The passages of a document, in order.
+
+        :raises DocumentNotFound: where no live document has this id.
+        """
+        for catalogue in self.catalogues:
+            if catalogue.document_infos([document_id]):
+                return catalogue.passages_of_document(document_id)
+        raise DocumentNotFound(document_id)
+
+    def passages(self, ids: Sequence[int]) -> list[PassageRecord]:
+        """Some passages, in the order of ``ids``.
+
+        :raises PassageNotFound: where an id is not that of a live passage.
+        """
+        found = self._gather(ids, lambda catalogue, some: {record.id: record for record in catalogue.passages(some)})
+        return _in_order(ids, found, PassageNotFound)
+
+    def passage_texts(self, ids: Sequence[int]) -> list[str]:
+        """The texts of some passages, in the order of ``ids``, each compared with its key.
+
+        :raises PassageNotFound: where an id is not that of a live passage.
+        :raises StoreDamaged: where a text is not the one that was encoded.
+        """
+        return _in_order(ids, self._gather(ids, Catalogue.passage_texts), PassageNotFound)
+
+    # Rows
+
+    def states(self, keys: Sequence[bytes]) -> list[NDArray[np.float32]]:
+        """The decoded states of some rows, in the order of ``keys``; each a fresh array.
+
+        *Shape* of each: (n_tokens, hidden_width), float32.
+
+        :raises StoreDamaged: naming file and row, where they are not those that were committed.
+        """
+        decode = encoding_named(self.encoding).decode
+        return [decode(block.files.encoded_states(row)) for block, row in self._locate(keys)]
+
+    def vectors(self, keys: Sequence[bytes]) -> NDArray[np.float32]:
+        """The vectors of some rows, checked, in the order of ``keys``. *Shape:* (n_keys, vector_width), float32."""
+        vectors = np.empty((len(keys), self.encoder.vector_width), dtype=np.float32)
+        for place, (block, row) in enumerate(self._locate(keys)):
+            vectors[place] = block.files.vector(row)
+        return vectors
+
+    def has_row(self, key: bytes) -> bool:
+        """Whether a row lies under this key, live or dead."""
+        return any(block.files.find_one(key) >= 0 for block in self.blocks)
+
+    def find_rows(self, keys: Sequence[bytes]) -> list[NDArray[np.int64]]:
+        """For each block of the manifest, in order, the row of each key, -1 where the block does not hold it.
+
+        *Shape* of each: (n_keys,), int64.
+        """
+        return [block.files.find(keys) for block in self.blocks]
+
+    # The rest
+
+    def size_report(self) -> dict[str, Any]:
+        """How many bytes, rows and tokens the generation takes, by kind of file."""
+        n_bytes: dict[str, int] = {}
+        for entry in (*self.manifest.blocks, *self.manifest.catalogues):
+            for file, file_sum in entry.files.items():
+                n_bytes[file] = n_bytes.get(file, 0) + file_sum.n_bytes
+        n_bytes["manifest"] = len(to_bytes(self.manifest))
+        blocks = self.manifest.blocks
+        return {
+            "bytes": n_bytes,
+            "total_bytes": sum(n_bytes.values()),
+            "n_segments": len(blocks) + len(self.manifest.catalogues),
+            "n_blocks": len(blocks),
+            "n_catalogues": len(self.manifest.catalogues),
+            "n_rows": sum(entry.n_rows for entry in blocks),
+            "n_dead_rows": sum(entry.n_rows - entry.n_live_rows for entry in blocks),
+            "n_tokens": sum(entry.n_tokens for entry in blocks),
+            "n_deleted_documents": sum(e.n_documents - e.n_live_documents for e in self.manifest.catalogues),
+        }
+
+    def close(self) -> None:
+        """Let go of the files; values already handed out stay good."""
+        self._closed = True
+        self._all_blocks = ()
+        self._all_catalogues = ()
+
+    def __enter__(self) -> Snapshot:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The open blocks, in the manifest's order; for this package only."""
+        blocks = self._all_blocks
+        self._require_open()
+        return blocks
+
+    @property
+    def catalogues(self) -> tuple[Catalogue, ...]:
+        """The open catalogues, in the manifest's order; for this package only."""
+        catalogues = self._all_catalogues
+        self._require_open()
+        return catalogues
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"{self.path}: this snapshot is closed; open another with open_snapshot.")
+
+    def _gather(self, ids: Sequence[int], read: Callable[[Catalogue, Sequence[int]], Mapping[int, T]]) -> dict[int, T]:
+        found: dict[int, T] = {}
+        wanted = sorted(set(ids))
+        for start in range(0, len(wanted), QUERY_BATCH):
+            for catalogue in self.catalogues:
+                found.update(read(catalogue, wanted[start : start + QUERY_BATCH]))
+        return found
+
+    def _passages_of(self, rows: Sequence[RowHit], among: Collection[int] | None) -> list[Hit]:
+        """Every live passage of some rows, in any order."""
+        scores = {row.key: row.score for row in rows}
+        keys = list(scores)
+        hits = []
+        for start in range(0, len(keys), QUERY_BATCH):
+            for catalogue in self.catalogues:
+                for passage in catalogue.passages_with_keys(keys[start : start + QUERY_BATCH]):
+                    if passage.key not in scores:
+                        raise StoreDamaged(catalogue.files.shown, f"the index of keys leads to passage {passage.id}")
+                    if among is None or passage.id in among:
+                        hits.append(Hit(passage.id, scores[passage.key]))
+        return hits
+
+    def _rows_by_block(self, keys: Sequence[bytes]) -> list[NDArray[np.int64]]:
+        """The rows of these keys in each block.
+
+        :raises StoreDamaged: where a key is in no block.
+        """
+        found = self.find_rows(keys)
+        lost = np.flatnonzero(np.all([rows < 0 for rows in found], axis=0)) if keys and found else []
+        if len(lost) or (keys and not found):
+            raise self._missing_row(keys[int(lost[0]) if len(lost) else 0])
+        return [rows[rows >= 0] for rows in found]
+
+    def _locate(self, keys: Sequence[bytes]) -> list[tuple[Block, int]]:
+        places: list[tuple[Block, int] | None] = [None] * len(keys)
+        for block, rows in zip(self.blocks, self.find_rows(keys), strict=True):
+            for place in np.flatnonzero(rows >= 0):
+                places[place] = (block, int(rows[place]))
+        located = []
+        for key, found in zip(keys, places, strict=True):
+            if found is None:
+                raise self._missing_row(key)
+            located.append(found)
+        return located
+
+    def _missing_row(self, key: bytes) -> StoreDamaged:
+        files = ", ".join(names.segment_file(entry.segment, names.KEYS) for entry in self.manifest.blocks[:3])
+        return StoreDamaged(files or names.SEGMENTS, f"expected a row with key {key.hex()}, found none")
+
+
+def open_snapshot(path: Path, *, encoder_id: str | None = None) -> Snapshot:
+    """The newest whole generation of the store at ``path``, open for reading. Writes nothing.
+
+    A damaged head manifest is stood in for by its parent, which ``Snapshot.notice`` says.
+
+    :raises StoreMissing: where there is no store.
+    :raises EncoderMismatch: where it was built with another encoder than ``encoder_id``.
+    :raises StoreFormat, StoreDamaged, StoreAccess: where it cannot be used.
+    """
+    path = Path(path)
+    for _ in range(OPEN_ATTEMPTS - 1):
+        newest = list_generations(path)[0]
+        try:
+            return _open_head(path, encoder_id)
+        except (OSError, sqlite3.Error, StoreDamaged):  # perhaps a writer collected it meanwhile
+            if list_generations(path)[0] == newest:
+                break
+    try:
+        return _open_head(path, encoder_id)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreDamaged(str(path), f"cannot be opened ({error})") from error
+
+
+def _open_head(path: Path, encoder_id: str | None) -> Snapshot:
+    head = find_head(path)
+    if encoder_id is not None and head.manifest.encoder.encoder_id != encoder_id:
+        raise EncoderMismatch(path, "encoder", head.manifest.encoder.encoder_id, encoder_id)
+    return Snapshot(path, head.manifest, head.notice)
+
+
+def _in_order(ids: Sequence[int], found: Mapping[int, T], missing: Callable[[int], StoreError]) -> list[T]:
+    for id_ in ids:
+        if id_ not in found:
+            raise missing(id_)
+    return [found[id_] for id_ in ids]
