@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.padding import Padding
 from rich.text import Text
 
 from deformer_qa.cli.display import printable
@@ -21,8 +22,8 @@ def show_answers(answers: Answers) -> None:
         out.print(line)
     for number, answer in enumerate(answers.answers, start=1):
         out.print(_headline(number, answer, weak=answers.no_answer_is_best))
-        out.print(_context(answer), soft_wrap=False)
-        out.print(Text("   " + place_line(answer.place), style="dim"))
+        out.print(Padding(_context(answer), (0, 0, 0, 3)))
+        out.print(Padding(Text(place_line(answer.place), style="dim"), (0, 0, 0, 3)))
         if answer.evidence:
             also = "; ".join(dict.fromkeys(printable(place.path) for place in answer.evidence))
             out.print(Text(f"   also in {also}", style="dim"))
@@ -48,7 +49,7 @@ def _headline(number: int, answer: Answer, *, weak: bool) -> Text:
 
 def _context(answer: Answer) -> Text:
     before, inside, after = _around(answer)
-    line = Text("   ")
+    line = Text()
     line.append(printable(before))
     line.append(printable(inside), style="bold reverse")
     line.append(printable(after))

@@ -109,7 +109,7 @@ def _passage_reader(name: str | None, k: int | None, states: str, device: str) -
     from deformer_qa.reader.evaluation import SplitPassageReader
     from deformer_qa.reader.reading import SHIPPED, SplitReader
     from deformer_qa.reader.whole import TeacherReader, WholeReader
-    from deformer_qa.store.encodings import round_trip
+    from deformer_qa.store.encodings import encoding_named
 
     folder = SHIPPED if name is None else Path(name)
     if not (folder / "reader.json").is_file() and name is not None:
@@ -126,8 +126,11 @@ def _passage_reader(name: str | None, k: int | None, states: str, device: str) -
     described = {"reader": about.training.get("recipe", {}).get("name", str(folder)), "k": its_k}
     if not about.split:
         return TeacherReader.load(folder, encoder).to(device), described
-    through = None if states == "exact" else lambda one: round_trip(one, states)
-    split = SplitPassageReader(SplitReader.load(folder).to(device), through)
+    reader = SplitReader.load(folder).to(device)
+    if states == "exact":
+        return SplitPassageReader(reader), {**described, "states": states}
+    codec = encoding_named(states)
+    split = SplitPassageReader(reader, lambda one: codec.decode(codec.encode(one)))
     return split, {**described, "states": states}
 
 

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from deformer_qa.cli import exit_codes
 from deformer_qa.cli.output import format_option
 from deformer_qa.cli.stores import located, store_option
-
-if TYPE_CHECKING:
-    pass
-
-_REASONS_SHOWN = 10
 
 
 @click.command()
@@ -58,7 +52,7 @@ def index(
     Without PATH all recorded roots are brought up to date. What did not change is not read again; what moved is
     recognised; what vanished leaves the index. Stopped at any moment, the next run goes on from the last commit.
     """
-    from deformer_qa.cli.index_progress import watching
+    from deformer_qa.cli.index_progress import print_summary, watching
     from deformer_qa.indexer.sync import sync
     from deformer_qa.reader.checkpoint import describe_reader
     from deformer_qa.reader.encoder import Encoder
@@ -72,8 +66,8 @@ def index(
     chosen = Encoder.load(encoder or about.encoder, k=about.k)
     with watching(form) as on_event:
         done = sync(folder, chosen, list(paths), encoding=encoding, prune=prune, on_event=on_event)
-    _print_summary(done, form)
+    print_summary(done, form)
     if report:
-        listed = [{"path": path, "reason": reason} for path, reason in done.skipped]
+        listed = [{"path": one.path, "reason": one.reason} for one in done.skipped]
         report.write_text(json.dumps({"schema": 1, "skipped": listed}, indent=1) + "\n", encoding="utf-8")
     return exit_codes.RUNTIME if strict and done.skipped else exit_codes.OK

@@ -100,8 +100,13 @@ def code_of(error: Exception) -> int | None:
         (storing.StoreLocked, exit_codes.LOCKED),
         (storing.StoreAccess, exit_codes.RUNTIME),
         ((storing.PassageNotFound, storing.DocumentNotFound), exit_codes.USAGE),
-        ((storing.StoreError, WrongEncoder), exit_codes.STORE),
+        (
+            (indexing.EncoderFailing, storing.StoreFull, storing.CommitFailed, storing.CommitUncertain),
+            exit_codes.RUNTIME,
+        ),
+        (WrongEncoder, exit_codes.STORE),
         ((ReaderError, PipelineError, indexing.IndexerError), exit_codes.USAGE),
+        (storing.StoreError, exit_codes.STORE),
         (OSError, exit_codes.RUNTIME),
     ]
     return next((code for kind, code in table if isinstance(error, kind)), None)

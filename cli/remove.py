@@ -22,31 +22,30 @@ def rm(paths: tuple[str, ...], store: Path | None, form: str) -> int:
     A root that is removed whole is no longer synced. A file removed from a root that stays comes back with the next
     "qa index" of that root, unless it is gone by then.
     """
+    from deformer_qa.indexer.files import shown
+    from deformer_qa.indexer.formats import file_of
     from deformer_qa.store import Writer, open_snapshot
 
     folder = located(store)
     with open_snapshot(folder) as snapshot:
         encoder, encoding = snapshot.encoder, snapshot.encoding
-    wanted = [os.path.abspath(path) for path in paths]
+    wanted = [os.path.realpath(path) for path in paths]
     with Writer.open(folder, encoder=encoder, encoding=encoding, create=False) as writer:
-        snapshot = writer.snapshot
-        assert snapshot is not None
+        head = writer.snapshot
+        assert head is not None
         removed, hit = [], set()
-        for one in snapshot.iter_documents():
-            place = one.root if Path(one.root).name == one.path else os.path.join(one.root, one.path)
-            places = {place, place.rpartition("#")[0], os.path.join(one.root, one.path)}
+        for one in head.iter_documents():
+            place = shown(one.root, one.path)
             for path in wanted:
-                if path in places or place.startswith(path.rstrip("/") + "/"):
+                if path in (place, file_of(place)) or place.startswith(path.rstrip("/") + "/"):
                     writer.remove_document(one.id)
                     removed.append(place)
                     hit.add(path)
                     break
-        missing = [
-            path for path, full in zip(paths, wanted, strict=True) if full not in hit and full not in snapshot.roots
-        ]
+        missing = [path for path, full in zip(paths, wanted, strict=True) if full not in hit and full not in head.roots]
         if missing:
             raise click.UsageError(f"{missing[0]}: no document of the index is there; nothing was removed.")
-        writer.set_roots([root for root in snapshot.roots if root not in wanted])
+        writer.set_roots([root for root in head.roots if root not in wanted])
         generation = writer.commit()
     if form in ("json", "ndjson"):
         print_json({"schema": 1, "removed": removed, "generation": generation}, indent=form == "json")

@@ -33,8 +33,8 @@ class RootGone(IndexerError):
 
     def __init__(self, root: str, n_documents: int) -> None:
         super().__init__(
-            f"{root}: this folder or file was indexed ({n_documents:,} documents) and is gone. If it was renamed, index it "
-            'under its new path; to drop it from the index, run "qa index --prune".'
+            f"{root}: this was indexed ({n_documents:,} documents) and is gone. If it was renamed, index it under its "
+            'new path; to drop it from the index, run "qa index --prune".'
         )
         self.root = root
         self.n_documents = n_documents
@@ -45,7 +45,7 @@ class EncoderFailing(IndexerError):
 
     def __init__(self, n_documents: int, error: Exception) -> None:
         super().__init__(
-            f"The encoder failed on {n_documents} documents in a row ({type(error).__name__}: {error}); indexing stopped. "
-            "What is complete is committed, and the next run takes up there."
+            f"The encoder failed on {n_documents} documents in a row ({type(error).__name__}: {error}), so indexing "
+            "stopped. What is complete is committed, and the next run takes up there."
         )
         self.n_documents = n_documents

@@ -1,4 +1,4 @@
-"""What does a sync tell while it runs? Values for a progress bar, an ndjson log or a report; and the summary at its end."""
+"""What does a sync tell while it runs? Values for a progress bar, an ndjson log or a report, and a summary."""
 
 from __future__ import annotations
 

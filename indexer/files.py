@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deformer_qa.indexer.formats import NotReadable
+from deformer_qa.indexer.formats import NotReadable, file_of
 
 MAX_FILE_BYTES = 64 * 2**20
 
@@ -43,7 +43,7 @@ class Unread:
     """Something that cannot be read or is no file.
 
     :ivar path: relative to its root; '' for the root itself
-    :ivar hides_content: True where files of which nothing is known may lie behind it, so that what is indexed of them stays
+    :ivar hides_content: True where nothing is known of what lies there, so that what is indexed of it stays
     """
 
     root: str
@@ -59,7 +59,7 @@ class Unread:
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies under one path of a root, in the order of the names; hidden files and folders are not part of it."""
+    """What lies under one path of a root, in the order of the names."""
 
     files: tuple[FoundFile, ...]
     unread: tuple[Unread, ...]
@@ -67,11 +67,10 @@ class Listing:
 
 def shown(root: str, path: str) -> str:
     """The absolute path of a document or file for a person; a root that is a file is not named twice."""
-    if not path:
-        return printable(root)
-    if os.path.basename(root) == path.partition("#")[0] and not os.path.isdir(root):
-        return printable(root + path[len(os.path.basename(root)) :])
-    return printable(f"{root.rstrip('/')}/{path}")
+    name = os.path.basename(root)
+    if path and file_of(path) == name and not os.path.isdir(root):
+        return printable(root + path[len(name) :])
+    return printable(f"{root.rstrip('/')}/{path}") if path else printable(root)
 
 
 def printable(path: str) -> str:
@@ -82,17 +81,20 @@ def printable(path: str) -> str:
 def list_files(root: str, part: str = "", *, never: Collection[Path] = ()) -> Listing:
     """The files of a root, or of the ``part`` of it that is named by a relative path.
 
-    Hidden files and folders are left out in silence, and so is what lies in ``never`` (the store). Links are followed only to what
-    lies in the root and is not found without them. :raises OSError: where the root is not there.
+    Hidden files and folders are left out in silence, and so is what lies in ``never`` (the store). A link is followed
+    only to what lies in the root and is hidden there: all else in the root is found under its own name.
     """
     top = Path(root)
-    if not stat.S_ISDIR(os.stat(top).st_mode):
-        walk = _Walk(root, top.parent, never)
-        walk.take(top, top.name)
-    else:
-        walk = _Walk(root, top, never)
+    try:
+        is_folder = stat.S_ISDIR(os.stat(top).st_mode)
+    except OSError as error:
+        return Listing((), (Unread(root, "", f"cannot be looked at: {reason_of(error)}", hides_content=True),))
+    walk = _Walk(root, top if is_folder else top.parent, never)
+    if is_folder:
         walk.enter(top / part if part else top, part)
         walk.follow_links()
+    else:
+        walk.enter(top, top.name)
     return walk.listing()
 
 
@@ -126,13 +128,15 @@ class _Walk:
     def __init__(self, root: str, top: Path, never: Collection[Path]) -> None:
         self._root = root
         self._top = Path(os.path.realpath(top))
-        self._never = {os.path.realpath(path) for path in never}
+        self._never = [Path(os.path.realpath(path)) for path in never]
+        self._kept_out = {(state.st_dev, state.st_ino) for state in map(os.stat, filter(Path.exists, self._never))}
         self._files: list[FoundFile] = []
         self._unread: list[Unread] = []
         self._links: list[tuple[Path, str]] = []
-        self._seen: set[str] = set()  # real paths of files and folders met
+        self._linked: set[Path] = set()
 
     def listing(self) -> Listing:
+        """All that was found, in the order of the names."""
         return Listing(
             tuple(sorted(self._files, key=lambda file: file.path)),
             tuple(sorted(self._unread, key=lambda unread: unread.path)),
@@ -140,21 +144,18 @@ class _Walk:
 
     def enter(self, place: Path, path: str) -> None:
         """Take what ``place`` is or contains; ``path`` names it, relative to the root."""
-        pending = [(place, path)]
+        pending = [] if self._is_kept_out(Path(os.path.realpath(place))) else [(place, path)]
         while pending:
             place, path = pending.pop()
             try:
-                is_folder = stat.S_ISDIR(os.lstat(place).st_mode)
-                real = os.path.realpath(place)
-                if not is_folder or real in self._never or real in self._seen:
-                    if not is_folder:
-                        self.take(place, path)
+                state = os.stat(place) if not path else os.lstat(place)
+                if not stat.S_ISDIR(state.st_mode):
+                    self.take(place, path)
                     continue
-                names = sorted(os.listdir(place))
+                names = [] if (state.st_dev, state.st_ino) in self._kept_out else os.listdir(place)
             except OSError as error:
                 self._skip(path, f"cannot be listed: {reason_of(error)}", hides_content=True)
                 continue
-            self._seen.add(real)
             pending += [(place / name, f"{path}/{name}" if path else name) for name in self._wanted(names, path)]
 
     def take(self, place: Path, path: str) -> None:
@@ -164,7 +165,6 @@ class _Walk:
             if stat.S_ISLNK(state.st_mode):
                 self._links.append((place, path))
             elif stat.S_ISREG(state.st_mode):
-                self._seen.add(os.path.realpath(place))
                 self._files.append(FoundFile(self._root, path, place, state.st_size, _state(state)))
             else:
                 kind = next((name for test, name in _KINDS if test(state.st_mode)), "special file")
@@ -173,19 +173,24 @@ class _Walk:
             self._skip(path, f"cannot be read: {reason_of(error)}", hides_content=True)
 
     def follow_links(self) -> None:
-        """Take what links add; a link may lead to further ones, but never twice to the same place."""
+        """Take what links add: a link may lead to further ones, but never twice to the same place."""
         while self._links:
+            self._links.sort(key=lambda link: link[1])
             place, path = self._links.pop(0)
             real = Path(os.path.realpath(place))
             if not os.path.lexists(real) or real.is_symlink():  # the latter: links in a circle
                 self._skip(path, "a link to nothing")
             elif not real.is_relative_to(self._top):
                 self._skip(path, "a link out of the indexed folder")
-            elif not self._is_known(real):
+            elif self._is_hidden(real) and real not in self._linked:
+                self._linked.add(real)
                 self.enter(real, path)
 
-    def _is_known(self, real: Path) -> bool:
-        return any(str(place) in self._seen or str(place) in self._never for place in (real, *real.parents))
+    def _is_hidden(self, real: Path) -> bool:
+        return any(name.startswith(".") for name in real.relative_to(self._top).parts)
+
+    def _is_kept_out(self, real: Path) -> bool:
+        return any(real.is_relative_to(never) for never in self._never)
 
     def _wanted(self, names: list[str], path: str) -> Iterator[str]:
         for name in names:
@@ -202,7 +207,7 @@ class _Walk:
 
 
 def _state(state: os.stat_result) -> str:
-    """What changes when a file does. The time of the last change of the inode is part of it, as tools set the other one."""
+    """What changes when a file does: its size and two times, as tools set one of them back."""
     if time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) < _YOUNG_NS:
         return ""
     return f"{state.st_size}:{state.st_mtime_ns}:{state.st_ctime_ns}"

@@ -42,7 +42,10 @@ class RankingWeights:
 
     def utilities(self, rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
         """*Shape:* (spans,): log-odds of each span against "no answer"."""
-        return np.asarray(rows, np.float64).reshape(-1, len(FEATURES)) @ np.asarray(self.values)
+        utilities: NDArray[np.float64] = np.asarray(rows, np.float64).reshape(-1, len(FEATURES)) @ np.asarray(
+            self.values
+        )
+        return utilities
 
 
 def confidences(utilities: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:

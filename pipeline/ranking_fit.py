@@ -61,13 +61,13 @@ def fit_ranking(
     before = float(_loss(weights, cases))
     optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
 
-    def closure() -> torch.Tensor:
+    def closure() -> float:
         optimizer.zero_grad()
         loss = _loss(weights, cases) + _PENALTY * weights[:-1].square().sum()
-        loss.backward()
-        return loss
+        (weights.grad,) = torch.autograd.grad(loss, [weights])
+        return float(loss)
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     fitted = {name: round(float(value), 6) for name, value in zip(FEATURES, weights.detach(), strict=True)}
     return FittedRanking(fitted, len(cases), n_without, before, float(_loss(weights, cases)))
 

@@ -57,7 +57,7 @@ class PassageBorders:
 
     :ivar budget: tokens of a passage at most, special tokens not counted
     :ivar spacing: tokens between two chosen borders at least (smaller only where the budget forces it)
-    :ivar overlap: tokens, at most, of the sentence before that a passage starts with when it begins inside a paragraph
+    :ivar overlap: tokens, at most, of the sentences before that a passage starts with when it begins inside a paragraph
     """
 
     budget: int = 254
@@ -131,7 +131,7 @@ class PassageBorders:
         ]
 
     def _with_overlap(self, border: _Cut, end: int, cuts: Sequence[_Cut]) -> int:
-        """The token a passage starts with: inside a paragraph, that of the sentence before, if it is short enough."""
+        """The token a passage starts with: inside a paragraph, that of whole sentences before, as many as fit."""
         if border.rank[0] in (_PARAGRAPH, _LINE):
             return border.token
         room = min(self.overlap, self.budget - (end - border.token))

@@ -23,15 +23,15 @@ VECTOR_SUM, STATES_SUM = 0, 1  # columns of the file of row checksums
 def vector_sum(key: bytes, vector: NDArray[np.float32]) -> int:
     """The checksum of a row's vector: xxh3-64 over the key and the vector's bytes."""
     hasher = xxhash.xxh3_64(key)
-    hasher.update(memoryview(vector))
+    hasher.update(vector.data)
     return hasher.intdigest()
 
 
 def states_sum(key: bytes, encoded: EncodedStates) -> int:
     """The checksum of a row's states: xxh3-64 over the key, the scales' bytes and the values' bytes."""
     hasher = xxhash.xxh3_64(key)
-    hasher.update(memoryview(encoded.scales))
-    hasher.update(memoryview(encoded.values))
+    hasher.update(encoded.scales.data)
+    hasher.update(encoded.values.data)
     return hasher.intdigest()
 
 
@@ -50,7 +50,7 @@ class BlockFiles:
         self.encoding = encoding_named(encoding)
 
         def mapped(file: str, dtype: str | np.dtype[np.generic], *shape: int) -> NDArray[np.generic]:
-            return map_array(store, entry.segment, file, entry.files.get(file), dtype, shape)
+            return map_array(store, entry.segment, file, entry.files[file], dtype, shape)
 
         self.vectors: NDArray[np.float32] = mapped(names.VECTORS, "<f4", self.n_rows, encoder.vector_width)  # type: ignore[assignment]
         self.values = mapped(names.STATES, self.encoding.dtype, self.n_tokens, encoder.hidden_width)
@@ -62,7 +62,7 @@ class BlockFiles:
         self.lookup = mapped(names.LOOKUP, "<u4", self.n_rows)
         self.sums = mapped(names.SUMS, "<u8", self.n_rows, 2)
         self._sortable_keys = self.keys.reshape(-1).view(f"S{KEY_BYTES}")
-        self._key_bytes = memoryview(self.keys.reshape(-1))  # type: ignore[arg-type]
+        self._key_bytes = self.keys.reshape(-1).data
         self._checked = np.zeros((self.n_rows, 2), dtype=np.bool_)  # pages of zeros cost nothing until a row is touched
 
     def find(self, keys: Sequence[bytes]) -> NDArray[np.int64]:
@@ -115,7 +115,7 @@ class BlockFiles:
 
         :raises StoreDamaged: naming file and row.
         """
-        start, end = int(self.offsets[row]), int(self.offsets[row + 1])  # type: ignore[call-overload]
+        start, end = int(self.offsets[row]), int(self.offsets[row + 1])
         if not 0 <= start < end <= self.n_tokens:
             raise self._damaged(names.OFFSETS, f"row {row}: found tokens {start} to {end} of {self.n_tokens}")
         scales = self.scales[start:end] if self.encoding.has_scales else self.scales
@@ -125,7 +125,7 @@ class BlockFiles:
         return encoded
 
     def _check(self, row: int, column: int, file: str, found: int) -> None:
-        if int(self.sums[row, column]) != found:  # type: ignore[call-overload]
+        if int(self.sums[row, column]) != found:
             raise self._damaged(file, f"row {row}: the checksum does not match the content")
         self._checked[row, column] = True
 
@@ -137,7 +137,7 @@ class BlockFiles:
         return np.minimum(self.lookup[places].astype(np.int64), self.n_rows - 1)
 
     def _row_at(self, place: int) -> int:
-        return min(int(self.lookup[place]), self.n_rows - 1)  # type: ignore[call-overload]
+        return min(int(self.lookup[place]), self.n_rows - 1)
 
     def _key_at(self, places: NDArray[np.int64]) -> NDArray[np.bytes_]:
         return self._sortable_keys[self._rows_at(places)]

@@ -54,13 +54,19 @@ def write_rows(
     )
 
 
-def copy_live_rows(store: Path, segment: str, encoding: Encoding, sources: Sequence[Block]) -> BlockEntry:
+def copy_rows(
+    store: Path, segment: str, encoding: Encoding, sources: Sequence[Block], waiting: Sequence[bytes]
+) -> BlockEntry | None:
     """Write and sync a block of the live rows of others, byte for byte from their maps, checksums included.
 
-    Does not look at what it copies: the caller has verified the sources' files.
+    Rows in ``waiting`` are copied dead or alive. Returns None, and writes nothing, where no row is left. Does not look
+    at what it copies: the caller has verified the sources' files.
     """
-    runs = [run for block in sources for run in _live_runs(block)]
-    n_tokens = [np.diff(run.block.files.offsets[run.first : run.end + 1].astype(np.int64)) for run in runs]  # type: ignore[type-var]
+    runs = [run for block in sources for run in _kept_runs(block, waiting)]
+    if not runs:
+        return None
+    dead_rows = _dead_after_copy(runs)
+    n_tokens = [np.diff(run.block.files.offsets[run.first : run.end + 1].astype(np.int64)) for run in runs]
     return _write(
         store,
         segment,
@@ -71,13 +77,13 @@ def copy_live_rows(store: Path, segment: str, encoding: Encoding, sources: Seque
         values=(run.block.files.values[slice(*run.tokens)] for run in runs),
         scales=(run.block.files.scales[slice(*run.tokens)] for run in runs),
         sums=(run.block.files.sums[run.first : run.end] for run in runs),
-        dead_rows=(),
+        dead_rows=dead_rows,
     )
 
 
 @dataclass(frozen=True)
-class _LiveRun:
-    """Neighbouring live rows of a block, copied in one piece."""
+class _Run:
+    """Neighbouring rows of a block, copied in one piece."""
 
     block: Block
     first: int
@@ -86,14 +92,20 @@ class _LiveRun:
     @property
     def tokens(self) -> tuple[int, int]:
         offsets = self.block.files.offsets
-        return int(offsets[self.first]), int(offsets[self.end])  # type: ignore[call-overload]
+        return int(offsets[self.first]), int(offsets[self.end])
 
 
-def _live_runs(block: Block) -> Iterator[_LiveRun]:
-    borders = (0, *block.entry.dead_rows, block.entry.n_rows)
+def _kept_runs(block: Block, waiting: Sequence[bytes]) -> Iterator[_Run]:
+    dropped = ranges.without(block.entry.dead_rows, block.files.find(waiting))
+    borders = (0, *dropped, block.entry.n_rows)
     for first, end in zip(borders[::2], borders[1::2], strict=True):
         if first < end:
-            yield _LiveRun(block, first, end)
+            yield _Run(block, first, end)
+
+
+def _dead_after_copy(runs: Sequence[_Run]) -> ranges.Ranges:
+    live = [run.block.are_live(np.arange(run.first, run.end)) for run in runs]
+    return ranges.from_numbers(np.flatnonzero(~np.concatenate(live)))
 
 
 def _write(

@@ -1,9 +1,9 @@
 """Which passages share words with a query: BM25 over all catalogues as one corpus.
 
 FTS5 only tokenises and gives postings. Its own ``bm25()`` knows one file's statistics and ranks a store of many small
-segments wrongly, so document frequencies and lengths are summed over the live passages of every segment here. The
-formula is Lucene's: ``log(1 + (N - df + 0.5) / (df + 0.5)) * tf / (tf + k1 * (1 - b + b * length / mean length))``, times
-``k1 + 1``.
+segments wrongly, so document frequencies and lengths are summed over the live passages of every segment here. A
+passage's score is the sum, over the query's words, of
+``log(1 + (N - df + 0.5) / (df + 0.5)) * (k1 + 1) * tf / (tf + k1 * (1 - b + b * length / mean length))``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import threading
+import weakref
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,10 @@ class QueryWords:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-        self._connection.execute(f"CREATE VIRTUAL TABLE query USING fts5(body, content='', tokenize='{schema.TOKENIZER}')")
+        self._connection.execute(
+            f"CREATE VIRTUAL TABLE query USING fts5(body, content='', tokenize='{schema.TOKENIZER}')"
+        )
+        weakref.finalize(self, self._connection.close)
         self._connection.execute("CREATE VIRTUAL TABLE words USING fts5vocab(query, row)")
 
     def of(self, query: str) -> list[str]:
@@ -95,16 +99,17 @@ def _without_frequent(catalogues: Sequence[Catalogue], words: Sequence[str], n_p
 
 def _n_passages_holding(catalogue: Catalogue, word: str) -> int:
     """How many passages of a catalogue hold a word, dead ones included."""
-    return sum(n for (n,) in catalogue.files.query("SELECT doc FROM word_counts WHERE term = ?", (word,)))
+    return int(catalogue.files.query_numbers("SELECT doc FROM word_counts WHERE term = ?", (word,)).sum())
 
 
 def _postings(catalogue: Catalogue, word: str) -> _Postings:
-    rows = catalogue.files.query("SELECT doc FROM word_passages WHERE term = ?", (word,))
-    ids, occurrences = np.unique(np.array([id_ for (id_,) in rows], dtype=np.uint64), return_counts=True)
+    found = catalogue.files.query_numbers("SELECT doc FROM word_passages WHERE term = ?", (word,))
+    ids, occurrences = np.unique(found, return_counts=True)
     known_ids = catalogue.files.passage_ids
-    places = np.searchsorted(known_ids, ids)
-    known = known_ids[np.minimum(places, len(known_ids) - 1)] == ids  # else the word index is damaged: no candidate
-    places, occurrences = places[known], occurrences[known]
+    places = np.searchsorted(known_ids, ids.astype(known_ids.dtype))
+    inside = places < len(known_ids)
+    inside[inside] = known_ids[places[inside]] == ids[inside]  # else the word index is damaged: no candidate
+    places, occurrences = places[inside], occurrences[inside]
     live = catalogue.are_live(places)
     return _Postings(places[live], occurrences[live])
 
@@ -115,9 +120,9 @@ def _best(
     found_ids, found_scores = [], []
     for catalogue, sums in zip(catalogues, scores, strict=True):
         places = np.flatnonzero(sums)
-        ids = catalogue.files.passage_ids[places]
+        ids = catalogue.files.passage_ids[places].astype(np.int64)
         if among is not None:
-            wanted = np.isin(ids, np.fromiter(among, dtype=np.uint64))
+            wanted = np.isin(ids, np.fromiter(among, dtype=np.int64))
             places, ids = places[wanted], ids[wanted]
         found_ids.append(ids)
         found_scores.append(sums[places])

@@ -40,13 +40,11 @@ class CatalogueFiles:
         self.path = store / names.SEGMENTS / entry.segment / names.CATALOGUE
 
         def mapped(file: str, dtype: str) -> NDArray[Any]:
-            return map_array(store, entry.segment, file, entry.files.get(file), dtype, (entry.n_passages,))
+            return map_array(store, entry.segment, file, entry.files[file], dtype, (entry.n_passages,))
 
         self.passage_ids = mapped(names.PASSAGE_IDS, "<u8")
         self.passage_documents = mapped(names.PASSAGE_DOCUMENTS, "<u8")
         self.passage_lengths = mapped(names.PASSAGE_LENGTHS, "<u4")
-        if names.CATALOGUE not in entry.files:
-            raise StoreDamaged(self.shown, "the manifest does not name this file")
         os.close(open_segment_file(store, entry.segment, names.CATALOGUE, entry.files[names.CATALOGUE]))
         self._connection = connect_read_only(self.path)
         self._lock = threading.Lock()
@@ -66,6 +64,14 @@ class CatalogueFiles:
                 return self._connection.execute(sql, parameters).fetchall()
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise StoreDamaged(self.shown, f"SQLite cannot read it ({error})") from error
+
+    def query_numbers(self, sql: str, parameters: Sequence[Any] = ()) -> NDArray[np.int64]:
+        """All numbers of a SELECT of one column of integers. *Shape:* (n_rows,), int64."""
+        rows = self.query(sql, parameters)
+        try:
+            return np.fromiter((number for (number,) in rows), dtype=np.int64, count=len(rows))
+        except (TypeError, OverflowError) as error:
+            raise StoreDamaged(self.shown, f"found no integer where one belongs ({error})") from error
 
     def query_checked(self, table: str, columns: dict[str, type], where: str, parameters: Sequence[Any]) -> list[Row]:
         """All rows of a table that meet a condition, each compared with its checksum."""
@@ -125,7 +131,8 @@ class Catalogue:
 
     def known_documents(self, ids: Sequence[int]) -> list[int]:
         """Those of the ids that this catalogue holds, live or deleted."""
-        return [id_ for (id_,) in self.files.query(f"SELECT id FROM documents WHERE id IN ({_marks(ids)})", ids)]
+        known = self.files.query_numbers(f"SELECT id FROM documents WHERE id IN ({_marks(ids)})", ids)
+        return [int(id_) for id_ in known]
 
     def keys_of_documents(self, ids: Sequence[int]) -> list[bytes]:
         """The keys of the passages of the live documents among these ids, in any order."""
@@ -142,7 +149,8 @@ class Catalogue:
 
     def document(self, info: DocumentInfo) -> DocumentRecord:
         """The whole document that an info of this catalogue speaks of, its text checked."""
-        rows = self.files.query('SELECT document_id, outline, text, checksum FROM texts WHERE document_id = ?', (info.id,))
+        sql = "SELECT document_id, outline, text, checksum FROM texts WHERE document_id = ?"
+        rows = self.files.query(sql, (info.id,))
         if len(rows) != 1 or not schema.is_whole(rows[0]):
             raise StoreDamaged(self.files.shown, f"texts row {info.id}: the checksum does not match the content")
         _, outline, text, _ = rows[0]
@@ -181,7 +189,7 @@ class Catalogue:
             piece = self.files.text_piece(passage.document_id, row[5], row[6])
             text = piece.decode("utf-8", errors="replace")
             if block_key(text) != passage.key:
-                raise StoreDamaged(self.files.shown, f"the text of passage {passage.id} is not the one that was encoded")
+                raise StoreDamaged(self.files.shown, f"passage {passage.id}: the text is not the one that was encoded")
             texts[passage.id] = text
         return texts
 

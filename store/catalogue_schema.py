@@ -9,7 +9,7 @@ from typing import Any
 
 import xxhash
 
-from deformer_qa.store.records import DocumentInfo, DocumentRecord, PassageRecord
+from deformer_qa.store.records import DocumentInfo, DocumentRecord, PassageRecord, to_json
 
 TOKENIZER = "porter unicode61 remove_diacritics 2"
 
@@ -48,11 +48,6 @@ WORD_COUNTS = "CREATE VIRTUAL TABLE word_counts USING fts5vocab(words, row)"  # 
 def columns(table: dict[str, type]) -> str:
     """The columns of a table for a SELECT, in order."""
     return ", ".join(f'"{name}"' for name in table)
-
-
-def to_json(value: Any) -> str:
-    """Canonical json; ValueError or TypeError for what json cannot hold."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def document_row(document: DocumentRecord, n_passages: int) -> tuple[Any, ...]:

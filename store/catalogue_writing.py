@@ -67,7 +67,7 @@ def copy_live_documents(store: Path, segment: str, sources: Sequence[Catalogue])
 
 
 def _create(store: Path, segment: str) -> sqlite3.Connection:
-    """A connection to a new catalogue file with empty tables; no journal: an unfinished one is lost."""
+    """A connection to a new catalogue file with empty tables; no journal: an unfinished file is never read."""
     import sqlite_utils
 
     directory = store / names.SEGMENTS / segment
@@ -88,7 +88,9 @@ def _create(store: Path, segment: str) -> sqlite3.Connection:
     return connection
 
 
-def _insert(connection: sqlite3.Connection, table: str, columns: dict[str, type], rows: Iterable[Sequence[Any]]) -> None:
+def _insert(
+    connection: sqlite3.Connection, table: str, columns: dict[str, type], rows: Iterable[Sequence[Any]]
+) -> None:
     marks = ",".join("?" * len(columns))
     connection.executemany(f"INSERT INTO {table} ({schema.columns(columns)}) VALUES ({marks})", rows)
 
@@ -124,7 +126,7 @@ def _finish(connection: sqlite3.Connection) -> tuple[int, dict[str, NDArray[Any]
 
 
 def _index_words(connection: sqlite3.Connection) -> None:
-    """Give FTS5 the words of every passage; in ascending order of id where it can be, since FTS5 spills at each step back."""
+    """Give FTS5 the words of every passage, in ascending order of id where it can be: FTS5 spills at a step back."""
     documents = connection.execute(
         "SELECT d.id, d.title FROM documents d JOIN passages p ON p.document_id = d.id GROUP BY d.id ORDER BY min(p.id)"
     ).fetchall()

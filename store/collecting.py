@@ -53,10 +53,10 @@ def remove_segment(directory: Path) -> None:
 def _needed_segments(store: Path, head: Manifest) -> frozenset[str] | None:
     """Segments of head and parent, None where a parent lies there that cannot be read."""
     if head.parent is None:
-        return head.segments
+        return head.segment_names
     try:
-        return head.segments | read_manifest(store, head.parent).segments
+        return head.segment_names | read_manifest(store, head.parent).segment_names
     except FileNotFoundError:
-        return head.segments
+        return head.segment_names
     except (StoreDamaged, StoreFormat):
         return None

@@ -53,7 +53,7 @@ def publish(store: Path, manifest: Manifest) -> None:
 
 def tidy_up(store: Path, manifest: Manifest) -> None:
     """Collect garbage after a commit; what fails here is no error of the commit, and the next writer tries again."""
-    with suppress(OSError):
+    with suppress(OSError, StoreError):
         collect(store, manifest)
 
 

@@ -1,4 +1,4 @@
-"""Everything that changes a disk: each function here is one step that can fail or be killed, and no other module writes.
+"""Everything that changes a disk: each step that can fail or be killed is a function here; no other module writes.
 
 Tests inject a fault at the i-th call of ``STEPS``; so every function looks its fellows up in the module when called.
 """
@@ -112,7 +112,7 @@ class NewFile:
     def write(self, content: bytes | memoryview | NDArray[Any]) -> None:
         """Append bytes, or an array's content as it lies in memory."""
         if isinstance(content, np.ndarray):
-            content = memoryview(np.ascontiguousarray(content).reshape(-1).view(np.uint8))
+            content = np.ascontiguousarray(content).reshape(-1).view(np.uint8).data
         view = memoryview(content)
         for start in range(0, view.nbytes, PIECE_BYTES):
             piece = view[start : start + PIECE_BYTES]
@@ -133,7 +133,9 @@ class NewFile:
     def __enter__(self) -> NewFile:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -159,7 +161,7 @@ def adopt_file(path: Path) -> FileSum:
 def hash_descriptor(fd: int) -> FileSum:
     """Size and checksum of an open file, read from its beginning."""
     hasher = xxhash.xxh3_128()
-    buffer = memoryview(bytearray(PIECE_BYTES))
+    buffer = memoryview(bytearray(min(PIECE_BYTES, os.fstat(fd).st_size + 1)))
     offset = 0
     while n_read := os.preadv(fd, [buffer], offset):
         hasher.update(buffer[:n_read])

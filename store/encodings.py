@@ -17,8 +17,8 @@ DEFAULT_ENCODING = "int8"
 class EncodedStates:
     """The states of one row as they lie on disk.
 
-    ``values``: *Shape* (n_tokens, hidden_width), the encoding's dtype. ``scales``: *Shape* (n_tokens,), float32, one factor
-    per token, or (0,) where the encoding has none.
+    ``values``: *Shape* (n_tokens, hidden_width), the encoding's dtype. ``scales``: *Shape* (n_tokens,), float32, one
+    factor per token, or (0,) where the encoding has none.
     """
 
     values: NDArray[np.generic]
@@ -73,7 +73,7 @@ class Float16:
         """States (n_tokens, hidden_width) as float16."""
         largest = float(np.abs(states).max(initial=0.0))
         if largest > float(np.finfo(np.float16).max):
-            raise InvalidRecord(f"states: found a value of {largest:g}, fp16 holds up to 65504. Build the store with int8.")
+            raise InvalidRecord(f"states: found a value of {largest:g}, fp16 holds up to 65504. Use int8 instead.")
         return EncodedStates(states.astype("<f2"), np.empty(0, dtype="<f4"))
 
     def decode(self, encoded: EncodedStates) -> NDArray[np.float32]:

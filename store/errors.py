@@ -1,6 +1,6 @@
 """What can go wrong with a store: one base class, one subclass per thing that a caller would do differently.
 
-Every message is one whole sentence (where, found, expected, what to do); the command line prints ``str(error)`` as it is.
+Every message is one whole line (where, found, expected, what to do); the command line prints ``str(error)`` as it is.
 """
 
 from __future__ import annotations

@@ -50,6 +50,12 @@ def list_generations(store: Path) -> list[int]:
     return generations
 
 
+def highest_number(store: Path) -> int:
+    """The highest generation of a manifest that is there, those set aside included, or 0."""
+    found = [names.manifest_generation(name) or names.quarantined_generation(name) for name in os.listdir(store)]
+    return max((generation for generation in found if generation is not None), default=0)
+
+
 def read_manifest(store: Path, generation: int) -> Manifest:
     """The manifest of one generation.
 

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import socket
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -48,7 +49,8 @@ class WriterLock:
             raise StoreAccess(path, f"this file system grants no lock ({error.strerror})") from error
         started = datetime.now().astimezone().isoformat(timespec="seconds")
         note = {"pid": os.getpid(), "host": socket.gethostname(), "started": started}
-        disk.write_lock_note(self._fd, json.dumps(note).encode())
+        with suppress(OSError):  # a full disk must not keep a writer from removing documents
+            disk.write_lock_note(self._fd, json.dumps(note).encode())
 
     def _read_note(self) -> tuple[int | None, str, str]:
         """Who holds the lock; anybody may have written there, so nothing is taken on trust."""

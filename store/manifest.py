@@ -12,9 +12,9 @@ import xxhash
 
 from deformer_qa.store import names, ranges
 from deformer_qa.store.disk import FileSum
-from deformer_qa.store.encodings import ENCODING_NAMES
+from deformer_qa.store.encodings import ENCODING_NAMES, encoding_named
 from deformer_qa.store.errors import StoreDamaged, StoreFormat
-from deformer_qa.store.records import EncoderInfo
+from deformer_qa.store.records import EncoderInfo, to_json
 
 FORMAT = 0
 OLDEST_READABLE_FORMAT = 0
@@ -77,18 +77,14 @@ class Manifest:
     catalogues: tuple[CatalogueEntry, ...]
 
     @property
-    def segments(self) -> frozenset[str]:
-        """Names of every segment that this generation needs."""
-        return frozenset(entry.segment for entry in (*self.blocks, *self.catalogues))
+    def segments(self) -> tuple[BlockEntry | CatalogueEntry, ...]:
+        """Every segment that this generation needs."""
+        return (*self.blocks, *self.catalogues)
 
     @property
-    def file_sums(self) -> dict[str, FileSum]:
-        """Size and checksum of every file of this generation, by its path relative to the store."""
-        return {
-            names.segment_file(entry.segment, file): file_sum
-            for entry in (*self.blocks, *self.catalogues)
-            for file, file_sum in entry.files.items()
-        }
+    def segment_names(self) -> frozenset[str]:
+        """Their names."""
+        return frozenset(entry.segment for entry in self.segments)
 
 
 def to_bytes(manifest: Manifest) -> bytes:
@@ -96,7 +92,7 @@ def to_bytes(manifest: Manifest) -> bytes:
     content = asdict(manifest)
     content["encoder"]["about"] = dict(manifest.encoder.about)
     content["features"] = []
-    body = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    body = to_json(content).encode("utf-8")
     return b"deformer-qa-store %d %s\n" % (FORMAT, _checksum(FORMAT, body).encode()) + body
 
 
@@ -118,9 +114,8 @@ def from_bytes(name: str, content: bytes) -> Manifest:
         fields = json.loads(body)
         unknown = sorted(set(fields["features"]) - KNOWN_FEATURES)
         if unknown:
-            raise StoreFormat(
-                name, f"the features {', '.join(unknown)}", "only features that this version knows", "Upgrade deformer-qa."
-            )
+            found = f"the features {', '.join(map(str, unknown))}"
+            raise StoreFormat(name, found, "only features that this version knows", "Upgrade deformer-qa.")
         manifest = _from_fields(fields)
         _check(manifest, names.manifest_generation(name))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -167,27 +162,52 @@ def _files(fields: dict[str, Any]) -> dict[str, FileSum]:
 def _check(manifest: Manifest, generation: int | None) -> None:
     """Reject, by ValueError, a manifest whose parts contradict each other or would lead out of the store."""
     encoder = manifest.encoder
+    _require_integers(manifest.generation, manifest.parent or 0, manifest.next_document_id, manifest.next_passage_id)
+    _require_integers(encoder.vector_width, encoder.hidden_width)
     _require(manifest.generation == generation, "its generation is not that of its name")
-    _require(manifest.parent is None or 0 < manifest.parent < manifest.generation, "its parent is no earlier generation")
+    _require(manifest.parent is None or 0 < manifest.parent < manifest.generation, "its parent is not before it")
     _require(isinstance(encoder.encoder_id, str) and isinstance(encoder.about, dict), "its encoder is not described")
     _require(0 < encoder.vector_width < 1 << 20 and 0 < encoder.hidden_width < 1 << 20, "its widths are out of range")
     _require(manifest.encoding in ENCODING_NAMES, f"its encoding {manifest.encoding!r} is unknown")
     _require(all(isinstance(root, str) for root in manifest.roots), "its roots are no paths")
-    _require(0 < manifest.next_document_id < 1 << 62 and 0 < manifest.next_passage_id < 1 << 62, "its next ids are wrong")
-    _require(len(manifest.segments) == len(manifest.blocks) + len(manifest.catalogues), "a segment is named twice")
-    for entry in (*manifest.blocks, *manifest.catalogues):
-        first_generation = names.segment_generation(entry.segment)
-        _require(first_generation is not None and first_generation <= manifest.generation, "a segment's name is not one")
-        for file_sum in entry.files.values():
-            _require(file_sum.n_bytes >= 0 and _HASH.fullmatch(file_sum.xxh3_128) is not None, "a file's sum is not one")
+    for next_id in (manifest.next_document_id, manifest.next_passage_id):
+        _require(0 < next_id < 1 << 62, "its next ids are out of range")
+    _require(len(manifest.segment_names) == len(manifest.segments), "a segment is named twice")
     for block in manifest.blocks:
-        _require(0 < block.n_rows < 1 << 32 and 0 < block.n_tokens < 1 << 40, "a block's shape is out of range")
-        _require(ranges.are_valid(block.dead_rows, block.n_rows), "a block's dead rows are out of range")
+        has_scales = encoding_named(manifest.encoding).has_scales
+        _check_files(block, manifest.generation, names.BLOCK_FILES | ({names.SCALES} if has_scales else set()))
+        _check_block(block)
     for catalogue in manifest.catalogues:
-        _require(ranges.are_valid(catalogue.deleted_documents, manifest.next_document_id), "deleted documents out of range")
-        _require(0 <= catalogue.n_live_documents <= catalogue.n_documents, "a catalogue's documents do not add up")
-        _require(0 <= catalogue.n_live_passages <= catalogue.n_passages, "a catalogue's passages do not add up")
-        _require(catalogue.n_live_terms >= 0, "a catalogue's words do not add up")
+        _check_files(catalogue, manifest.generation, names.CATALOGUE_FILES)
+        _check_catalogue(catalogue, manifest.next_document_id)
+
+
+def _check_files(entry: BlockEntry | CatalogueEntry, generation: int, expected: frozenset[str]) -> None:
+    first_generation = names.segment_generation(entry.segment)
+    _require(first_generation is not None and first_generation <= generation, "a segment's name is out of order")
+    _require(entry.files.keys() == expected, f"the files of {entry.segment} are not {', '.join(sorted(expected))}")
+    for file_sum in entry.files.values():
+        _require_integers(file_sum.n_bytes)
+        _require(file_sum.n_bytes >= 0 and _HASH.fullmatch(file_sum.xxh3_128) is not None, "a file's sum is not one")
+
+
+def _check_block(block: BlockEntry) -> None:
+    _require_integers(block.n_rows, block.n_tokens, *block.dead_rows)
+    _require(0 < block.n_rows < 1 << 32 and 0 < block.n_tokens < 1 << 40, "a block's shape is out of range")
+    _require(ranges.are_valid(block.dead_rows, block.n_rows), "a block's dead rows are out of range")
+
+
+def _check_catalogue(catalogue: CatalogueEntry, next_document_id: int) -> None:
+    counts = (catalogue.n_documents, catalogue.n_passages, catalogue.n_live_documents, catalogue.n_live_passages)
+    _require_integers(*counts, catalogue.n_live_terms, *catalogue.deleted_documents)
+    _require(ranges.are_valid(catalogue.deleted_documents, next_document_id), "deleted documents are out of range")
+    _require(0 <= catalogue.n_live_documents <= catalogue.n_documents, "a catalogue's documents do not add up")
+    _require(0 <= catalogue.n_live_passages <= catalogue.n_passages < 1 << 32, "a catalogue's passages do not add up")
+    _require(catalogue.n_live_terms >= 0, "a catalogue's words do not add up")
+
+
+def _require_integers(*numbers: object) -> None:
+    _require(all(type(number) is int for number in numbers), "a number is not an integer")
 
 
 def _require(holds: bool, problem: str) -> None:

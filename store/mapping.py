@@ -1,4 +1,4 @@
-"""Read-only arrays over committed files, opened so that no name, link or length in a damaged store leads anywhere else."""
+"""Read-only arrays over committed files, opened so that no name, link or length in a damaged store leads astray."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _open_within(store: Path, segment: str, file: str) -> int:
 
 
 def map_array(
-    store: Path, segment: str, file: str, expected: FileSum | None, dtype: DTypeLike, shape: tuple[int, ...]
+    store: Path, segment: str, file: str, expected: FileSum, dtype: DTypeLike, shape: tuple[int, ...]
 ) -> NDArray[Any]:
     """A committed file as a read-only array of this dtype and shape; its pages are the page cache's.
 
@@ -65,8 +65,6 @@ def map_array(
     """
     shown = names.segment_file(segment, file)
     n_bytes = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=object))
-    if expected is None:
-        raise StoreDamaged(shown, "the manifest does not name this file")
     if expected.n_bytes != n_bytes:
         raise StoreDamaged(shown, f"expected {n_bytes:,} bytes for its shape, the manifest says {expected.n_bytes:,}")
     fd = open_segment_file(store, segment, file, expected)

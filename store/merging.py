@@ -1,8 +1,8 @@
 """Which small segments are to become one: a run of commits leaves a few segments, and each row is copied a few times.
 
-Sizes are those of what lives. A segment of at least the limit is left alone. Among the smaller ones, sorted by size, each
-must be at least twice as large as all those after it together; from the first that is not, the rest become one. So n equal
-commits leave at most log3(n) + 1 segments, and what a copy takes in at least grows by half.
+Sizes are those of what lives. A segment of at least the limit is left alone. Among the smaller ones, sorted by size,
+each must be at least twice as large as all those after it together; from the first that is not, the rest become one.
+So n equal commits leave at most log3(n) + 1 segments, and a copied row ends in a segment at least half as large again.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ SMALL_BLOCK_BYTES = 64 << 20
 SMALL_CATALOGUE_ROWS = 32_768
 
 
-def live_bytes(block: Block) -> int:
-    """About how many bytes of a block live."""
-    return block.entry.n_bytes * block.entry.n_live_rows // block.entry.n_rows
+def blocks_to_merge(blocks: Sequence[Block]) -> list[list[Block]]:
+    """Groups of blocks, each to become one."""
+    whole = [block.entry.n_bytes for block in blocks]
+    live = [block.entry.n_bytes * block.entry.n_live_rows // block.entry.n_rows for block in blocks]  # about
+    return [[blocks[number] for number in group] for group in groups_to_merge(live, whole, SMALL_BLOCK_BYTES)]
 
 
-def live_rows(catalogue: Catalogue) -> int:
-    """How many documents and passages of a catalogue live."""
-    return catalogue.entry.n_live_documents + catalogue.entry.n_live_passages
-
-
-def all_rows(catalogue: Catalogue) -> int:
-    """How many documents and passages a catalogue holds."""
-    return catalogue.entry.n_documents + catalogue.entry.n_passages
+def catalogues_to_merge(catalogues: Sequence[Catalogue]) -> list[list[Catalogue]]:
+    """Groups of catalogues, each to become one."""
+    entries = [catalogue.entry for catalogue in catalogues]
+    whole = [entry.n_documents + entry.n_passages for entry in entries]
+    live = [entry.n_live_documents + entry.n_live_passages for entry in entries]
+    return [[catalogues[number] for number in group] for group in groups_to_merge(live, whole, SMALL_CATALOGUE_ROWS)]
 
 
 def groups_to_merge(live: Sequence[int], whole: Sequence[int], limit: int) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""How things on disk are called: the only module that spells a file name, and the only judge of names read from disk."""
+"""How things on disk are called: the only module that spells a file name, and judges names read from disk."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ CATALOGUE = "meta.sqlite"
 PASSAGE_IDS = "passage_ids"
 PASSAGE_DOCUMENTS = "passage_documents"
 PASSAGE_LENGTHS = "passage_lengths"
+
+BLOCK_FILES = frozenset((VECTORS, STATES, OFFSETS, KEYS, LOOKUP, SUMS))  # and SCALES where the encoding has them
+CATALOGUE_FILES = frozenset((CATALOGUE, PASSAGE_IDS, PASSAGE_DOCUMENTS, PASSAGE_LENGTHS))
 
 _MANIFEST = re.compile(r"MANIFEST-([1-9][0-9]{0,14})")
 _QUARANTINED = re.compile(r"MANIFEST-([1-9][0-9]{0,14})\.damaged(\.[0-9]+)?")
@@ -53,7 +56,7 @@ def new_segment_name(generation: int) -> str:
 
 
 def segment_generation(name: str) -> int | None:
-    """The generation that first committed a segment, None for a name that is no segment's (so cannot leave ``seg/``)."""
+    """The generation that first committed a segment, None for what is no segment's name (and might leave ``seg/``)."""
     match = _SEGMENT.fullmatch(name)
     return int(match[1]) if match else None
 

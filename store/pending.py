@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from deformer_qa.store.block_writing import PendingRow
-from deformer_qa.store.catalogue_schema import to_json
 from deformer_qa.store.errors import InvalidRecord
-from deformer_qa.store.records import KEY_BYTES, DocumentRecord, PassageDraft, PassageRecord, block_key
+from deformer_qa.store.records import KEY_BYTES, DocumentRecord, PassageDraft, PassageRecord, block_key, to_json
 
 RECORD_BYTES = 300  # about what a passage takes beside its text
 
@@ -118,7 +117,7 @@ def check_place(where: str, root: str, path: str) -> None:
 
 def _check_passage(where: str, text: str, draft: PassageDraft) -> None:
     if not 0 <= draft.start < draft.end <= len(text):
-        raise InvalidRecord(f"{where}: found offsets {draft.start} to {draft.end}, expected them within 0 to {len(text)}.")
+        raise InvalidRecord(f"{where}: found offsets {draft.start} to {draft.end}, expected 0 to {len(text)}.")
     if len(draft.key) != KEY_BYTES or draft.key != block_key(text[draft.start : draft.end]):
         raise InvalidRecord(f"{where}: its key is not block_key of the text between its offsets.")
     try:

@@ -87,7 +87,7 @@ def surviving_blocks(snapshot: Snapshot, pending: Pending) -> list[BlockEntry]:
 def _without_documents(catalogue: Catalogue, gone: Sequence[int]) -> CatalogueEntry:
     entry = catalogue.entry
     known = [id_ for some in _batches(gone) for id_ in catalogue.known_documents(some)]
-    deleted = ranges.from_numbers(np.concatenate((ranges.to_numbers(entry.deleted_documents), np.array(known, dtype=np.int64))))
+    deleted = ranges.from_numbers([*ranges.to_numbers(entry.deleted_documents).tolist(), *known])
     if deleted == entry.deleted_documents:
         return entry
     files = catalogue.files
@@ -121,6 +121,9 @@ def _keys_still_used(snapshot: Snapshot, keys: Collection[bytes], gone: Collecti
 
 
 def _with_dead_rows(entry: BlockEntry, dying: Iterable[int], waking: Iterable[int]) -> BlockEntry:
+    dying, waking = list(dying), list(waking)
+    if not dying and not waking:
+        return entry
     dead = (set(ranges.to_numbers(entry.dead_rows).tolist()) | set(dying)) - set(waking)
     dead_rows = ranges.from_numbers(dead)
     return entry if dead_rows == entry.dead_rows else replace(entry, dead_rows=dead_rows)

@@ -1,7 +1,8 @@
-"""Sets of row numbers or ids as a manifest keeps them: flat ``[first, end, first, end, ...]``, half open, ascending, apart."""
+"""Sets of numbers as a manifest keeps them: flat ``[first, end, first, end, ...]``, half open, ascending, apart."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import numpy as np
@@ -29,6 +30,11 @@ def to_numbers(ranges: Ranges) -> NDArray[np.int64]:
     return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
 
 
+def without(ranges: Ranges, numbers: NDArray[np.int64]) -> Ranges:
+    """The ranges less some numbers, which need not lie in them."""
+    return from_numbers(np.setdiff1d(to_numbers(ranges), numbers)) if contains(ranges, numbers).any() else ranges
+
+
 def count(ranges: Ranges) -> int:
     """How many numbers the ranges hold."""
     return sum(end - first for first, end in _pairs(ranges))
@@ -48,7 +54,7 @@ def contains_one(ranges: Ranges, number: int) -> bool:
 
 def are_valid(ranges: Ranges, limit: int) -> bool:
     """Whether ranges read from a file are ascending, apart, and within ``0 <= number < limit``."""
-    ascending = all(before < after for before, after in zip(ranges, ranges[1:], strict=False))
+    ascending = all(before < after for before, after in itertools.pairwise(ranges))
     return len(ranges) % 2 == 0 and ascending and (not ranges or (ranges[0] >= 0 and ranges[-1] <= limit))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,11 @@ KEY_BYTES = 16
 def block_key(text: str) -> bytes:
     """The 16-byte key of an encoder input: the name under which its vector and states are kept, once."""
     return hashlib.blake2b(text.encode("utf-8"), digest_size=KEY_BYTES).digest()
+
+
+def to_json(value: Any) -> str:
+    """Canonical json; ValueError or TypeError for what json cannot hold."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from deformer_qa.store.errors import (
     StoreError,
 )
 from deformer_qa.store.generations import find_head, list_generations
-from deformer_qa.store.manifest import Manifest, to_bytes
+from deformer_qa.store.manifest import BlockEntry, CatalogueEntry, Manifest, to_bytes
 from deformer_qa.store.nearest import RowHit, nearest_among, nearest_rows
 from deformer_qa.store.records import DocumentInfo, DocumentRecord, EncoderInfo, Hit, PassageRecord
 
@@ -39,22 +39,24 @@ class Snapshot:
     Nothing on disk says that it is open: the maps keep the files readable after they are collected.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, notice: str | None = None, reuse: Snapshot | None = None) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, notice: str | None = None, reuse: Snapshot | None = None
+    ) -> None:
         self.path = path
         self.manifest = manifest
         self.notice = notice
-        blocks: dict[str, BlockFiles] = {b.files.segment: b.files for b in reuse.blocks} if reuse else {}
-        catalogues = {c.files.segment: c.files for c in reuse.catalogues} if reuse else {}
-        self._all_blocks = tuple(
-            Block(
-                entry,
-                blocks.get(entry.segment) or BlockFiles(path, entry, manifest.encoder, manifest.encoding),
-            )
-            for entry in manifest.blocks
-        )
-        self._all_catalogues = tuple(
-            Catalogue(entry, catalogues.get(entry.segment) or CatalogueFiles(path, entry)) for entry in manifest.catalogues
-        )
+        open_blocks = {block.files.segment: block.files for block in reuse.blocks} if reuse else {}
+        open_catalogues = {catalogue.files.segment: catalogue.files for catalogue in reuse.catalogues} if reuse else {}
+
+        def block_files(entry: BlockEntry) -> BlockFiles:
+            shared = open_blocks.get(entry.segment)
+            return shared or BlockFiles(path, entry, manifest.encoder, manifest.encoding)
+
+        def catalogue_files(entry: CatalogueEntry) -> CatalogueFiles:
+            return open_catalogues.get(entry.segment) or CatalogueFiles(path, entry)
+
+        self._all_blocks = tuple(Block(entry, block_files(entry)) for entry in manifest.blocks)
+        self._all_catalogues = tuple(Catalogue(entry, catalogue_files(entry)) for entry in manifest.catalogues)
         self._query_words = bm25.QueryWords()
         self._closed = False
 
@@ -124,6 +126,10 @@ class Snapshot:
                 return catalogue.document(info)
         raise DocumentNotFound(document_id)
 
+    def has_document(self, document_id: int) -> bool:
+        """Whether a live document has this id."""
+        return any(catalogue.document_infos([document_id]) for catalogue in self.catalogues)
+
     def document_infos(self, ids: Sequence[int]) -> list[DocumentInfo]:
         """What is known of some documents, in the order of ``ids``."""
         found = self._gather(ids, lambda catalogue, some: {info.id: info for info in catalogue.document_infos(some)})
@@ -189,7 +195,7 @@ class Snapshot:
         return vectors
 
     def has_row(self, key: bytes) -> bool:
-        """Whether a row lies under this key, live or dead."""
+        """Whether a row lies under this key, dead or alive."""
         return any(block.files.find_one(key) >= 0 for block in self.blocks)
 
     def find_rows(self, keys: Sequence[bytes]) -> list[NDArray[np.int64]]:
@@ -204,7 +210,7 @@ class Snapshot:
     def size_report(self) -> dict[str, Any]:
         """How many bytes, rows and tokens the generation takes, by kind of file."""
         n_bytes: dict[str, int] = {}
-        for entry in (*self.manifest.blocks, *self.manifest.catalogues):
+        for entry in self.manifest.segments:
             for file, file_sum in entry.files.items():
                 n_bytes[file] = n_bytes.get(file, 0) + file_sum.n_bytes
         n_bytes["manifest"] = len(to_bytes(self.manifest))
@@ -230,7 +236,9 @@ class Snapshot:
     def __enter__(self) -> Snapshot:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @property
@@ -279,9 +287,11 @@ class Snapshot:
         :raises StoreDamaged: where a key is in no block.
         """
         found = self.find_rows(keys)
-        lost = np.flatnonzero(np.all([rows < 0 for rows in found], axis=0)) if keys and found else []
-        if len(lost) or (keys and not found):
-            raise self._missing_row(keys[int(lost[0]) if len(lost) else 0])
+        held = np.zeros(len(keys), dtype=np.bool_)
+        for rows in found:
+            held |= rows >= 0
+        if not held.all():
+            raise self._missing_row(keys[int(np.flatnonzero(~held)[0])])
         return [rows[rows >= 0] for rows in found]
 
     def _locate(self, keys: Sequence[bytes]) -> list[tuple[Block, int]]:

@@ -49,7 +49,7 @@ def _verify_once(store: Path, generations: list[int]) -> list[Damage]:
     manifests, damages = _kept_manifests(store, generations)
     checked: set[tuple[str, str, FileSum]] = set()
     for manifest in manifests:
-        for entry in (*manifest.blocks, *manifest.catalogues):
+        for entry in manifest.segments:
             for file, expected in entry.files.items():
                 if (entry.segment, file, expected) in checked:
                     continue

@@ -10,34 +10,21 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from deformer_qa.store import disk, merging, names, planning
-from deformer_qa.store.block_writing import PendingRow, copy_live_rows, write_rows
+from deformer_qa.store import merging, names, opening, planning
+from deformer_qa.store.block_writing import PendingRow, copy_rows, write_rows
 from deformer_qa.store.catalogue_writing import copy_live_documents, write_documents
-from deformer_qa.store.collecting import collect
 from deformer_qa.store.committing import failing_cleanly, publish, require_room, tidy_up
-from deformer_qa.store.encodings import DEFAULT_ENCODING, encoding_named
-from deformer_qa.store.errors import (
-    DocumentNotFound,
-    EncoderMismatch,
-    InvalidRecord,
-    StoreAccess,
-    StoreError,
-    StoreMissing,
-)
-from deformer_qa.store.generations import Head, find_head
+from deformer_qa.store.encodings import encoding_named
+from deformer_qa.store.errors import DocumentNotFound, InvalidRecord, StoreError
+from deformer_qa.store.generations import Head, highest_number
 from deformer_qa.store.lock import WriterLock
 from deformer_qa.store.manifest import BlockEntry, CatalogueEntry, Manifest
 from deformer_qa.store.pending import Move, Pending, PendingDocument, check_document, check_place
-from deformer_qa.store.records import (
-    KEY_BYTES,
-    DocumentRecord,
-    EncoderInfo,
-    PassageDraft,
-    PassageRecord,
-)
+from deformer_qa.store.records import KEY_BYTES, DocumentRecord, EncoderInfo, PassageDraft, PassageRecord
 from deformer_qa.store.snapshot import Snapshot
 from deformer_qa.store.verifying import check_file
 
+MOST_SEGMENTS = 40  # a commit that leaves more merges them, so that a long run of small commits stays cheap to read
 Documents = Iterator[tuple[DocumentRecord, Sequence[PassageRecord]]]
 
 
@@ -57,7 +44,9 @@ class Writer:
         self._next_document_id = head.manifest.next_document_id if head else 1
         self._next_passage_id = head.manifest.next_passage_id if head else 1
         self._pending = Pending()
+        self._waiting: set[bytes] = set()  # keys of rows that are to survive merges, dead or alive
         self._usable = True
+        self._closed = False
 
     @classmethod
     def open(cls, path: Path, encoder: EncoderInfo, encoding: str | None = None, create: bool = True) -> Writer:
@@ -70,15 +59,16 @@ class Writer:
         :raises StoreMissing, StoreFormat, StoreDamaged, StoreAccess: where it cannot be used.
         """
         path = Path(path)
-        _make_folder(path, create)
+        opening.check_encoder(encoder)
+        opening.make_folder(path, create)
         lock = WriterLock(path)
         try:
-            head = _head_or_none(path, create)
-            encoding = _agreed_encoding(path, head, encoder, encoding)
+            head = opening.head_or_none(path, create)
+            encoding = opening.agreed_encoding(path, head, encoder, encoding)
             if head is not None:
-                _set_aside(path, head)
+                opening.set_aside(path, head)
             writer = cls(path, lock, encoder, encoding, head)
-            _prepare_folder(path, head)
+            opening.prepare_folder(path, head)
         except BaseException:
             lock.release()
             raise
@@ -92,15 +82,20 @@ class Writer:
         return self._next_document_id - 1
 
     def has_row(self, key: bytes) -> bool:
-        """Whether a row lies under this key, so that it need not be encoded; holds until the next merge."""
-        return key in self._pending.rows or (self.snapshot is not None and self.snapshot.has_row(key))
+        """Whether a row lies under this key, so that it need not be encoded; what it says holds until ``close``."""
+        if key in self._pending.rows:
+            return True
+        if self.snapshot is None or not self.snapshot.has_row(key):
+            return False
+        self._waiting.add(key)  # it may be dead, or die with the next commit
+        return True
 
     def add_row(self, key: bytes, vector: NDArray[np.float32], states: NDArray[np.float32]) -> None:
         """Keep the vector and the states of an encoder input until the commit; a key that has a row is passed over.
 
         ``vector``: *Shape* (vector_width,). ``states``: *Shape* (n_tokens, hidden_width), n_tokens at least 1. Both are
         copied, as float32, and must be finite. A row that no document refers to is committed too, so that a long
-        document can be encoded over several commits; the first merge removes it if none ever does.
+        document can be encoded over several commits; merges of later writers remove it if none ever does.
 
         :raises InvalidRecord: where a shape or a value is not so.
         """
@@ -164,7 +159,8 @@ class Writer:
         self._require_committed(document_id)
         earlier = self._pending.moves.get(document_id)
         if earlier is not None:
-            move = replace(move, title=title or earlier.title, source_state=source_state or earlier.source_state)
+            move = replace(move, title=earlier.title if title is None else title)
+            move = replace(move, source_state=earlier.source_state if source_state is None else source_state)
         self._pending.moves[document_id] = move
 
     def remove_document(self, document_id: int) -> None:
@@ -183,6 +179,7 @@ class Writer:
     def set_roots(self, roots: Sequence[str]) -> None:
         """Record the roots that the index is synchronised with."""
         self._require_usable()
+        opening.check_unicode("roots", *roots)
         committed = self.snapshot.roots if self.snapshot else ()
         self._pending.roots = None if tuple(roots) == committed else tuple(roots)
 
@@ -207,19 +204,26 @@ class Writer:
         planning.check_rows(snapshot, pending)
         planning.check_places(snapshot, pending)
         room = pending.n_row_bytes + 3 * pending.n_document_bytes
+        if pending.moves and snapshot is not None:
+            room += sum(catalogue.entry.n_bytes for catalogue in snapshot.catalogues)
+        needed = planning.needed_keys(pending)
 
         def write(new_segment: Callable[[], str]) -> tuple[list[BlockEntry], list[CatalogueEntry]]:
             blocks = planning.surviving_blocks(snapshot, pending) if snapshot else []
             catalogues = planning.surviving_catalogues(snapshot, pending) if snapshot else []
             if pending.rows:
-                needed = planning.needed_keys(pending)
                 encoding = encoding_named(self.encoding)
                 blocks.append(write_rows(self.path, new_segment(), encoding, pending.rows, needed.__contains__))
             if pending.documents or pending.moves:
                 catalogues.append(write_documents(self.path, new_segment(), self._documents_to_write()))
             return blocks, catalogues
 
-        return self._commit(room, write)
+        generation = self._commit(room, write)
+        self._waiting = (self._waiting | pending.rows.keys()) - needed
+        assert self.snapshot is not None
+        if len(self.snapshot.manifest.segments) > MOST_SEGMENTS:
+            self._merge(self.snapshot)
+        return generation
 
     def merge(self) -> bool:
         """Write small segments anew as few, without what died in them, as a generation of its own.
@@ -229,56 +233,23 @@ class Writer:
         :raises StoreDamaged: where a segment to be copied is damaged; the index is as it was.
         """
         self.commit()
-        if self.snapshot is None:
-            return False
-        blocks, catalogues = self.snapshot.blocks, self.snapshot.catalogues
-        block_groups = merging.groups_to_merge(
-            [merging.live_bytes(block) for block in blocks],
-            [block.entry.n_bytes for block in blocks],
-            merging.SMALL_BLOCK_BYTES,
-        )
-        catalogue_groups = merging.groups_to_merge(
-            [merging.live_rows(catalogue) for catalogue in catalogues],
-            [merging.all_rows(catalogue) for catalogue in catalogues],
-            merging.SMALL_CATALOGUE_ROWS,
-        )
-        if not block_groups and not catalogue_groups:
-            return False
-        replaced = [blocks[number].entry for group in block_groups for number in group]
-        replaced_catalogues = [catalogues[number].entry for group in catalogue_groups for number in group]
-        room = sum(entry.n_bytes for entry in (*replaced, *replaced_catalogues))
-
-        def write(new_segment: Callable[[], str]) -> tuple[list[BlockEntry], list[CatalogueEntry]]:
-            for entry in (*replaced, *replaced_catalogues):
-                for file, expected in entry.files.items():  # else damage would get a fresh checksum
-                    check_file(self.path, entry.segment, file, expected)
-            new_blocks = [block.entry for block in blocks if block.entry not in replaced]
-            for block_group in block_groups:
-                block_sources = [blocks[number] for number in block_group if blocks[number].entry.n_live_rows]
-                if block_sources:
-                    encoding = encoding_named(self.encoding)
-                    new_blocks.append(copy_live_rows(self.path, new_segment(), encoding, block_sources))
-            new_catalogues = [c.entry for c in catalogues if c.entry not in replaced_catalogues]
-            for group in catalogue_groups:
-                sources = [catalogues[number] for number in group]
-                new_catalogues.append(copy_live_documents(self.path, new_segment(), sources))
-            return new_blocks, new_catalogues
-
-        self._commit(room, write)
-        return True
+        return self.snapshot is not None and self._merge(self.snapshot)
 
     def close(self) -> None:
         """Let the next writer in; what is not committed is forgotten."""
         if self.snapshot is not None:
             self.snapshot.close()
             self.snapshot = None
-        if self._usable is not None:
+        if not self._closed:
             self._lock.release()
+        self._closed, self._usable = True, False
 
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _commit(
@@ -287,7 +258,7 @@ class Writer:
         """Check the room, write segments, publish the manifest, turn to the new head, collect."""
         require_room(self.path, room)
         parent = self.snapshot.manifest if self.snapshot else None
-        generation = names.highest_generation(self.path) + 1
+        generation = highest_number(self.path) + 1
         new_segments: list[str] = []
 
         def new_segment() -> str:
@@ -314,6 +285,32 @@ class Writer:
         tidy_up(self.path, manifest)
         self._usable = True
         return generation
+
+    def _merge(self, snapshot: Snapshot) -> bool:
+        """Commit the segments that ``merging`` chooses as fewer ones; False where it chooses none."""
+        blocks = merging.blocks_to_merge(snapshot.blocks)
+        catalogues = merging.catalogues_to_merge(snapshot.catalogues)
+        replaced: list[BlockEntry | CatalogueEntry] = [block.entry for group in blocks for block in group]
+        replaced += [catalogue.entry for group in catalogues for catalogue in group]
+        if not replaced:
+            return False
+
+        def write(new_segment: Callable[[], str]) -> tuple[list[BlockEntry], list[CatalogueEntry]]:
+            for entry in replaced:
+                for file, expected in entry.files.items():  # else damage would get a fresh checksum
+                    check_file(self.path, entry.segment, file, expected)
+            encoding, waiting = encoding_named(self.encoding), sorted(self._waiting)
+            new_blocks = [copy_rows(self.path, new_segment(), encoding, group, waiting) for group in blocks]
+            new_catalogues = [copy_live_documents(self.path, new_segment(), group) for group in catalogues]
+            return (
+                [block.entry for block in snapshot.blocks if block.entry not in replaced]
+                + [entry for entry in new_blocks if entry is not None],
+                [catalogue.entry for catalogue in snapshot.catalogues if catalogue.entry not in replaced]
+                + new_catalogues,
+            )
+
+        self._commit(sum(entry.n_bytes for entry in replaced), write)
+        return True
 
     def _turn_to(self, manifest: Manifest) -> None:
         before = self.snapshot
@@ -354,75 +351,3 @@ class Writer:
     def _require_usable(self) -> None:
         if not self._usable:
             raise StoreError(f"{self.path}: this writer is closed or its last commit failed; open another.")
-
-
-def _make_folder(path: Path, create: bool) -> None:
-    """Make the store's folder where it is missing, durably."""
-    if path.is_dir():
-        return
-    if path.exists() or not create:
-        raise StoreMissing(path, "found a file, expected a store's folder" if path.exists() else "there is no store here")
-    try:
-        for folder in reversed([path, *path.parents]):
-            if not folder.is_dir():
-                disk.make_directory(folder)
-                disk.sync_directory(folder.parent)
-    except OSError as error:
-        raise StoreAccess(path, f"cannot make the store's folder ({error.strerror})") from error
-
-
-def _head_or_none(path: Path, create: bool) -> Head | None:
-    try:
-        return find_head(path)
-    except StoreMissing:
-        if create:
-            return None
-        raise
-
-
-def _agreed_encoding(path: Path, head: Head | None, encoder: EncoderInfo, encoding: str | None) -> str:
-    """The encoding to write with.
-
-    :raises EncoderMismatch: where the store's encoder, widths or encoding are others than those asked for.
-    """
-    if head is None:
-        return encoding_named(encoding or DEFAULT_ENCODING).name
-    there = head.manifest.encoder
-    for what, found, expected in (
-        ("encoder", there.encoder_id, encoder.encoder_id),
-        ("vector width", str(there.vector_width), str(encoder.vector_width)),
-        ("hidden width", str(there.hidden_width), str(encoder.hidden_width)),
-        ("states encoded as", head.manifest.encoding, encoding or head.manifest.encoding),
-    ):
-        if found != expected:
-            raise EncoderMismatch(path, what, found, expected)
-    return head.manifest.encoding
-
-
-def _set_aside(path: Path, head: Head) -> None:
-    """Rename damaged manifests above the head, so that the next generation does not stand behind them; nothing is deleted."""
-    try:
-        for error in head.damaged:
-            target = path / (error.file + names.QUARANTINE_SUFFIX)
-            number = 0
-            while target.exists():
-                number += 1
-                target = path / f"{error.file}{names.QUARANTINE_SUFFIX}.{number}"
-            disk.rename_file(path / error.file, target)
-        if head.damaged:
-            disk.sync_directory(path)
-    except OSError as os_error:
-        raise StoreAccess(path, f"no permission to write the store ({os_error.strerror})") from os_error
-
-
-def _prepare_folder(path: Path, head: Head | None) -> None:
-    """Make ``seg/``, and remove what no kept generation needs."""
-    segments = path / names.SEGMENTS
-    try:
-        if not segments.exists():
-            disk.make_directory(segments)
-            disk.sync_directory(path)
-        if head is not None:
-            collect(path, head.manifest)
-    except OSError as error:
-        raise StoreAccess(path, f"no permission to write the store ({error.strerror})") from error

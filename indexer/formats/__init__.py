@@ -18,10 +18,20 @@ from deformer_qa.indexer.formats.parsed import (
     ParsedDocument,
     ParsedFile,
     content_hash,
-    whole_words,
+    one_line,
 )
 
-__all__ = ["BadRecord", "NotReadable", "ParsedDocument", "ParsedFile", "file_of", "format_version", "hashes", "parse"]
+__all__ = [
+    "BadRecord",
+    "NotReadable",
+    "ParsedDocument",
+    "ParsedFile",
+    "file_of",
+    "format_version",
+    "hashes",
+    "one_line",
+    "parse",
+]
 
 _MODULES: tuple[ModuleType, ...] = (text, markdown, html, jsonl)
 _BY_SUFFIX: dict[str, ModuleType] = {suffix: module for module in _MODULES for suffix in module.SUFFIXES}
@@ -74,7 +84,7 @@ def _parse(path: str, raw: bytes) -> ParsedFile:
     except NotReadable:
         raise
     except Exception as error:  # a parser that stumbles over one file must not stop the others
-        raise NotReadable(whole_words(f"{module.VERSION} failed on it: {type(error).__name__}: {error}")) from error
+        raise NotReadable(one_line(f"{module.VERSION} failed on it: {type(error).__name__}: {error}")) from error
     return parsed
 
 

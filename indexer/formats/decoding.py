@@ -50,7 +50,8 @@ def _decode_marked(raw: bytes, mark: bytes, encoding: str) -> str:
             return _without_nul(raw[len(mark) :].decode("utf-8"))
         return storable(_without_nul(raw.decode(encoding, "surrogatepass")))
     except UnicodeDecodeError as error:
-        raise NotReadable(f"marked as {encoding.upper()}, but byte {error.start:,} is not") from None
+        at = error.start + len(raw) - len(error.object)
+        raise NotReadable(f"marked as {encoding.upper()}, but byte {at:,} is not") from None
 
 
 def _decode_windows(raw: bytes, error: UnicodeDecodeError) -> str:

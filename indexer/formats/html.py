@@ -10,7 +10,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from deformer_qa.indexer.formats.decoding import decode, storable
 from deformer_qa.indexer.formats.layout import Layout
-from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile, content_hash, whole_words
+from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, content_hash, one_line
 
 VERSION = "html1"
 SUFFIXES = (".html", ".htm", ".xhtml")
@@ -26,12 +26,19 @@ _AROUND_THE_TEXT = frozenset({"nav", "header", "footer", "aside", "menu"})
 _AROUND_ROLES = frozenset({"navigation", "banner", "contentinfo", "search"})
 _BLOCKS = HEADINGS | {
     "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl", "dt",
-    "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "hr", "html", "legend", "main", "nav", "p", "search",
-    "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr",
+    "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "hr", "html", "legend", "main", "nav",
+    "p", "search", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr",
 }
 # fmt: on
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_:.\-]+)""", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"""^<\?xml[^>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9_:.\-]+)""")
+_CODEC = re.compile(r"utf-8|cp(125|8\d|9\d)\d|iso8859-\d+|koi8-[rtu]|mac-\w+|big5\w*|gb\w+|(euc|shift|iso2022)_\w+")
+_NESTING_TAG = re.compile(  # of the elements that are always closed, and whose nesting costs time
+    r"<(/?)(?:address|article|aside|blockquote|center|details|dialog|div|dl|fieldset|figcaption|figure|footer|header"
+    r"|hgroup|main|menu|nav|ol|pre|search|section|summary|table|ul)\b",
+    re.IGNORECASE,
+)
+_DEEPEST = 5_000  # elements in each other; the time that parsing takes grows with the square
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 
 
@@ -41,7 +48,9 @@ def parse(name: str, raw: bytes) -> ParsedFile:
     List items start with '- ', rows of a table with '| '. Where a page has no text outside its header, navigation and
     footer, these are its text.
     """
-    tree = LexborHTMLParser(_decode_page(raw))
+    source = _decode_page(raw)
+    _check_depth(source)
+    tree = LexborHTMLParser(source)
     page = Page(tree)
     text, outline = page.readable(_NEVER_TEXT | _AROUND_THE_TEXT)
     if not text:
@@ -58,16 +67,24 @@ def _decode_page(raw: bytes) -> str:
         if label in ("iso-8859-1", "latin1", "latin-1", "ascii", "us-ascii"):
             label = "cp1252"  # as browsers do
         try:
-            if codecs.lookup(label).name not in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
-                return storable(codecs.decode(raw, label))
-        except (LookupError, ValueError, TypeError):
+            if _CODEC.fullmatch(codecs.lookup(label).name):
+                return storable(raw.decode(label))
+        except (LookupError, ValueError):
             pass  # an unknown or untrue statement is no better than none
     return decode(raw)
 
 
+def _check_depth(source: str) -> None:
+    depth = 0
+    for tag in _NESTING_TAG.finditer(source):
+        depth = max(0, depth - 1) if tag[1] else depth + 1
+        if depth > _DEEPEST:
+            raise NotReadable(f"more than {_DEEPEST:,} elements in each other")
+
+
 def _text_of(tree: LexborHTMLParser, selector: str) -> str:
     node = tree.css_first(selector)
-    return whole_words(storable(node.text(deep=True))) if node is not None else ""
+    return one_line(storable(node.text(deep=True))) if node is not None else ""
 
 
 class Page:
@@ -75,7 +92,9 @@ class Page:
 
     def __init__(self, tree: LexborHTMLParser) -> None:
         self._root = tree.root
-        self._data_tables = _data_tables(tree)
+        self._data_tables: set[int] = set()
+        if tree.root is not None:
+            self._find_data_tables(tree.root)
 
     def readable(self, dropped: frozenset[str]) -> tuple[str, tuple[tuple[int, str], ...]]:
         """Text and outline of the page without the elements ``dropped``."""
@@ -123,6 +142,20 @@ class Page:
                         child = child.prev
             yield node, enters
 
+    def _find_data_tables(self, root: LexborNode) -> None:
+        """A table around other tables or headings arranges a page, its cells are blocks of it; the others hold data."""
+        found: set[int] = set()
+        around: list[int] = []
+        for node, enters in self._walk(root, frozenset()):
+            if node.tag == "table" and not enters:
+                around.pop()
+            elif enters and (node.tag == "table" or node.tag in HEADINGS):
+                found.difference_update(around[-1:])
+                if node.tag == "table":
+                    around.append(node.mem_id)
+                    found.update([node.mem_id] if node.attributes.get("role") != "presentation" else [])
+        self._data_tables = found
+
     def _is_data(self, part: LexborNode) -> bool:
         """Whether a row, or a group of rows, belongs to a table of data."""
         parent = part.parent
@@ -133,19 +166,7 @@ class Page:
     def _cell(self, cell: LexborNode, dropped: frozenset[str]) -> str:
         layout = Layout()
         self._lay_out(cell, layout, dropped)
-        return whole_words(layout.finish()[0])
-
-
-def _data_tables(tree: LexborHTMLParser) -> frozenset[int]:
-    """The tables of data: a table around other tables or headings arranges a page, and its cells are blocks of it."""
-    tables = {table.mem_id for table in tree.css("table") if table.attributes.get("role") != "presentation"}
-    inner = "table table, " + ", ".join(f"table {heading}" for heading in sorted(HEADINGS))
-    for node in tree.css(inner):
-        parent = node.parent
-        while parent is not None:
-            tables.discard(parent.mem_id)
-            parent = parent.parent
-    return frozenset(tables)
+        return one_line(layout.finish()[0])
 
 
 def _cells(row: LexborNode) -> list[LexborNode]:

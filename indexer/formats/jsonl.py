@@ -15,7 +15,7 @@ from deformer_qa.indexer.formats.parsed import (
     ParsedFile,
     Scalar,
     content_hash,
-    whole_words,
+    one_line,
 )
 
 VERSION = "jsonl1"
@@ -61,7 +61,7 @@ def _document(name: str, record: str, line: bytes) -> ParsedDocument:
     if not text.strip():
         raise NotReadable(f"no text: {field!r} is empty")
     title = fields.pop("title", None)
-    title = whole_words(storable(title)) if isinstance(title, str) else ""
+    title = one_line(storable(title)) if isinstance(title, str) else ""
     meta = {storable(key): _scalar(value) for key, value in fields.items() if _is_scalar(value)}
     return ParsedDocument(record, title or name, text, (), content_hash(VERSION, line), meta)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from deformer_qa.indexer.formats.parsed import whole_words
+from deformer_qa.indexer.formats.parsed import one_line
 
 _SPACE = re.compile("[ \t\n\r\f\u00a0]+")  # what HTML folds, and the space that only forbids a line break
 _NOTHING, _WORD, _LINE, _BLOCK = 0, 1, 2, 3
@@ -89,7 +89,7 @@ class Layout:
     def end_heading(self) -> None:
         """A heading ends; it enters the outline with the place of its first character if it has one."""
         if self._heading_start is not None:
-            heading = whole_words("".join(self._parts[self._heading_part :]))
+            heading = one_line("".join(self._parts[self._heading_part :]))
             self._outline.append((self._heading_start, heading))
         self._in_heading, self._heading_start = False, None
         self._separate(_BLOCK)

@@ -9,12 +9,13 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from deformer_qa.indexer.formats.decoding import decode
-from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile, content_hash, whole_words
+from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile, content_hash, one_line
 
 VERSION = "markdown1"
 SUFFIXES = (".md", ".markdown")
 
 _LINE_END = re.compile(r"\r\n|\r|\n")  # what CommonMark calls a line ending; str.splitlines knows more
+_MOST_MARKED = 1_000  # characters of a heading; marks in longer ones, some of which take for ever to parse, stay
 _INDENT = re.compile(r"[ \t]*")
 _FRONT_MATTER = re.compile(r"---[ \t]*(?:\r\n|\r|\n)(?s:(?P<fields>.*?))(?<=[\r\n])(?:---|\.\.\.)[ \t]*(?=\r|\n|\Z)")
 _FRONT_TITLE = re.compile(r"^title:[ \t]*(?P<quote>[\"']?)(?P<title>[^\r\n]+?)(?P=quote)[ \t]*$", re.MULTILINE)
@@ -36,7 +37,8 @@ def parse(name: str, raw: bytes) -> ParsedFile:
     for opening, content in pairwise(tokens):
         if opening.type != "heading_open" or opening.map is None:
             continue
-        heading = whole_words(_visible(spans.parseInline(content.content, env)))
+        marked = content.content
+        heading = one_line(_visible(spans.parseInline(marked, env)) if len(marked) <= _MOST_MARKED else marked)
         if not heading:
             continue
         line = _INDENT.match(text, line_starts[opening.map[0]])
@@ -56,7 +58,7 @@ def _front_matter(text: str) -> tuple[str, str]:
         return "", text
     stated = _FRONT_TITLE.search(head["fields"])
     blank = re.sub(r"[^\r\n]", " ", head.group())
-    return whole_words(stated["title"]) if stated else "", blank + text[head.end() :]
+    return one_line(stated["title"]) if stated else "", blank + text[head.end() :]
 
 
 def _visible(tokens: list[Token]) -> str:

@@ -57,6 +57,6 @@ def content_hash(format_version: str, source: bytes) -> str:
     return digest.hexdigest()
 
 
-def whole_words(text: str) -> str:
-    """A title or heading on one line, runs of whitespace as one space."""
+def one_line(text: str) -> str:
+    """A title, heading or reason on one line, runs of whitespace as one space."""
     return " ".join(text.split())

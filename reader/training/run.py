@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from deformer_qa.reader.checkpoint import load_joint, save_reader
 from deformer_qa.reader.encoder import Encoder
@@ -22,13 +24,29 @@ from deformer_qa.reader.training.model import ReaderInTraining
 from deformer_qa.reader.training.recipe import Recipe
 
 
-class _GroupedTrainer(Trainer):  # type: ignore[misc]
-    """Batches of like lengths, so that little is padding."""
+class _LengthGrouped(Sampler[int]):
+    """Batches of like lengths, so that little is padding; the order hangs on seed and epoch alone, for resuming."""
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
+    def __init__(self, lengths: list[int], batch: int, seed: int) -> None:
+        self._lengths, self._batch, self._seed, self._epoch = lengths, batch, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        return iter(get_length_grouped_indices(self._lengths, self._batch, generator=generator))
+
+
+class _GroupedTrainer(Trainer):  # type: ignore[misc]
+    """The Trainer, with examples of like lengths together."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         examples = train_dataset if train_dataset is not None else self.train_dataset
-        generator = torch.Generator().manual_seed(self.args.seed)
-        return LengthGroupedSampler(self.args.train_batch_size, lengths=examples.lengths, generator=generator)
+        return _LengthGrouped(examples.lengths, self.args.train_batch_size, self.args.seed)
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]

@@ -1,0 +1,60 @@
+"""What does the indexer ask of an encoder? The reader's lower half gives it; a test builds a tiny one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deformer_qa.store import EncoderInfo
+
+
+class TextSpan(Protocol):
+    """A range of code points of a text."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+
+
+class Borders(Protocol):
+    """The rule by which a text is divided into passages."""
+
+    def split(self, text: str, tokenizer: Any) -> Iterable[TextSpan]: ...
+
+
+class Encoded(Protocol):
+    """What one pass gives.
+
+    :ivar vector: *Shape:* (hidden_width,), float32
+    :ivar states: *Shape:* (tokens, hidden_width), float32
+    """
+
+    @property
+    def vector(self) -> NDArray[np.float32]: ...
+    @property
+    def states(self) -> NDArray[np.float32]: ...
+
+
+class TextEncoder(Protocol):
+    """Divides texts into passages and encodes each alone: the result must depend on nothing but the passage's text."""
+
+    @property
+    def encoder_id(self) -> str: ...
+    @property
+    def about(self) -> Mapping[str, Any]: ...
+    @property
+    def hidden_width(self) -> int: ...
+    @property
+    def tokenizer(self) -> Any: ...
+    @property
+    def borders(self) -> Borders: ...
+    def encode(self, text: str) -> Encoded: ...
+
+
+def encoder_info(encoder: TextEncoder) -> EncoderInfo:
+    """What the store is to know of an encoder."""
+    return EncoderInfo(encoder.encoder_id, encoder.hidden_width, encoder.hidden_width, dict(encoder.about))

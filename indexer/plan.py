@@ -1,0 +1,264 @@
+"""What has changed since the last sync? Compares the files that are there with the documents of the index.
+
+A document is known again by its place or by its content: a file whose bytes an indexed document had, where that
+document's file is gone, is that document, moved.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from deformer_qa.indexer import formats
+from deformer_qa.indexer.files import MAX_FILE_BYTES, FoundFile, Listing, Unread, list_files, read_file, reason_of
+from deformer_qa.indexer.formats import NotReadable
+from deformer_qa.indexer.roots import Scope
+from deformer_qa.store import DocumentInfo, Snapshot
+
+Place = tuple[str, str]  # root, path of a file
+
+_MOST_COMPARED = 64  # files of one content, as empty templates are, would else be compared each with each
+
+
+@dataclass(frozen=True)
+class FileWork:
+    """A file that is new, changed or at another place.
+
+    :ivar own: the documents that were at its place
+    :ivar moved: documents of vanished files that have its content
+    :ivar encodes: False where each of its documents is among these with the same content
+    """
+
+    file: FoundFile
+    own: tuple[DocumentInfo, ...]
+    moved: tuple[DocumentInfo, ...]
+    encodes: bool
+
+
+@dataclass(frozen=True)
+class SkippedFile:
+    """A file (or what is none) that is not read, and the documents of it that leave the index."""
+
+    unread: Unread
+    dropped: tuple[DocumentInfo, ...]
+
+
+@dataclass(frozen=True)
+class Stale:
+    """An unchanged document whose file's state is another than it says; worth noting only beside other changes."""
+
+    document: DocumentInfo
+    source_state: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sync is to do.
+
+    :ivar work: in the order to do it: first what encodes nothing
+    :ivar removed: documents whose files vanished, by file
+    :ivar lost: the same for roots that are gone, and only these
+    """
+
+    unchanged: tuple[FoundFile, ...]
+    stale: tuple[Stale, ...]
+    work: tuple[FileWork, ...]
+    skipped: tuple[SkippedFile, ...]
+    removed: dict[Place, tuple[DocumentInfo, ...]]
+    lost: dict[Place, tuple[DocumentInfo, ...]]
+
+    @property
+    def n_files(self) -> int:
+        return len(self.unchanged) + len(self.work) + len(self.skipped)
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(work.file.n_bytes for work in self.work)
+
+
+def make_plan(
+    snapshot: Snapshot | None, scope: Scope, *, never: Collection[Path] = (), max_bytes: int = MAX_FILE_BYTES
+) -> Plan:
+    """Look at every file of a scope; those whose size and times are not as recorded are read and hashed.
+
+    :param never: folders that are no part of any root: the store.
+    """
+    planner = _Planner(snapshot, scope, max_bytes)
+    for target in scope.targets:
+        planner.compare(list_files(target.root, target.part, never=never))
+    return planner.plan()
+
+
+class _Planner:
+    def __init__(self, snapshot: Snapshot | None, scope: Scope, max_bytes: int) -> None:
+        self._scope = scope
+        self._max_bytes = max_bytes
+        self._known = _documents_by_place(snapshot, scope)
+        self._lost = _by_place((root, document) for root in scope.gone for document in _documents(snapshot, root))
+        self._unchanged: list[FoundFile] = []
+        self._stale: list[Stale] = []
+        self._changed: list[tuple[FoundFile, dict[str, str]]] = []
+        self._skipped: list[SkippedFile] = []
+        self._hidden: list[Unread] = []
+
+    def compare(self, listing: Listing) -> None:
+        """Sort the files of one target into what they are."""
+        for file in listing.files:
+            self._compare_file(file)
+        self._hidden += [unread for unread in listing.unread if unread.hides_content]
+        self._skipped += [SkippedFile(unread, ()) for unread in listing.unread]
+
+    def plan(self) -> Plan:
+        """What to do about all that was compared; call once."""
+        present = {(file.root, file.path) for file in self._unchanged}
+        present |= {(file.root, file.path) for file, _ in self._changed}
+        present |= {(skipped.unread.root, skipped.unread.path) for skipped in self._skipped if skipped.dropped}
+        vanished = {
+            place: documents
+            for place, documents in self._known.items()
+            if place not in present and self._is_in_scope(place) and not self._is_hidden(place)
+        }
+        moves = _Moves([*_flat(vanished.values()), *_flat(self._lost.values())])
+        work = [self._work(file, hashes, moves) for file, hashes in self._changed]
+        return Plan(
+            unchanged=tuple(self._unchanged),
+            stale=tuple(self._stale),
+            work=tuple(sorted(work, key=lambda work: work.encodes)),
+            skipped=tuple(self._skipped),
+            removed=_without(vanished, moves.taken),
+            lost=_without(self._lost, moves.taken),
+        )
+
+    def _compare_file(self, file: FoundFile) -> None:
+        known = self._known.get((file.root, file.path), [])
+        at_place = all(document.root == file.root for document in known)
+        try:
+            version = formats.format_version(file.path)
+            expected = source_state(version, file.state, len(known))
+            if known and at_place and expected and all(document.source_state == expected for document in known):
+                self._unchanged.append(file)
+                return
+            raw, state = read_file(file, self._max_bytes)
+            hashes = formats.hashes(file.path, raw)
+        except NotReadable as reason:
+            self._skipped.append(SkippedFile(Unread(file.root, file.path, str(reason)), tuple(known)))
+            return
+        except OSError as error:
+            unread = Unread(file.root, file.path, f"cannot be read: {reason_of(error)}", hides_content=True)
+            self._skipped.append(SkippedFile(unread, ()))
+            self._hidden.append(unread)
+            return
+        if known and at_place and hashes == {record_of(document): document.content_hash for document in known}:
+            self._unchanged.append(file)
+            if state := source_state(version, state, len(known)):
+                self._stale += [Stale(document, state) for document in known]
+        else:
+            self._changed.append((file, hashes))
+
+    def _work(self, file: FoundFile, hashes: dict[str, str], moves: _Moves) -> FileWork:
+        own = self._known.get((file.root, file.path), [])
+        missing = _missing(hashes.values(), (document.content_hash for document in own))
+        moved = [document for content_hash in missing if (document := moves.take(content_hash, file.path))]
+        return FileWork(file, tuple(own), tuple(moved), encodes=len(moved) < len(missing))
+
+    def _is_in_scope(self, place: Place) -> bool:
+        return any(target.contains(*place) for target in self._scope.targets)
+
+    def _is_hidden(self, place: Place) -> bool:
+        root, path = place
+        return any(
+            unread.root == root and (not unread.path or path == unread.path or path.startswith(f"{unread.path}/"))
+            for unread in self._hidden
+        )
+
+
+class _Moves:
+    """Documents without a file, to be found again by their content; each once."""
+
+    def __init__(self, documents: Iterable[DocumentInfo]) -> None:
+        self.taken: set[int] = set()
+        self._by_hash: dict[str, list[DocumentInfo]] = defaultdict(list)
+        for document in sorted(documents, key=lambda document: (document.root, document.path)):
+            self._by_hash[document.content_hash].append(document)
+
+    def take(self, content_hash: str, path: str) -> DocumentInfo | None:
+        """A document with this content: one whose path ends as ``path`` does if there is, as in a renamed folder."""
+        candidates = self._by_hash.get(content_hash, [])
+        if not candidates:
+            return None
+        numbers = range(min(len(candidates), _MOST_COMPARED))
+        best = max(numbers, key=lambda number: (_common_end(candidates[number].path, path), -number))
+        document = candidates.pop(best)
+        self.taken.add(document.id)
+        return document
+
+
+def source_state(version: str, file_state: str, n_documents: int) -> str:
+    """What a document remembers of its file: '' where it cannot be told from a later state.
+
+    The number of its documents is part of it, so that a file of which only some are indexed is not taken for unchanged.
+    """
+    return f"{version}:{n_documents}:{file_state}" if file_state else ""
+
+
+def record_of(document: DocumentInfo) -> str:
+    """'#3' for a document that is a record of its file, else ''."""
+    return document.path[len(formats.file_of(document.path)) :]
+
+
+def _documents(snapshot: Snapshot | None, root: str) -> Iterable[DocumentInfo]:
+    return snapshot.find_documents(root).values() if snapshot else ()
+
+
+def _documents_by_place(snapshot: Snapshot | None, scope: Scope) -> dict[Place, list[DocumentInfo]]:
+    """The documents of all targets by the file they come from; of absorbed roots by their place in the new root."""
+    roots = dict.fromkeys(target.root for target in scope.targets)
+    places = _by_place((root, document) for root in roots for document in _documents(snapshot, root))
+    for inner, outer in scope.absorbed.items():
+        for document in _documents(snapshot, inner):
+            path = formats.file_of(document.path)
+            whole = inner if os.path.isfile(inner) and path == os.path.basename(inner) else os.path.join(inner, path)
+            places.setdefault((outer, Path(whole).relative_to(outer).as_posix()), []).append(document)
+    return places
+
+
+def _by_place(documents: Iterable[tuple[str, DocumentInfo]]) -> dict[Place, list[DocumentInfo]]:
+    places: dict[Place, list[DocumentInfo]] = {}
+    for root, document in documents:
+        places.setdefault((root, formats.file_of(document.path)), []).append(document)
+    return places
+
+
+def _missing(wanted: Iterable[str], there: Iterable[str]) -> list[str]:
+    """What is wanted more often than it is there, in order."""
+    counts: dict[str, int] = defaultdict(int)
+    for content_hash in there:
+        counts[content_hash] += 1
+    missing = []
+    for content_hash in wanted:
+        counts[content_hash] -= 1
+        if counts[content_hash] < 0:
+            missing.append(content_hash)
+    return missing
+
+
+def _common_end(one: str, other: str) -> int:
+    """How many of the last names two paths share."""
+    n_common = 0
+    for left, right in zip(reversed(one.split("/")), reversed(other.split("/")), strict=False):
+        if left != right:
+            break
+        n_common += 1
+    return n_common
+
+
+def _flat(groups: Iterable[Iterable[DocumentInfo]]) -> Iterator[DocumentInfo]:
+    return (document for group in groups for document in group)
+
+
+def _without(groups: dict[Place, list[DocumentInfo]], taken: Collection[int]) -> dict[Place, tuple[DocumentInfo, ...]]:
+    left = {key: tuple(document for document in group if document.id not in taken) for key, group in groups.items()}
+    return {key: group for key, group in left.items() if group}

@@ -1,0 +1,118 @@
+"""Which recorded roots, or parts of them, does a sync concern?
+
+A file belongs to one root only. So a PATH inside a recorded root stands for that part of the root, and a PATH around
+recorded roots becomes a root that takes them over. Hidden files and folders are not part of a root; one that is named
+outright becomes a root of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deformer_qa.indexer.errors import PathMissing, PathUnusable
+
+
+@dataclass(frozen=True)
+class Target:
+    """A root to sync, or the ``part`` of it that a relative path names ('' for all of it)."""
+
+    root: str
+    part: str = ""
+
+    def contains(self, root: str, path: str) -> bool:
+        """Whether a file of a root is part of this."""
+        return root == self.root and (not self.part or path == self.part or path.startswith(f"{self.part}/"))
+
+    @property
+    def place(self) -> str:
+        """The absolute path of what is synced."""
+        return os.path.join(self.root, self.part) if self.part else self.root
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a sync looks at.
+
+    :ivar targets: none inside another
+    :ivar absorbed: recorded roots that lie in a target, and the root of that target, of which they become part
+    :ivar gone: recorded roots that are not there any more, those of ``absorbed`` left out
+    """
+
+    targets: tuple[Target, ...]
+    absorbed: dict[str, str]
+    gone: tuple[str, ...]
+
+
+def existing_place(path: Path) -> str:
+    """The absolute path under which a PATH is recorded: links resolved, so that a place has one name.
+
+    :raises PathMissing, PathUnusable: where there is no such place, or it cannot be recorded.
+    """
+    try:
+        os.stat(path)
+        place = os.path.realpath(path)
+        place.encode("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise PathMissing(path) from None
+    except UnicodeEncodeError:
+        raise PathUnusable(path, "its name is not UTF-8; rename it") from None
+    except (OSError, ValueError) as error:
+        raise PathUnusable(path, f"cannot be looked at ({getattr(error, 'strerror', None) or error})") from None
+    return place
+
+
+def choose_scope(places: Sequence[str] | None, recorded: Sequence[str]) -> Scope:
+    """The scope of a sync of some places, or of all recorded roots (None)."""
+    gone = [root for root in recorded if _is_gone(root)]
+    present = [root for root in recorded if root not in gone]
+    targets: list[Target] = []
+    for target in sorted((_target(place, present) for place in (present if places is None else places)), key=_depth):
+        if not any(_holds(chosen, target) for chosen in targets):
+            targets.append(target)
+    absorbed = {
+        root: target.root
+        for root in recorded
+        for target in targets
+        if root != target.root and covers(target.root, root) and covers(target.place, root)
+    }
+    return Scope(tuple(targets), absorbed, tuple(root for root in gone if root not in absorbed))
+
+
+def covers(outer: str, inner: str) -> bool:
+    """Whether a walk of the folder ``outer`` comes to ``inner``; a place covers itself."""
+    if inner == outer:
+        return True
+    if not os.path.isdir(outer) or not Path(inner).is_relative_to(outer):
+        return False
+    return not any(name.startswith(".") for name in Path(inner).relative_to(outer).parts)
+
+
+def _target(place: str, present: Iterable[str]) -> Target:
+    """The outermost recorded root, or part of it, that a place is; else a new root."""
+    for root in sorted(present, key=len):
+        real = os.path.realpath(root)
+        if covers(real, place):
+            return Target(root, "" if place == real else Path(place).relative_to(real).as_posix())
+    return Target(place)
+
+
+def _depth(target: Target) -> tuple[int, str]:
+    return len(Path(target.place).parts), target.place
+
+
+def _holds(outer: Target, inner: Target) -> bool:
+    return covers(outer.place, inner.place)
+
+
+def _is_gone(root: str) -> bool:
+    """Whether a root is certainly not there: one that may not be looked at counts as there."""
+    try:
+        os.stat(root)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,149 @@
+"""How does a corpus become a store, and stay like it? ``sync`` brings a store up to date with its corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from deformer_qa.indexer import formats
+from deformer_qa.indexer.encoding import TextEncoder, encoder_info
+from deformer_qa.indexer.errors import RootGone
+from deformer_qa.indexer.events import Event, SyncReport
+from deformer_qa.indexer.files import MAX_FILE_BYTES, read_file, reason_of
+from deformer_qa.indexer.formats import NotReadable
+from deformer_qa.indexer.plan import Plan, make_plan
+from deformer_qa.indexer.progress import Progress
+from deformer_qa.indexer.roots import Scope, choose_scope, existing_place
+from deformer_qa.indexer.writing import NO_RECORD, CorpusWriter, Limits
+from deformer_qa.store import Snapshot, StoreError, StoreMissing, Writer, open_snapshot
+
+MOST_REFRESHED = 200  # documents; to read and hash an unchanged file costs less than to write its document anew
+
+
+def sync(
+    store: Path,
+    encoder: TextEncoder,
+    paths: Sequence[Path] = (),
+    *,
+    encoding: str | None = None,
+    prune: bool = False,
+    on_event: Callable[[Event], None] = lambda event: None,
+    commit_seconds: float = 60.0,
+    commit_bytes: int = 256 * 2**20,
+    max_file_bytes: int = MAX_FILE_BYTES,
+) -> SyncReport:
+    """Bring the index up to date with some paths, or with all recorded roots where none is given.
+
+    Each path becomes a recorded root; one inside a recorded root stands for that part of it, one around recorded roots
+    takes them over. Files that are new or changed are indexed, those that vanished leave, those that moved are known by
+    their content. Only passages that the store has no row for are encoded. A file that cannot be read is skipped with a
+    reason. Where there is nothing to index, no store is made and no root recorded.
+
+    What is done is committed every ``commit_seconds``, and before more than ``commit_bytes`` of memory wait for it. An
+    exception, KeyboardInterrupt among them, leaves a commit with all that was whole, and the next sync takes up there.
+
+    :param encoding: of the states; None takes that of the store, "int8" for a new one.
+    :param prune: drop recorded roots that are gone, instead of an error.
+    :param on_event: called in this thread, often.
+    :raises PathMissing, PathUnusable, RootGone: before anything is changed.
+    :raises EncoderFailing: where the encoder fails on one document after the other.
+    :raises StoreError: where the store cannot be opened or written.
+    """
+    places = [existing_place(path) for path in paths] or None
+    progress = Progress(on_event)
+    if places and not _has_store(store) and not _has_text(store, places, progress, max_file_bytes):
+        return _report(None, choose_scope(places, ()), progress, ())
+    with Writer.open(store, encoder_info(encoder), encoding, create=bool(places)) as writer:
+        scope, plan = _plan(writer.snapshot, store, places, max_file_bytes)
+        if plan.lost and places is None and not prune:
+            root = next(iter(plan.lost))[0]
+            raise RootGone(root, sum(len(documents) for place, documents in plan.lost.items() if place[0] == root))
+        progress.found(plan.n_files, plan.n_bytes)
+        corpus = CorpusWriter(writer, encoder, Limits(commit_seconds, commit_bytes, max_file_bytes), progress)
+        try:
+            _carry_out(plan, corpus, prune)
+            corpus.forget_roots([*scope.absorbed, *scope.gone])
+            if corpus.has_changes:
+                corpus.refresh(plan.stale[:MOST_REFRESHED])
+            corpus.commit()
+            corpus.merge()
+        except BaseException as interruption:
+            _save(corpus, interruption)
+            raise
+        return _report(writer.snapshot, scope, progress, corpus.indexed)
+
+
+def _plan(
+    snapshot: Snapshot | None, store: Path, places: Sequence[str] | None, max_file_bytes: int
+) -> tuple[Scope, Plan]:
+    scope = choose_scope(places, snapshot.roots if snapshot else ())
+    return scope, make_plan(snapshot, scope, never=[store], max_bytes=max_file_bytes)
+
+
+def _carry_out(plan: Plan, corpus: CorpusWriter, prune: bool) -> None:
+    """What encodes nothing comes first, what leaves comes last: its rows may serve what came."""
+    for file in plan.unchanged:
+        corpus.leave(file)
+    for skipped in plan.skipped:
+        corpus.skip(skipped)
+    for work in plan.work:
+        corpus.take(work)
+    for (root, path), documents in {**plan.removed, **(plan.lost if prune else {})}.items():
+        corpus.remove(root, path, documents)
+
+
+def _save(corpus: CorpusWriter, interruption: BaseException) -> None:
+    try:
+        corpus.save_what_is_whole()
+    except StoreError as error:
+        interruption.add_note(f"What was done since the last commit is lost: {error}")
+
+
+def _has_store(store: Path) -> bool:
+    """Whether a generation was ever committed there; one that cannot be opened is for the writer to complain of."""
+    try:
+        open_snapshot(store).close()
+    except StoreMissing:
+        return False
+    except StoreError:
+        return True
+    return True
+
+
+def _has_text(store: Path, places: Sequence[str], progress: Progress, max_file_bytes: int) -> bool:
+    """Whether a new store would get a document; where not, tells why of every file."""
+    _, plan = _plan(None, store, places, max_file_bytes)
+    reasons = []
+    for work in plan.work:
+        try:
+            raw, _ = read_file(work.file, max_file_bytes)
+            parsed = formats.parse(work.file.path, raw)
+        except OSError as error:
+            reasons.append((work.file, f"cannot be read: {reason_of(error)}"))
+        except NotReadable as error:
+            reasons.append((work.file, str(error)))
+        else:
+            if parsed.documents:
+                return True
+            reasons.append((work.file, NO_RECORD))
+    progress.found(plan.n_files, plan.n_bytes)
+    for skipped in plan.skipped:
+        progress.file_done(skipped.unread.shown, "skipped", skipped.unread.reason)
+    for file, reason in reasons:
+        progress.file_done(file.shown, "skipped", reason)
+    return False
+
+
+def _report(
+    snapshot: Snapshot | None, scope: Scope, progress: Progress, indexed: Collection[tuple[str, str]]
+) -> SyncReport:
+    return SyncReport(
+        generation=snapshot.generation if snapshot else None,
+        files=progress.counts,
+        n_documents=snapshot.n_documents if snapshot else 0,
+        n_passages=snapshot.n_passages if snapshot else 0,
+        n_passages_encoded=progress.n_encoded,
+        skipped=tuple(progress.skipped),
+        empty=tuple(target.place for target in scope.targets if not any(target.contains(*place) for place in indexed)),
+        committed=progress.n_commits > 0,
+    )

@@ -1,0 +1,67 @@
+"""What is on disk, and when is it committed?
+
+Readers open a ``Snapshot``, one whole generation of the store; the one ``Writer`` gathers documents with the
+vectors and states of their passages and commits them as the next. ``docs/FORMAT.md`` describes the bytes.
+"""
+
+from deformer_qa.store.encodings import DEFAULT_ENCODING, ENCODING_NAMES
+from deformer_qa.store.errors import (
+    CommitFailed,
+    CommitUncertain,
+    DocumentNotFound,
+    EncoderMismatch,
+    InvalidRecord,
+    MissingRows,
+    PassageNotFound,
+    StoreAccess,
+    StoreDamaged,
+    StoreError,
+    StoreFormat,
+    StoreFull,
+    StoreLocked,
+    StoreMissing,
+)
+from deformer_qa.store.records import (
+    Damage,
+    DocumentInfo,
+    DocumentRecord,
+    EncoderInfo,
+    Hit,
+    PassageDraft,
+    PassageRecord,
+    block_key,
+)
+from deformer_qa.store.snapshot import Snapshot, open_snapshot
+from deformer_qa.store.verifying import verify
+from deformer_qa.store.writer import Writer
+
+__all__ = [
+    "DEFAULT_ENCODING",
+    "ENCODING_NAMES",
+    "CommitFailed",
+    "CommitUncertain",
+    "Damage",
+    "DocumentInfo",
+    "DocumentNotFound",
+    "DocumentRecord",
+    "EncoderInfo",
+    "EncoderMismatch",
+    "Hit",
+    "InvalidRecord",
+    "MissingRows",
+    "PassageDraft",
+    "PassageNotFound",
+    "PassageRecord",
+    "Snapshot",
+    "StoreAccess",
+    "StoreDamaged",
+    "StoreError",
+    "StoreFormat",
+    "StoreFull",
+    "StoreLocked",
+    "StoreMissing",
+    "Writer",
+    "block_key",
+    "open_snapshot",
+    "verify",
+]

@@ -1,0 +1,114 @@
+"""What a writer does to a store before it changes anything: make the folder, agree on the encoder, tidy up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deformer_qa.store import disk, names
+from deformer_qa.store.collecting import collect, remove_segments
+from deformer_qa.store.encodings import DEFAULT_ENCODING, encoding_named
+from deformer_qa.store.errors import EncoderMismatch, InvalidRecord, StoreAccess, StoreMissing
+from deformer_qa.store.generations import Head, find_head
+from deformer_qa.store.records import EncoderInfo, to_json
+
+
+def make_folder(path: Path, create: bool) -> None:
+    """Make the store's folder where it is missing, durably."""
+    if path.is_dir():
+        return
+    if path.exists() or not create:
+        problem = "found a file, expected a store's folder" if path.exists() else "there is no store here"
+        raise StoreMissing(path, problem)
+    try:
+        for folder in reversed([path, *path.parents]):
+            if not folder.is_dir():
+                disk.make_directory(folder)
+                disk.sync_directory(folder.parent)
+    except OSError as error:
+        raise StoreAccess(path, f"cannot make the store's folder ({error.strerror})") from error
+
+
+def check_unicode(what: str, *words: str) -> None:
+    """Refuse text that is no valid Unicode (file names may hold such) where it would stand in a manifest.
+
+    :raises InvalidRecord: naming what it is.
+    """
+    try:
+        "".join(words).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidRecord(f"{what}: found text that is no valid Unicode ({error.reason}), expected none.") from error
+
+
+def check_encoder(encoder: EncoderInfo) -> None:
+    """Refuse an encoder that a manifest cannot hold.
+
+    :raises InvalidRecord: naming what is wrong.
+    """
+    try:
+        check_unicode("encoder", encoder.encoder_id, to_json(dict(encoder.about)))
+    except InvalidRecord:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InvalidRecord(f"encoder: its description is not json ({error}).") from error
+    if encoder.vector_width < 1 or encoder.hidden_width < 1:
+        widths = f"{encoder.vector_width} and {encoder.hidden_width}"
+        raise InvalidRecord(f"encoder: found widths {widths}, expected more than 0.")
+
+
+def head_or_none(path: Path, create: bool) -> Head | None:
+    try:
+        return find_head(path)
+    except StoreMissing:
+        if create:
+            return None
+        raise
+
+
+def agreed_encoding(path: Path, head: Head | None, encoder: EncoderInfo, encoding: str | None) -> str:
+    """The encoding to write with.
+
+    :raises EncoderMismatch: where the store's encoder, widths or encoding are others than those asked for.
+    """
+    if head is None:
+        return encoding_named(encoding or DEFAULT_ENCODING).name
+    there = head.manifest.encoder
+    for what, found, expected in (
+        ("encoder", there.encoder_id, encoder.encoder_id),
+        ("vector width", str(there.vector_width), str(encoder.vector_width)),
+        ("hidden width", str(there.hidden_width), str(encoder.hidden_width)),
+        ("states encoded as", head.manifest.encoding, encoding or head.manifest.encoding),
+    ):
+        if found != expected:
+            raise EncoderMismatch(path, what, found, expected)
+    return head.manifest.encoding
+
+
+def set_aside(path: Path, head: Head) -> None:
+    """Rename damaged manifests above the head, lest the next generation stand behind them; nothing is deleted."""
+    try:
+        for error in head.damaged:
+            target = path / (error.file + names.QUARANTINE_SUFFIX)
+            number = 0
+            while target.exists():
+                number += 1
+                target = path / f"{error.file}{names.QUARANTINE_SUFFIX}.{number}"
+            disk.rename_file(path / error.file, target)
+        if head.damaged:
+            disk.sync_directory(path)
+    except OSError as os_error:
+        raise StoreAccess(path, f"no permission to write the store ({os_error.strerror})") from os_error
+
+
+def prepare_folder(path: Path, head: Head | None) -> None:
+    """Make ``seg/``, and remove what no kept generation needs."""
+    segments = path / names.SEGMENTS
+    try:
+        if not segments.exists():
+            disk.make_directory(segments)
+            disk.sync_directory(path)
+        if head is not None:
+            collect(path, head.manifest)
+        else:
+            remove_segments(path, needed=frozenset())
+    except OSError as error:
+        raise StoreAccess(path, f"no permission to write the store ({error.strerror})") from error

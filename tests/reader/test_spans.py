@@ -1,0 +1,55 @@
+"""Span decoding against trying every span."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deformer_qa.reader.spans import best_spans
+
+
+def _by_trying_all(logits: np.ndarray, n_best: int, max_tokens: int) -> list[tuple[int, int]]:
+    spans = [
+        (float(logits[i, 0]) + float(logits[j, 1]), i, j)
+        for i in range(1, len(logits) - 1)
+        for j in range(i, min(i + max_tokens, len(logits) - 1))
+    ]
+    kept: list[tuple[int, int]] = []
+    for _, i, j in sorted(spans, key=lambda one: -one[0]):
+        if all(j < a or b < i for a, b in kept):
+            kept.append((i, j))
+        if len(kept) == n_best:
+            break
+    return kept
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_best_span_is_the_best_of_all(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    logits = chance.normal(size=(int(chance.integers(3, 60)), 2)).astype(np.float32)
+    max_tokens = int(chance.integers(1, 35))
+    found = best_spans(logits, 1, max_tokens)
+    assert [(one.first, one.last) for one in found] == _by_trying_all(logits, 1, max_tokens)
+
+
+def test_of_spans_that_overlap_only_the_better_one_is_kept() -> None:
+    chance = np.random.default_rng(1)
+    logits = chance.normal(size=(50, 2)).astype(np.float32)
+    found = best_spans(logits, 3, 5)
+    expected = _by_trying_all(logits, 3, 5)
+    assert [(one.first, one.last) for one in found] == expected
+
+
+def test_score_and_margin_are_the_sums_they_say() -> None:
+    logits = np.array([[0.5, 0.25], [1, 0], [0, 2], [9, 9]], np.float32)
+    (span,) = best_spans(logits)
+    assert (span.first, span.last, span.score, span.margin) == (1, 2, 3.0, 2.25)
+
+
+def test_special_tokens_are_never_an_answer() -> None:
+    logits = np.array([[9, 9], [0, 0], [9, 9]], np.float32)
+    assert [(one.first, one.last) for one in best_spans(logits, 5)] == [(1, 1)]
+
+
+def test_a_passage_without_tokens_has_no_span() -> None:
+    assert best_spans(np.zeros((2, 2), np.float32)) == []
