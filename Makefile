@@ -8,7 +8,7 @@ CORPUS_STORE := .qa-demo
 export HAYSTACK_TELEMETRY_ENABLED = False
 export HF_HUB_OFFLINE = 1
 
-.PHONY: all demo test lint format help clean
+.PHONY: all demo test kills lint format help clean
 all: lint test  ## lint, then the tests: what CI runs
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -22,6 +22,9 @@ demo: $(INSTALLED)  ## index the sample corpus and answer questions about it
 
 test: $(INSTALLED)  ## the test suite
 	$(BIN)/python -m pytest
+
+kills: $(INSTALLED)  ## kill a real `qa index` at 20 random moments
+	QA_KILLS=20 $(BIN)/python -m pytest -s tests/cli/test_killed_index.py
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 @click.option(
     "-n",
     "--answers",
-    "n_answers",
     type=click.IntRange(1, 100),
     default=3,
     show_default=True,
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 @click.option(
     "-k",
     "--candidates",
-    "n_candidates",
     type=click.IntRange(1, 1000),
     default=20,
     show_default=True,
@@ -55,8 +53,8 @@ def ask(
     question: str | None,
     store: Path | None,
     reader_folder: Path | None,
-    n_answers: int,
-    n_candidates: int,
+    answers: int,
+    candidates: int,
     max_tokens: int,
     form: str,
 ) -> int:
@@ -74,10 +72,10 @@ def ask(
         if question is None:
             from deformer_qa.cli.session import Session
 
-            return Session(pipeline, n_answers, n_candidates, max_tokens).run()
-        answers = pipeline.ask(question.strip(), n_answers=n_answers, n_candidates=n_candidates, max_tokens=max_tokens)
-        print_answers(answers, form)
-        return exit_codes.NEGATIVE if answers.no_answer_is_best else exit_codes.OK
+            return Session(pipeline, answers, candidates, max_tokens).run()
+        made = pipeline.ask(question.strip(), n_answers=answers, n_candidates=candidates, max_tokens=max_tokens)
+        print_answers(made, form)
+        return exit_codes.NEGATIVE if made.no_answer_is_best else exit_codes.OK
 
 
 def opened(store: Path | None, reader_folder: Path | None) -> Pipeline:

@@ -22,6 +22,7 @@ def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "form",
         type=click.Choice(FORMATS),
         default="auto",
+        envvar="QA_FORMAT",
         show_default=True,
         callback=lambda context, option, value: chosen_form(value),
         help="auto is human on a terminal, plain otherwise.",

@@ -18,6 +18,7 @@ def reader_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--reader",
         "reader_folder",
         type=click.Path(path_type=Path),
+        envvar="QA_READER",
         metavar="DIR",
         help="A reader made by qa train. Default: the one shipped.",
     )(command)

@@ -19,7 +19,6 @@ from deformer_qa.cli.stores import store_option
 @click.option(
     "-n",
     "--passages",
-    "n_passages",
     type=click.IntRange(1, 1000),
     default=10,
     show_default=True,
@@ -34,12 +33,12 @@ from deformer_qa.cli.stores import store_option
     help="The ranking to show.",
 )
 @format_option
-def search(query: str, store: Path | None, reader_folder: Path | None, n_passages: int, method: str, form: str) -> int:
+def search(query: str, store: Path | None, reader_folder: Path | None, passages: int, method: str, form: str) -> int:
     """Show the passages that QUERY finds, without reading them for an answer."""
     from deformer_qa.cli.ask import opened
 
     with opened(store, reader_folder) as pipeline:
-        found = pipeline.search(query, n=n_passages, method=method)  # type: ignore[arg-type]
+        found = pipeline.search(query, n=passages, method=method)  # type: ignore[arg-type]
     if form in ("json", "ndjson"):
         print_json({"schema": 1, "query": query, "passages": [one.json() for one in found]}, indent=form == "json")
     elif form == "plain":

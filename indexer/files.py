@@ -133,7 +133,7 @@ class _Walk:
         self._files: list[FoundFile] = []
         self._unread: list[Unread] = []
         self._links: list[tuple[Path, str]] = []
-        self._linked: set[Path] = set()
+        self._met: set[Path] = set()
 
     def listing(self) -> Listing:
         """All that was found, in the order of the names."""
@@ -147,6 +147,9 @@ class _Walk:
         pending = [] if self._is_kept_out(Path(os.path.realpath(place))) else [(place, path)]
         while pending:
             place, path = pending.pop()
+            if place in self._met:
+                continue
+            self._met.add(place)
             try:
                 state = os.stat(place) if not path else os.lstat(place)
                 if not stat.S_ISDIR(state.st_mode):
@@ -182,8 +185,7 @@ class _Walk:
                 self._skip(path, "a link to nothing")
             elif not real.is_relative_to(self._top):
                 self._skip(path, "a link out of the indexed folder")
-            elif self._is_hidden(real) and real not in self._linked:
-                self._linked.add(real)
+            elif self._is_hidden(real):
                 self.enter(real, path)
 
     def _is_hidden(self, real: Path) -> bool:

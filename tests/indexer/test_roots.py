@@ -49,9 +49,7 @@ def test_without_paths_all_recorded_roots_are_meant_and_the_gone_ones_named(top:
 def test_roots_in_each_other_become_one_again(top: str) -> None:
     recorded = [f"{top}/a/b", f"{top}/a"]
     assert choose_scope(None, recorded) == Scope((Target(f"{top}/a"),), {f"{top}/a/b": f"{top}/a"}, ())
-    assert choose_scope([f"{top}/a/b"], recorded) == Scope(
-        (Target(f"{top}/a", "b"),), {f"{top}/a/b": f"{top}/a"}, ()
-    )
+    assert choose_scope([f"{top}/a/b"], recorded) == Scope((Target(f"{top}/a", "b"),), {f"{top}/a/b": f"{top}/a"}, ())
 
 
 def test_a_hidden_folder_named_outright_is_a_root_of_its_own(top: str) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
 from deformer_qa.store import (
     CommitFailed,
     CommitUncertain,
+    StoreAccess,
     StoreError,
     StoreFull,
     StoreMissing,
@@ -20,8 +22,6 @@ from deformer_qa.store import (
     open_snapshot,
     verify,
 )
-
-REAL_STEPS = {step: getattr(disk, step) for step in disk.STEPS}
 
 
 def change(store, tiny) -> None:
@@ -39,162 +39,160 @@ def change(store, tiny) -> None:
         writer.merge()
 
 
-def interrupt_at(call: int, act) -> dict[str, int]:
-    """Have ``act(step, arguments)`` run instead of the i-th call of any step of the disk; returns the counter."""
+@contextmanager
+def interrupted(call, act):
+    """Within, ``act(step, arguments)`` runs in place of the i-th call of any step of the disk; gives the counter."""
     counter = {"calls": 0}
 
-    def interrupted(step):
+    def wrapped(step, function):
         def run(*arguments):
             counter["calls"] += 1
-            if counter["calls"] == call:
-                return act(step, arguments)
-            return REAL_STEPS[step](*arguments) if not step.startswith("sync") else None
+            return act(step, arguments) if counter["calls"] == call else function(*arguments)
 
         return run
 
-    for step in disk.STEPS:
-        setattr(disk, step, interrupted(step))
-    return counter
+    before = {step: getattr(disk, step) for step in disk.STEPS}
+    try:
+        for step, function in before.items():
+            setattr(disk, step, wrapped(step, function))
+        yield counter
+    finally:
+        for step, function in before.items():
+            setattr(disk, step, function)
 
 
-def restore() -> None:
-    for step, function in REAL_STEPS.items():
-        setattr(disk, step, function if not step.startswith("sync") else lambda *arguments: None)
+class Killed(BaseException):
+    """Stands for the death of the process: from then on no step of the disk does anything."""
 
 
-@pytest.fixture(autouse=True)
-def _real_steps_afterwards():
-    yield
-    for step, function in REAL_STEPS.items():
-        setattr(disk, step, function)
+def play_dead(step, arguments):
+    def nothing(*arguments):
+        raise Killed
 
-
-def count_calls(store, tiny, tmp_path) -> int:
-    copy = tmp_path / "counted"
-    if store.exists():
-        shutil.copytree(store, copy)
-    counter = interrupt_at(-1, None)
-    change(copy, tiny)
-    restore()
-    return counter["calls"]
+    for name in disk.STEPS:
+        setattr(disk, name, nothing)
+    raise Killed
 
 
 def die(step, arguments):
     os._exit(9)
 
 
-def die_after_half(step, arguments):
+def die_halfway(step, arguments):
     if step == "write_once":
         fd, piece = arguments
         os.write(fd, piece[: max(1, len(piece) // 2)])
     os._exit(9)
 
 
-def states_along_the_way(store, tiny, tmp_path) -> list:
-    """What a store may say: before the change, after its commit; its merge says the same."""
-    before = tiny.dump_of(store) if store.exists() else None
-    copy = tmp_path / "finished"
-    if store.exists():
-        shutil.copytree(store, copy)
-    change(copy, tiny)
-    return [before, tiny.dump_of(copy)]
+class Origin:
+    """A store before the change, and what it may say: before, and after the commit (its merge says the same)."""
 
+    def __init__(self, folder, tiny, animals) -> None:
+        self.folder, self.tiny = folder, tiny
+        self.path = folder / "origin"
+        for some in (dict(list(animals.items())[:2]), dict(list(animals.items())[2:])) if animals else ():
+            tiny.fill(self.path, some)
+        self.old = self.says(self.path)
+        finished = self.copy("finished")
+        with interrupted(-1, None) as counter:
+            change(finished, tiny)
+        self.n_calls = counter["calls"]
+        self.new = self.says(finished)
 
-def dump_or_none(store, tiny):
-    try:
-        return tiny.dump_of(store)
-    except StoreMissing:
-        return None
+    def copy(self, name):
+        if self.path.exists():
+            shutil.copytree(self.path, self.folder / name)
+        return self.folder / name
 
+    def says(self, store):
+        try:
+            return self.tiny.dump_of(store)
+        except StoreMissing:
+            return None
 
-@pytest.mark.parametrize("death", [die, die_after_half])
-@pytest.mark.parametrize("fresh", [False, True])
-def test_a_commit_killed_at_any_step_leaves_the_old_or_the_new_answers(tmp_path, tiny, animals, death, fresh):
-    origin = tmp_path / "origin"
-    if not fresh:
-        tiny.fill(origin, dict(list(animals.items())[:2]))
-        tiny.fill(origin, dict(list(animals.items())[2:]))
-    old, new = states_along_the_way(origin, tiny, tmp_path)
-    n_calls = count_calls(origin, tiny, tmp_path)
-    assert n_calls > 50
-    seen = []
-    for call in range(1, n_calls + 2, 1 if death is die else 4):
-        store = tmp_path / f"at-{call}"
-        if not fresh:
-            shutil.copytree(origin, store)
-
-        def work(store=store, call=call):
-            interrupt_at(call, death)
-            change(store, tiny)
-
-        status, trace = tiny.in_child(work)
-        assert status == (9 if call <= n_calls else 0), trace
-        found = dump_or_none(store, tiny)
-        assert found in (old, new)
-        seen.append(found == new)
-        change(store, tiny)
-        assert same_but_ids(tiny.dump_of(store), new)
-        assert tiny.orphans(store) == []
+    def finish(self, store) -> None:
+        """The next writer completes the change and leaves nothing behind."""
+        change(store, self.tiny)
+        assert self.says(store) == self.new
+        assert self.tiny.orphans(store) == []
         assert verify(store) == []
         shutil.rmtree(store)
+
+
+@pytest.fixture(params=["grown", "fresh"])
+def origin(request, tmp_path, tiny, animals):
+    return Origin(tmp_path, tiny, animals if request.param == "grown" else {})
+
+
+def test_a_commit_that_dies_at_any_step_leaves_the_old_or_the_new_answers(origin, tiny):
+    assert origin.n_calls > 50
+    seen = []
+    for call in range(1, origin.n_calls + 1):
+        store = origin.copy(f"at-{call}")
+        with pytest.raises(Killed), interrupted(call, play_dead):
+            change(store, tiny)
+        said = origin.says(store)
+        assert said in (origin.old, origin.new)
+        seen.append(said == origin.new)
+        origin.finish(store)
     assert seen == sorted(seen)  # once new, never old again
-    assert {False, True} == set(seen)
+    assert set(seen) == {False, True}
 
 
-def same_but_ids(found, expected) -> bool:
-    return {key: found[key] for key in ("roots", "counts", "infos", "texts")} == {
-        key: expected[key] for key in ("roots", "counts", "infos", "texts")
-    }
+@pytest.mark.parametrize("death", [die, die_halfway])
+def test_a_process_that_is_killed_leaves_the_old_or_the_new_answers(origin, tiny, death):
+    for call in range(1, origin.n_calls + 1, 1 + origin.n_calls // 12):
+        store = origin.copy(f"at-{call}")
+
+        def work(store=store, call=call):
+            with interrupted(call, death):
+                change(store, tiny)
+
+        status, trace = tiny.in_child(work)
+        assert status == 9, trace
+        assert origin.says(store) in (origin.old, origin.new)
+        origin.finish(store)
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EACCES])
-def test_a_step_that_fails_anywhere_is_the_stores_own_error_and_leaves_old_or_new(tmp_path, tiny, animals, number):
-    origin = tmp_path / "origin"
-    tiny.fill(origin, animals)
-    old, new = states_along_the_way(origin, tiny, tmp_path)
-    n_calls = count_calls(origin, tiny, tmp_path)
-
+def test_a_step_that_fails_anywhere_is_the_stores_own_error_and_leaves_old_or_new(origin, tiny, number):
     def fail(step, arguments):
         raise OSError(number, os.strerror(number), "somewhere")
 
     kinds = set()
-    for call in range(n_calls, 0, -2):
-        store = tmp_path / f"at-{call}"
-        shutil.copytree(origin, store)
-        interrupt_at(call, fail)
-        try:
-            change(store, tiny)
-            error = None
-        except StoreError as caught:
-            error = caught
-        restore()
+    for call in range(origin.n_calls, 0, -4):
+        store = origin.copy(f"at-{call}")
+        error = None
+        with interrupted(call, fail):
+            try:
+                change(store, tiny)
+            except StoreError as caught:
+                error = caught
+        said = origin.says(store)
+        assert (
+            said == origin.new
+            if error is None or isinstance(error, CommitUncertain)
+            else said
+            in (
+                origin.old,
+                origin.new,
+            )
+        )
         kinds.add(type(error))
-        found = tiny.dump_of(store)
-        assert found in (old, new)
-        if isinstance(error, CommitUncertain):
-            assert found == new
-        if error is None:
-            assert found == new
-        change(store, tiny)
-        assert same_but_ids(tiny.dump_of(store), new)
-        assert tiny.orphans(store) == []
-        assert verify(store) == []
-        shutil.rmtree(store)
+        origin.finish(store)
     assert type(None) in kinds  # collection may fail without harm
-    if number == errno.ENOSPC:
-        assert StoreFull in kinds
-    if number == errno.EIO:
-        assert CommitFailed in kinds
+    assert {errno.ENOSPC: StoreFull, errno.EIO: CommitFailed, errno.EACCES: StoreAccess}[number] in kinds
 
 
-def test_an_error_after_the_commit_point_says_that_it_is_uncertain(filled, tiny):
+def test_an_error_after_the_commit_point_says_that_it_is_uncertain(filled, tiny, monkeypatch):
     def fail_at_the_root(path):
         if path == filled:
             raise OSError(errno.EIO, "Input/output error")
 
     with Writer.open(filled, tiny.encoder) as writer:
         tiny.put(writer, "new.txt", "Entirely new")
-        disk.sync_directory = fail_at_the_root
+        monkeypatch.setattr(disk, "sync_directory", fail_at_the_root)
         with pytest.raises(CommitUncertain, match="generation 3 was written, but an error followed"):
             writer.commit()
         with pytest.raises(StoreError, match="its last commit failed"):
@@ -204,31 +202,30 @@ def test_an_error_after_the_commit_point_says_that_it_is_uncertain(filled, tiny)
     assert verify(filled) == []
 
 
-def test_a_manifest_that_is_there_already_is_never_replaced(filled, tiny):
+def test_a_manifest_that_is_there_already_is_never_replaced(filled, tiny, monkeypatch):
     before = tiny.dump_of(filled)
+    real_link = disk.link_file
+
+    def somebody_was_faster(source, target):
+        target.write_bytes(b"a generation of somebody without the lock")
+        real_link(source, target)
+
+    monkeypatch.setattr(disk, "link_file", somebody_was_faster)
     with Writer.open(filled, tiny.encoder) as writer:
         tiny.put(writer, "new.txt", "Entirely new")
-        real = disk.link_file
-
-        def somebody_was_faster(source, target):
-            target.write_bytes(b"a generation of somebody without the lock")
-            real(source, target)
-
-        disk.link_file = somebody_was_faster
         with pytest.raises(CommitFailed, match="generation 3 is there already"):
             writer.commit()
+    assert (filled / "MANIFEST-3").read_bytes() == b"a generation of somebody without the lock"
     with open_snapshot(filled) as snapshot:
         assert snapshot.notice is not None
         assert tiny.dump(snapshot) == before
 
 
-def test_short_writes_are_completed(store, tiny, animals):
-    disk.write_once = lambda fd, piece: os.write(fd, piece[:7])
+def test_short_writes_are_completed(store, tiny, animals, monkeypatch):
+    monkeypatch.setattr(disk, "write_once", lambda fd, piece: os.write(fd, piece[:7]))
     tiny.fill(store, animals)
     assert verify(store) == []
-    disk.write_once = REAL_STEPS["write_once"]
-    dump = tiny.dump_of(store)
-    assert dump["counts"] == (5, 13)
+    assert tiny.dump_of(store)["counts"] == (5, 13)
 
 
 def test_a_commit_without_room_is_refused_before_it_writes(filled, tiny, monkeypatch):
@@ -243,68 +240,52 @@ def test_a_commit_without_room_is_refused_before_it_writes(filled, tiny, monkeyp
         assert writer.commit() == 3
 
 
-def test_a_failed_commit_gives_its_room_back_at_once(filled, tiny):
+def test_a_failed_commit_gives_its_room_back_at_once(filled, tiny, monkeypatch):
+    def no_space(fd, piece):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     files = tiny.files(filled)
     with Writer.open(filled, tiny.encoder) as writer:
         tiny.put(writer, "new.txt", "Entirely new")
-
-        def no_space(fd, piece):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        disk.write_once = no_space
+        monkeypatch.setattr(disk, "write_once", no_space)
         with pytest.raises(StoreFull, match="the disk is full"):
             writer.commit()
     assert tiny.files(filled) == files
 
 
-def test_everything_is_synced_before_the_commit_point_and_collected_after(filled, tiny):
+def test_everything_is_synced_before_the_commit_point_and_collected_after(filled, tiny, monkeypatch):
     """The order of promises: files, their folder, seg/, the manifest; then its name; then the root; then collection."""
     log = []
-    names_by_fd: dict[int, str] = {}
 
-    def recorded(step):
-        def run(*arguments):
-            result = REAL_STEPS[step](*arguments) if not step.startswith("sync") else None
-            if step == "create_file":
-                names_by_fd[result] = str(arguments[0].relative_to(filled))
-            first = arguments[0]
-            shown = names_by_fd[first] if isinstance(first, int) else str(first.relative_to(filled))
-            log.append((step, shown))
-            return result
+    def shown(target) -> str:
+        if isinstance(target, int):
+            target = next(path for path in filled.rglob("*") if path.stat().st_ino == os.fstat(target).st_ino)
+        return str(target.relative_to(filled))
+
+    def recorded(step, function):
+        def run(target, *arguments):
+            log.append((step, shown(target)))
+            return function(target, *arguments)
 
         return run
 
     with Writer.open(filled, tiny.encoder) as writer:
         tiny.put(writer, "new.txt", "Entirely new")
         for step in disk.STEPS:
-            setattr(disk, step, recorded(step))
-        real_adopt = disk.adopt_file
-
-        def adopt(path):
-            log.append(("sync_file", str(path.relative_to(filled))))
-            disk.sync_file = lambda fd: None
-            result = real_adopt(path)
-            disk.sync_file = recorded("sync_file")
-            return result
-
-        disk.adopt_file = adopt
-        try:
-            writer.commit()
-        finally:
-            disk.adopt_file = real_adopt
+            monkeypatch.setattr(disk, step, recorded(step, getattr(disk, step)))
+        writer.commit()
     link = log.index(("link_file", "MANIFEST.tmp"))
     before, after = log[:link], log[link + 1 :]
-    for step, name in before:
-        if step == "create_file":
-            synced = before.index(("sync_file", name))
-            assert all(place < synced for place, entry in enumerate(before) if entry == ("write_once", name))
-        if step == "create_file" and name.startswith("seg/"):
-            folder = before.index(("sync_directory", os.path.dirname(name)))
-            assert before.index(("sync_file", name)) < folder < before.index(("sync_directory", "seg"))
+    created = [name for step, name in before if step == "create_file"]
+    assert len(created) == 7 + 4 + 1
+    for name in created:
+        synced = before.index(("sync_file", name))
+        assert all(place < synced for place, entry in enumerate(before) if entry == ("write_once", name))
+        if name.startswith("seg/"):
+            assert synced < before.index(("sync_directory", os.path.dirname(name)))
+            assert before.index(("sync_directory", os.path.dirname(name))) < before.index(("sync_directory", "seg"))
+    assert before.index(("sync_directory", "seg")) < before.index(("create_file", "MANIFEST.tmp"))
+    assert {name for step, name in before if step.startswith("remove")} <= {"MANIFEST.tmp"}
     assert after[0] == ("sync_directory", ".")
-    removing = {"remove_file", "remove_directory"}
-    assert not removing & {step for step, name in before if name != "MANIFEST.tmp"}
-    assert {step for step, _ in after[1:]} <= removing
-    manifests_removed = [place for place, (_, name) in enumerate(after) if name.startswith("MANIFEST-")]
-    segments_removed = [place for place, (_, name) in enumerate(after) if name.startswith("seg/")]
-    assert max(manifests_removed) < min(segments_removed, default=10**9)
+    assert {step for step, _ in after[1:]} <= {"remove_file", "remove_directory"}
+    assert after[1] == ("remove_file", "MANIFEST-1")

@@ -89,6 +89,17 @@ def test_states_and_vectors_come_back_within_the_encodings_tolerance(store, tiny
             np.testing.assert_array_equal(vector, tiny.vector(text))
 
 
+def test_a_store_may_lie_in_a_folder_of_any_name(tmp_path, tiny, animals):
+    odd = tmp_path / "a?b#c %20 é'\";" / ".qa"
+    for path, text in animals.items():
+        tiny.fill(odd, {path: text})
+    tiny.fill(tmp_path / "plain", animals)
+    with Writer.open(odd, tiny.encoder) as writer:
+        assert writer.merge()
+    assert tiny.dump_of(odd) == tiny.dump_of(tmp_path / "plain")
+    assert verify(odd) == []
+
+
 def test_answers_come_in_the_order_asked_for_and_may_repeat(filled, tiny):
     with open_snapshot(filled) as snapshot:
         first, second = snapshot.document_passages(1)[:2]

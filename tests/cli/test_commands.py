@@ -1,0 +1,230 @@
+"""What the commands print, in each form, on the sample corpus."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from deformer_qa.cli.display import printable
+
+
+class Ended(Protocol):
+    """How a command ended; see ``conftest``."""
+
+    code: int
+    out: str
+    err: str
+
+
+Qa = Callable[..., Ended]
+QUESTION = "Who proposed the name Uranus for the planet?"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+def test_ask_prints_json_of_schema_1(qa: Qa, example_store: Path) -> None:
+    ended = qa("ask", QUESTION, "--store", example_store, "--format", "json")
+    answers = json.loads(ended.out)
+    assert ended.code == 0
+    assert list(answers) == ["schema", "question", "answers", "no_answer", "generation", "encoder", "timings_ms"]
+    first = answers["answers"][0]
+    assert {"kind", "label", "text", "score", "confidence", "passage", "document", "start", "end"} <= first.keys()
+    assert {"context", "context_start"} <= first.keys()
+    assert {"id", "path", "title", "heading", "page", "meta"} <= first["document"].keys()
+    shown = qa("show", "--document", str(first["document"]["id"]), "--text", "--store", example_store)
+    assert shown.out[first["start"] : first["end"]] == first["text"] == "Johann Elert Bode"
+    assert shown.out == (EXAMPLES / "corpus" / first["document"]["path"]).read_text(encoding="utf-8")
+
+
+def test_a_bare_question_is_asked(qa: Qa, example_store: Path) -> None:
+    ended = qa(QUESTION, "--store", example_store, "--format", "ndjson")
+    assert ended.code == 0
+    assert json.loads(ended.out)["question"] == QUESTION
+    assert ended.out.count("\n") == 1
+
+
+def test_plain_output_is_one_line_an_answer(qa: Qa, example_store: Path) -> None:
+    ended = qa("ask", QUESTION, "--store", example_store, "-n", "2")
+    assert [len(line.split("\t")) for line in ended.out.splitlines()] == [3, 3]
+    assert ended.out.startswith("Johann Elert Bode\t")
+
+
+def test_human_output_names_file_heading_confidence_and_time(qa: Qa, example_store: Path) -> None:
+    out = qa("ask", QUESTION, "--store", example_store, "--format", "human").out
+    assert "Johann Elert Bode" in out
+    assert "science/giant-planets.md ›" in out
+    assert re.search(r"\d+%", out)
+    assert re.search(r"\d+ ms", out)
+
+
+def test_search_prints_passages_with_their_scores(qa: Qa, example_store: Path) -> None:
+    ended = qa("search", QUESTION, "--store", example_store, "--format", "json", "-n", "5")
+    found = json.loads(ended.out)
+    assert (found["schema"], found["query"], len(found["passages"])) == (1, QUESTION, 5)
+    assert [one["rank"] for one in found["passages"]] == [1, 2, 3, 4, 5]
+    fused = [one["scores"]["fused"] for one in found["passages"]]
+    assert fused == sorted(fused, reverse=True)
+    for one in found["passages"]:
+        text = qa("show", "--document", str(one["document"]["id"]), "--text", "--store", example_store).out
+        assert text[one["start"] : one["end"]] == one["text"]
+
+
+def test_show_prints_a_passage_and_its_neighbours(qa: Qa, example_store: Path) -> None:
+    shown = json.loads(qa("show", "5", "--store", example_store, "--format", "json").out)
+    ids = [one["passage"] for side in ("before", "after") for one in shown["neighbours"][side]]
+    assert shown["passage"] == 5
+    assert 1 <= len(ids) <= 2
+    assert all(abs(other - 5) == 1 for other in ids)
+    ended = qa("show", "100000", "--store", example_store)
+    assert ended.code == 2
+
+
+def test_info_tells_what_is_there(qa: Qa, example_store: Path) -> None:
+    about = json.loads(qa("info", "--store", example_store, "--format", "json").out)
+    assert about["documents"] == 21 + 8 + 7 + 6
+    assert about["roots"] == [str(EXAMPLES / "corpus")]
+    assert about["encoder"]["name"] == "all-MiniLM-L6-v2"
+    assert "documents" in qa("info", "--store", example_store).out
+
+
+def test_index_events_are_ndjson_and_the_last_line_sums_up(qa: Qa, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(EXAMPLES / "corpus" / "music", corpus)
+    lines = [json.loads(line) for line in qa("index", corpus, "--format", "json").out.splitlines()]
+    assert [line["event"] for line in lines] == ["commit", "done"]
+    assert lines[-1]["files"] == {"added": 2, "updated": 0, "moved": 0, "removed": 0, "unchanged": 0, "skipped": 0}
+    assert lines[-1]["passages"] == lines[-1]["passages_encoded"] > 2
+    (again,) = [json.loads(line) for line in qa("index", "--format", "json").out.splitlines()]
+    assert (again["files"]["unchanged"], again["passages_encoded"]) == (2, 0)
+    corpus.rename(tmp_path / "elsewhere")
+    moved = json.loads(qa("index", tmp_path / "elsewhere", "--format", "json").out.splitlines()[-1])
+    assert (moved["files"]["moved"], moved["passages_encoded"]) == (2, 0)
+
+
+def test_rm_takes_documents_out(qa: Qa, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(EXAMPLES / "corpus" / "science", corpus)
+    assert qa("index", corpus).code == 0
+    assert "Raymond Gosling" in qa("ask", "Who took the X-ray picture known as Photograph 51?").out
+    removed = json.loads(qa("rm", corpus / "dna.md", "--format", "json").out)["removed"]
+    assert removed == [str(corpus / "dna.md")]
+    assert "Raymond Gosling" not in qa("ask", "Who took the X-ray picture known as Photograph 51?").out
+    assert qa("rm", corpus / "dna.md").code == 2
+    assert qa("rm", corpus).code == 0
+    assert json.loads(qa("info", "--format", "json").out)["documents"] == 0
+    assert json.loads(qa("info", "--format", "json").out)["roots"] == []
+    assert qa("ask", "Who?").code == 1
+
+
+def test_a_store_is_found_upward_and_options_come_from_files(
+    qa: Qa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = tmp_path / "here" / "corpus"
+    shutil.copytree(EXAMPLES / "corpus" / "music", corpus)
+    assert qa("index", "corpus").code == 0
+    assert (tmp_path / "here" / ".qa").is_dir()
+    monkeypatch.chdir(corpus)
+    question = "Who invented the piano?"
+    assert len(json.loads(qa("ask", question, "--format", "json").out)["answers"]) == 3
+    (tmp_path / "here" / "qa.toml").write_text('format = "json"\n[ask]\nanswers = 2\n', encoding="utf-8")
+    assert len(json.loads(qa("ask", question).out)["answers"]) == 2
+    monkeypatch.setenv("QA_ASK_ANSWERS", "1")
+    assert len(json.loads(qa("ask", question).out)["answers"]) == 1
+    assert len(json.loads(qa("ask", question, "-n", "4").out)["answers"]) == 4
+    (tmp_path / "here" / "qa.toml").write_text("[ask]\nanswer = 2\n", encoding="utf-8")
+    ended = qa("ask", question)
+    assert ended.code == 2
+    assert 'unknown option "answer"' in ended.err
+
+
+def test_eval_squad_and_eval_open_print_their_figures(qa: Qa, tmp_path: Path) -> None:
+    context = "Johann Bode proposed the name Uranus. Herschel had found the planet in 1781 with his telescope in Bath."
+    rows = [("Who proposed the name Uranus?", "Johann Bode"), ("Where was the telescope?", "Bath")]
+    entries: list[dict[str, Any]] = [
+        {"id": str(i), "question": q, "answers": [{"text": a, "answer_start": context.index(a)}]}
+        for i, (q, a) in enumerate(rows)
+    ]
+    file = tmp_path / "dev.json"
+    paragraphs = [{"context": context, "qas": entries}, {"context": "The mill stands by the river.", "qas": []}]
+    file.write_text(json.dumps({"data": [{"title": "T", "paragraphs": paragraphs}]}), encoding="utf-8")
+    result = json.loads(qa("eval", "squad", file, "--format", "json").out)
+    assert (result["schema"], result["n"], result["k"], result["states"]) == (1, 2, 2, "int8")
+    assert 0 <= result["exact_match"] <= result["f1"] <= 100
+    assert qa("eval", "squad", file, "--fail-under", "101").code == 1
+    assert qa("eval", "squad", file, "--k", "3").code == 2
+    ended = qa("eval", "open", file, "--store", tmp_path / "s", "--build", "--format", "json")
+    result = json.loads(ended.out)
+    assert (result["n_documents"], result["retrieval"]["n"], result["answers"]["n"]) == (2, 2, 2)
+    assert result["retrieval"]["fused"]["recall@20"] == 100
+    assert set(result["answers"]["fused"]) == {"exact_match", "f1"}
+    other = tmp_path / "other.json"
+    other.write_text(file.read_text().replace("Herschel had", "Herschel has"), encoding="utf-8")
+    ended = qa("eval", "open", other, "--store", tmp_path / "s")
+    assert ended.code == 2
+    assert "1 of 2 paragraphs" in ended.err
+
+
+def test_a_session_answers_and_takes_commands(example_store: Path, tmp_path: Path) -> None:
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "TERM": "dumb", "XDG_STATE_HOME": str(tmp_path), "COLUMNS": "100"}
+    command = [
+        sys.executable,
+        "-c",
+        "from deformer_qa.cli.main import main; main()",
+        "ask",
+        "--store",
+        str(example_store),
+    ]
+    child = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment, close_fds=True)
+    os.close(follower)
+    seen = ""
+
+    def until(text: str) -> None:
+        nonlocal seen
+        deadline = time.monotonic() + 120
+        while text not in seen and time.monotonic() < deadline:
+            if select.select([leader], [], [], 0.2)[0]:
+                seen += os.read(leader, 65536).decode("utf-8", "replace")
+        assert text in seen, seen[-2000:]
+        seen = ""
+
+    until("? ")
+    for line, expected in (
+        (":help", ":sources"),
+        (QUESTION, "Bode"),
+        (":sources", "Uranus"),
+        (":k 5", "k = 5"),
+        (":k 0", "takes a number"),
+        (":nonsense", "There is no :nonsense"),
+    ):
+        os.write(leader, line.encode() + b"\r")
+        until(expected)
+    os.write(leader, b":quit\r")
+    assert child.wait(30) == 0
+    assert QUESTION in (tmp_path / "qa" / "history").read_text(encoding="utf-8")
+    os.close(leader)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain é 漢 text", "plain é 漢 text"),
+        ("a\tb\nc\r\n", "a b c  "),
+        ("\x1b[31mred\x07", "\N{REPLACEMENT CHARACTER}[31mred\N{REPLACEMENT CHARACTER}"),
+        ("\u202eevil\u2066", "\N{REPLACEMENT CHARACTER}evil\N{REPLACEMENT CHARACTER}"),
+        ("\x9b31m\U000e0041\ud800", "\N{REPLACEMENT CHARACTER}31m" + "\N{REPLACEMENT CHARACTER}" * 2),
+    ],
+)
+def test_what_could_drive_a_terminal_never_reaches_it(text: str, shown: str) -> None:
+    assert printable(text) == shown

@@ -1,0 +1,186 @@
+"""A sync that was interrupted: what was answered stays answered, and the next one takes up where it stopped."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_world import TinyEncoder, World
+
+from deformer_qa.indexer import EncoderFailing, Event, FileCounts, FileDone, PassagesEncoded
+from deformer_qa.store import StoreFull, open_snapshot, verify
+
+
+class PowerCut(BaseException):
+    """No error that anybody handles."""
+
+
+def corpus(world: World, n_files: int = 6, n_lines: int = 5) -> int:
+    for file in range(n_files):
+        world.write(f"{file}.txt", "".join(f"Line {line} of file {file}.\n" for line in range(n_lines)))
+    return n_files * n_lines
+
+
+def failing_after(n_passages: int, error: BaseException, encoder: TinyEncoder) -> None:
+    def fail(text: str) -> None:
+        if len(encoder.encoded) == n_passages:
+            raise error
+
+    encoder.fail_at = fail
+
+
+@pytest.mark.parametrize(
+    ("n_passages", "error"),
+    [(0, KeyboardInterrupt()), (1, PowerCut()), (15, SystemExit(1)), (29, KeyboardInterrupt())],
+)
+def test_an_interrupted_run_keeps_every_passage_it_encoded(world: World, n_passages: int, error: BaseException) -> None:
+    n_all = corpus(world)
+    failing_after(n_passages, error, world.encoder)
+    with pytest.raises(type(error)):
+        world.sync(world.folder)
+    n_files_done = n_passages // 5
+    if n_passages:
+        assert set(world.answers()) == {f"{file}.txt" for file in range(n_files_done)}
+    world.encoder.fail_at = lambda text: None
+    report = world.sync(world.folder)
+    assert report.files == FileCounts(added=6 - n_files_done, unchanged=n_files_done)
+    assert report.n_passages_encoded == n_all - n_passages
+    assert verify(world.store) == []
+
+
+def test_an_interrupted_edit_leaves_the_earlier_version(world: World) -> None:
+    world.write("a.txt", "One.\nTwo.\nThree.\n")
+    world.sync(world.folder)
+    before = world.answers()
+    world.write("a.txt", "New one.\nNew two.\nNew three.\n")
+    failing_after(2, KeyboardInterrupt(), world.encoder)
+    with pytest.raises(KeyboardInterrupt):
+        world.sync(commit_seconds=0.0)
+    assert world.answers() == before
+    world.encoder.fail_at = lambda text: None
+    report = world.sync()
+    assert (report.files, world.encoder.encoded) == (FileCounts(updated=1), ["New three."])
+
+
+def test_records_of_an_interrupted_file_are_not_taken_for_all_of_it(
+    world: World, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("later")
+    world.write("a.jsonl", "".join(f'{{"text": "Record {number}."}}\n' for number in range(9)))
+    failing_after(4, KeyboardInterrupt(), world.encoder)
+    with pytest.raises(KeyboardInterrupt):
+        world.sync(world.folder)
+    assert len(world.answers()) == 4
+    world.encoder.fail_at = lambda text: None
+    assert world.sync().n_passages_encoded == 5
+    assert len(world.answers()) == 9
+    assert world.sync().files == FileCounts(unchanged=1)
+
+
+@pytest.mark.parametrize("option", [{"commit_seconds": 0.0}, {"commit_bytes": 1}])
+def test_commits_come_in_between(world: World, option: dict[str, float]) -> None:
+    n_all = corpus(world, n_lines=2)
+    generations = set()
+
+    def watch(event: Event) -> None:
+        if isinstance(event, FileDone):
+            with open_snapshot(world.store) as snapshot:
+                generations.add(snapshot.generation)
+                assert verify(world.store) == []
+
+    world.sync(world.folder, on_event=watch, **option)
+    assert len(generations) == 6
+    assert sum(map(len, world.answers().values())) == n_all
+
+
+def test_a_listener_that_fails_ends_the_run_but_loses_nothing(world: World) -> None:
+    corpus(world)
+
+    def fail(event: Event) -> None:
+        if isinstance(event, PassagesEncoded) and len(world.encoder.encoded) == 12:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        world.sync(world.folder, on_event=fail)
+    assert set(world.answers()) == {"0.txt", "1.txt"}
+    assert world.sync(world.folder).n_passages_encoded == 30 - 12
+
+
+def test_an_encoder_that_always_fails_ends_the_run(world: World) -> None:
+    corpus(world, n_files=30, n_lines=1)
+    failing_after(5, RuntimeError("the device is lost"), world.encoder)
+    with pytest.raises(EncoderFailing, match=r"10 documents in a row .*the device is lost"):
+        world.sync(world.folder)
+    assert len(world.answers()) == 5
+    world.encoder.fail_at = lambda text: None
+    assert world.sync(world.folder).files == FileCounts(added=25, unchanged=5)
+
+
+def test_a_full_disk_stops_the_commit_and_not_the_index(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus(world)
+    world.sync(world.folder)
+    before = world.answers()
+    world.write("new.txt", "New words.")
+    with monkeypatch.context() as patch:
+        patch.setattr("deformer_qa.store.disk.free_bytes", lambda path: 0)
+        with pytest.raises(StoreFull):
+            world.sync()
+    assert world.answers() == before
+    assert world.sync().files == FileCounts(added=1, unchanged=6)
+
+
+def test_an_interrupted_takeover_is_finished_by_the_next_run(world: World) -> None:
+    corpus(world)
+    world.sync(world.folder)
+    ids = world.ids()
+    world.folder = world.folder.rename(world.folder.with_name("renamed"))
+    world.write("0.txt", "Edited.")
+
+    failing_after(0, KeyboardInterrupt(), world.encoder)
+    with pytest.raises(KeyboardInterrupt):
+        world.sync(world.folder)
+    assert len(world.roots()) == 2
+    world.encoder.fail_at = lambda text: None
+    report = world.sync(prune=True)
+    assert report.files == FileCounts(added=1, removed=1, unchanged=5)
+    assert {path: id_ for path, id_ in world.ids().items() if path != "0.txt"} == {
+        path: id_ for path, id_ in ids.items() if path != "0.txt"
+    }
+    assert world.roots() == (str(world.folder),)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tiny_world import World
+
+world = World(Path(sys.argv[2]), Path(sys.argv[3]))
+def fail(text):
+    if len(world.encoder.encoded) == int(sys.argv[4]):
+        os.kill(os.getpid(), signal.SIGKILL)
+world.encoder.fail_at = fail
+world.sync(world.folder, commit_seconds=0.0 if sys.argv[5] == "often" else 60.0)
+"""
+
+
+@pytest.mark.parametrize(("n_passages", "commits"), [(3, "often"), (7, "often"), (17, "seldom")])
+def test_a_killed_process_leaves_the_last_commit_and_the_next_run_completes(
+    world: World, n_passages: int, commits: str
+) -> None:
+    world.write("old.txt", "Old words.")
+    world.sync(world.folder)
+    n_all = corpus(world)
+    arguments = [str(Path(__file__).parent), str(world.folder), str(world.store), str(n_passages), commits]
+    done = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False)
+    assert done.returncode == -signal.SIGKILL
+    n_files_done = n_passages // 5 if commits == "often" else 0
+    assert set(world.answers()) == {"old.txt", *(f"{file}.txt" for file in range(n_files_done))}
+    assert verify(world.store) == []
+    report = world.sync(world.folder)
+    assert report.n_passages_encoded == n_all - (n_passages if commits == "often" else 0)
+    assert len(world.answers()) == 7
+    assert verify(world.store) == []
