@@ -9,6 +9,7 @@ A file is TOML: option names at the top for all commands, or in a table named li
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def configured_defaults(root: click.Group) -> dict[str, Any]:
     files = [Path(platformdirs.user_config_dir("qa", appauthor=False)) / USER_FILE, *_project_files()]
     defaults: dict[str, Any] = {}
     for file in files:
-        if file.is_file():
+        if os.path.isfile(file):  # false, not an error, where we may not look
             _merge(defaults, _checked(_read(file), root, file))
     return defaults
 
@@ -37,7 +38,7 @@ def configured_defaults(root: click.Group) -> dict[str, Any]:
 def _project_files() -> list[Path]:
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / PROJECT_FILE).is_file():
+        if os.path.isfile(folder / PROJECT_FILE):
             return [folder / PROJECT_FILE]
     return []
 

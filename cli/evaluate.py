@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def _figures_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @evaluate.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option(
     "--reader",
     metavar="DIR|NAME",
@@ -61,7 +62,10 @@ def _figures_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--limit", type=click.IntRange(min=0), default=0, metavar="N", help="Only the file's first N questions.")
 @click.option("--device", metavar="NAME", default="cpu", show_default=True, help="cpu, cuda, ...")
 @click.option(
-    "--predictions", type=click.Path(path_type=Path), metavar="FILE", help="Write {id: answer} as JSON there."
+    "--predictions",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="FILE",
+    help="Write {id: answer} as JSON there.",
 )
 @_figures_options
 def squad(
@@ -135,7 +139,7 @@ def _passage_reader(name: str | None, k: int | None, states: str, device: str) -
 
 
 @evaluate.command(name="open")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
 @store_option
 @reader_option
 @click.option("--build", is_flag=True, help="First index the file's paragraphs into the store, one document each.")
@@ -196,7 +200,7 @@ def _progress(n: int) -> Iterator[Callable[[str], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=messages_console(), transient=True) as bar:
+    with Progress(*columns, console=messages_console(), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("", total=n)
 
         def advance(phase: str) -> None:

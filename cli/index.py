@@ -13,7 +13,7 @@ from deformer_qa.cli.stores import located, store_option
 
 
 @click.command()
-@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path, readable=False))
 @store_option
 @click.option(
     "--encoder",
@@ -23,7 +23,7 @@ from deformer_qa.cli.stores import located, store_option
 @click.option(
     "--reader",
     "reader_folder",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     metavar="DIR",
     help="The reader whose encoder makes the store. Default: the one shipped.",
 )
@@ -33,7 +33,10 @@ from deformer_qa.cli.stores import located, store_option
 @click.option("--prune", is_flag=True, help="Forget recorded roots that are gone, with their documents.")
 @click.option("--strict", is_flag=True, help="Exit with 3 if any file was skipped.")
 @click.option(
-    "--report", type=click.Path(path_type=Path), metavar="FILE", help="Write every skipped file with its reason there."
+    "--report",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="FILE",
+    help="Write every skipped file with its reason there.",
 )
 @format_option
 def index(

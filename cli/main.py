@@ -35,6 +35,14 @@ class _Commands(click.Group):
             return "ask", self.commands["ask"], arguments
         return super().resolve_command(context, arguments)
 
+    def invoke(self, context: click.Context) -> Any:
+        """As click does it, but a reader of our output that leaves is no error (click would end with 1)."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            _silence_stdout()
+            return exit_codes.OK
+
 
 @click.group(cls=_Commands, context_settings={"auto_envvar_prefix": "QA", "help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="qa")
@@ -71,9 +79,6 @@ def run(arguments: list[str]) -> int:
         return outcome if isinstance(outcome, int) else exit_codes.OK
     except click.exceptions.Exit as ending:
         return ending.exit_code
-    except BrokenPipeError:
-        _silence_stdout()
-        return exit_codes.OK
     except (KeyboardInterrupt, click.Abort):
         message("Interrupted.")
         return exit_codes.INTERRUPTED

@@ -17,7 +17,7 @@ def reader_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--reader",
         "reader_folder",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),
         envvar="QA_READER",
         metavar="DIR",
         help="A reader made by qa train. Default: the one shipped.",

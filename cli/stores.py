@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--store DIR``."""
     return click.option(
         "--store",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),
         envvar="QA_STORE",
         metavar="DIR",
         help="The index. Default: QA_STORE, else the nearest .qa from here upward.",
@@ -28,6 +29,6 @@ def located(store: Path | None) -> Path:
         return store
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / DEFAULT_NAME).is_dir():
+        if os.path.isdir(folder / DEFAULT_NAME):
             return folder / DEFAULT_NAME
     return here / DEFAULT_NAME

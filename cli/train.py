@@ -23,24 +23,34 @@ def train() -> None:
 
 @train.command()
 @click.argument("recipe")
-@click.option("--data", type=click.Path(path_type=Path), required=True, metavar="FILE", help="SQuAD JSON, also .xz.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, readable=False),
+    required=True,
+    metavar="FILE",
+    help="SQuAD JSON, also .xz.",
+)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     required=True,
     metavar="DIR",
     help="Where the reader and its steps go; a run that was stopped goes on from there.",
 )
-@click.option("--teacher", type=click.Path(path_type=Path), metavar="DIR", help="A reader to distil from.")
+@click.option(
+    "--teacher", type=click.Path(path_type=Path, readable=False), metavar="DIR", help="A reader to distil from."
+)
 @click.option("--device", metavar="NAME", help="cpu, or the accelerator there is (the default).")
 def reader(recipe: str, data: Path, out: Path, teacher: Path | None, device: str | None) -> int:
     """Train the joint layers by RECIPE: a TOML file, or the name of one that ships (teacher-k2, deformer-k2)."""
+    from deformer_qa.cli.train_progress import training_progress
     from deformer_qa.reader.recipes import shipped_recipe
     from deformer_qa.reader.training.recipe import read_recipe
     from deformer_qa.reader.training.run import train_reader
 
     chosen = read_recipe(shipped_recipe(recipe) or Path(recipe))
-    train_reader(chosen, data, out, teacher=teacher, device=device)
+    with training_progress() as on_log:
+        train_reader(chosen, data, out, teacher=teacher, device=device, on_log=on_log)
     message(f"The reader is in {out}; measure it with: qa eval squad FILE --reader {out}")
     return exit_codes.OK
 
@@ -48,7 +58,7 @@ def reader(recipe: str, data: Path, out: Path, teacher: Path | None, device: str
 @train.command()
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     required=True,
     metavar="FILE",
     help="The SQuAD file the reader was trained on; only its held-back articles are asked about.",
@@ -56,7 +66,7 @@ def reader(recipe: str, data: Path, out: Path, teacher: Path | None, device: str
 @click.option(
     "--reader",
     "reader_folder",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     required=True,
     metavar="DIR",
     help="A reader made by qa train reader; its reader.json gets the weights.",

@@ -59,10 +59,11 @@ def sync(
             root = next(iter(plan.lost))[0]
             raise RootGone(root, sum(len(documents) for place, documents in plan.lost.items() if place[0] == root))
         progress.found(plan.n_files, plan.n_bytes)
-        corpus = CorpusWriter(writer, encoder, Limits(commit_seconds, commit_bytes, max_file_bytes), progress)
+        limits = Limits(commit_seconds, commit_bytes, max_file_bytes)
+        corpus = CorpusWriter(writer, encoder, limits, progress, leaving=[*scope.absorbed, *scope.gone])
         try:
             _carry_out(plan, corpus, prune)
-            corpus.forget_roots([*scope.absorbed, *scope.gone])
+            corpus.forget_roots()
             if corpus.has_changes:
                 corpus.refresh(plan.stale[:MOST_REFRESHED])
             corpus.commit()
@@ -95,7 +96,7 @@ def _carry_out(plan: Plan, corpus: CorpusWriter, prune: bool) -> None:
 def _save(corpus: CorpusWriter, interruption: BaseException) -> None:
     try:
         corpus.save_what_is_whole()
-    except StoreError as error:
+    except Exception as error:
         interruption.add_note(f"What was done since the last commit is lost: {error}")
 
 

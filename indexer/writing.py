@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,10 +44,13 @@ class CorpusWriter:
     :ivar indexed: files, by root and path, of which something is in the index now
     """
 
-    def __init__(self, writer: Writer, encoder: TextEncoder, limits: Limits, progress: Progress) -> None:
+    def __init__(
+        self, writer: Writer, encoder: TextEncoder, limits: Limits, progress: Progress, leaving: Iterable[str] = ()
+    ) -> None:
+        """:param leaving: recorded roots that ``forget_roots`` will forget if no document of them is left then."""
         self._writer, self._encoder, self._limits, self._progress = writer, encoder, limits, progress
         self._roots = list(writer.snapshot.roots) if writer.snapshot else []
-        self._n_left = Counter({root: len(_documents(writer, root)) for root in self._roots})
+        self._n_left = {root: len(_documents(writer, root)) for root in leaving}
         self._is_whole = True
         self._last_commit = time.monotonic()
         self._n_refused = 0
@@ -100,11 +102,11 @@ class CorpusWriter:
                     document.id, root=document.root, path=document.path, source_state=entry.source_state
                 )
 
-    def forget_roots(self, roots: Iterable[str]) -> None:
-        """Those of the roots of which no document is left are recorded no longer."""
-        leaving = {root for root in roots if not self._n_left[root]}
-        if leaving & set(self._roots):
-            self._roots = [root for root in self._roots if root not in leaving]
+    def forget_roots(self) -> None:
+        """The leaving roots of which no document is left are recorded no longer."""
+        kept = [root for root in self._roots if self._n_left.get(root) != 0]
+        if kept != self._roots:
+            self._roots = kept
             self.has_changes = True
             with self._changing():
                 self._writer.set_roots(self._roots)
@@ -245,13 +247,12 @@ class CorpusWriter:
     def _count(self, root: str | None, earlier: DocumentInfo | None) -> None:
         """A document is in ``root`` now, no longer where it was; a root is recorded with its first document."""
         self.has_changes = True
-        if earlier:
-            self._n_left[earlier.root] -= 1
-        if root is not None:
-            self._n_left[root] += 1
-            if root not in self._roots:
-                self._roots.append(root)
-                self._writer.set_roots(self._roots)
+        for place, change in ((earlier.root if earlier else None, -1), (root, 1)):
+            if place in self._n_left:
+                self._n_left[place] += change
+        if root is not None and root not in self._roots:
+            self._roots.append(root)
+            self._writer.set_roots(self._roots)
 
     def _done(self, file: FoundFile, outcome: Outcome) -> None:
         self.indexed.add((file.root, file.path))

@@ -95,8 +95,13 @@ class _Run:
         return int(offsets[self.first]), int(offsets[self.end])
 
 
+def rows_to_drop(block: Block, waiting: Sequence[bytes]) -> ranges.Ranges:
+    """The dead rows of a block that nobody waits for."""
+    return ranges.without(block.entry.dead_rows, block.files.find(waiting))
+
+
 def _kept_runs(block: Block, waiting: Sequence[bytes]) -> Iterator[_Run]:
-    dropped = ranges.without(block.entry.dead_rows, block.files.find(waiting))
+    dropped = rows_to_drop(block, waiting)
     borders = (0, *dropped, block.entry.n_rows)
     for first, end in zip(borders[::2], borders[1::2], strict=True):
         if first < end:

@@ -117,12 +117,13 @@ def _postings(catalogue: Catalogue, word: str) -> _Postings:
 def _best(
     catalogues: Sequence[Catalogue], scores: Sequence[NDArray[np.float64]], n: int, among: Collection[int] | None
 ) -> list[Hit]:
+    wanted_ids = None if among is None else np.fromiter(among, dtype=np.int64)
     found_ids, found_scores = [], []
     for catalogue, sums in zip(catalogues, scores, strict=True):
         places = np.flatnonzero(sums)
         ids = catalogue.files.passage_ids[places].astype(np.int64)
-        if among is not None:
-            wanted = np.isin(ids, np.fromiter(among, dtype=np.int64))
+        if wanted_ids is not None:
+            wanted = np.isin(ids, wanted_ids)
             places, ids = places[wanted], ids[wanted]
         found_ids.append(ids)
         found_scores.append(sums[places])

@@ -123,6 +123,7 @@ class NewFile:
 
     def finish(self) -> FileSum:
         """Sync the file; nothing may be written after."""
+        sync_file(self._fd)
         return FileSum(self._n_bytes, self._hash.hexdigest())
 
     def close(self) -> None:

@@ -17,15 +17,19 @@ class Head:
 
     manifest: Manifest
     damaged: tuple[StoreDamaged, ...]  # highest first
+    set_aside: str | None  # the name of a higher manifest that a writer found damaged and renamed
 
     @property
     def notice(self) -> str | None:
         """The one loud line where a damaged head is stood in for, else None."""
-        if not self.damaged:
+        if self.damaged:
+            problem = f"{self.damaged[0].file}: {self.damaged[0].problem}"
+        elif self.set_aside:
+            problem = f"{self.set_aside}: a damaged manifest was set aside"
+        else:
             return None
-        first = self.damaged[0]
         return (
-            f"{first.file}: {first.problem}; answering from the generation before it, {self.manifest.generation}. "
+            f"{problem}; answering from the generation before it, {self.manifest.generation}. "
             'Run "qa index" to bring the index up to date.'
         )
 
@@ -92,7 +96,12 @@ def find_head(store: Path) -> Head:
     damaged: list[StoreDamaged] = []
     for generation in list_generations(store):
         try:
-            return Head(read_manifest(store, generation), tuple(damaged))
+            return Head(read_manifest(store, generation), tuple(damaged), _set_aside_above(store, generation))
         except StoreDamaged as error:
             damaged.append(error)
     raise damaged[0]
+
+
+def _set_aside_above(store: Path, generation: int) -> str | None:
+    higher = (name for name in os.listdir(store) if (names.quarantined_generation(name) or 0) > generation)
+    return max(higher, default=None)

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from deformer_qa.store import ranges
 from deformer_qa.store.block import Block
+from deformer_qa.store.block_writing import rows_to_drop
 from deformer_qa.store.catalogue import Catalogue
 
 SMALL_BLOCK_BYTES = 64 << 20
 SMALL_CATALOGUE_ROWS = 32_768
 
 
-def blocks_to_merge(blocks: Sequence[Block]) -> list[list[Block]]:
-    """Groups of blocks, each to become one."""
+def blocks_to_merge(blocks: Sequence[Block], waiting: Sequence[bytes]) -> list[list[Block]]:
+    """Groups of blocks, each to become one; rows in ``waiting`` count as living."""
     whole = [block.entry.n_bytes for block in blocks]
-    live = [block.entry.n_bytes * block.entry.n_live_rows // block.entry.n_rows for block in blocks]  # about
+    n_kept = [block.entry.n_rows - ranges.count(rows_to_drop(block, waiting)) for block in blocks]
+    live = [block.entry.n_bytes * n // block.entry.n_rows for block, n in zip(blocks, n_kept, strict=True)]  # about
     return [[blocks[number] for number in group] for group in groups_to_merge(live, whole, SMALL_BLOCK_BYTES)]
 
 

@@ -288,7 +288,8 @@ class Writer:
 
     def _merge(self, snapshot: Snapshot) -> bool:
         """Commit the segments that ``merging`` chooses as fewer ones; False where it chooses none."""
-        blocks = merging.blocks_to_merge(snapshot.blocks)
+        waiting = sorted(self._waiting)
+        blocks = merging.blocks_to_merge(snapshot.blocks, waiting)
         catalogues = merging.catalogues_to_merge(snapshot.catalogues)
         replaced: list[BlockEntry | CatalogueEntry] = [block.entry for group in blocks for block in group]
         replaced += [catalogue.entry for group in catalogues for catalogue in group]
@@ -299,7 +300,7 @@ class Writer:
             for entry in replaced:
                 for file, expected in entry.files.items():  # else damage would get a fresh checksum
                     check_file(self.path, entry.segment, file, expected)
-            encoding, waiting = encoding_named(self.encoding), sorted(self._waiting)
+            encoding = encoding_named(self.encoding)
             new_blocks = [copy_rows(self.path, new_segment(), encoding, group, waiting) for group in blocks]
             new_catalogues = [copy_live_documents(self.path, new_segment(), group) for group in catalogues]
             return (

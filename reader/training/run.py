@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from deformer_qa.reader.checkpoint import load_joint, save_reader
@@ -50,15 +51,16 @@ class _GroupedTrainer(Trainer):  # type: ignore[misc]
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]
-    """One JSON line per log, on a file; training for hours must be watchable."""
+    """One JSON line per log, on a file, and a call to whoever listens; training for hours must be watchable."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, on_log: Callable[[dict[str, Any]], None]) -> None:
+        self.path, self.listener = path, on_log
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         with self.path.open("a", encoding="utf-8") as stream:
             line = {"step": state.global_step, "of": state.max_steps, "time": round(time.time()), **(logs or {})}
             stream.write(json.dumps(line) + "\n")
+        self.listener(line)
 
 
 def train_reader(
@@ -69,11 +71,13 @@ def train_reader(
     teacher: Path | None = None,
     start_from: Path | None = None,
     device: str | None = None,
+    on_log: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> Path:
     """Train the joint layers and save a reader in ``out``; resumes from ``out/steps`` if there is a checkpoint.
 
     :param teacher: a reader to distil from (the undecomposed one); needed where the recipe weighs KD or LRS.
     :param start_from: a reader whose joint layers are the start; the teacher's by default, else the backbone's own.
+    :param on_log: called every 25 steps with step, loss, learning rate.
     :return: the folder of the reader, ``out``.
     :raises BadTrainingData: before any compute is spent.
     """
@@ -86,7 +90,7 @@ def train_reader(
     joint = _starting_joint(encoder, start_from or teacher)
     aim = load_joint(teacher, encoder) if teacher else None
     model = ReaderInTraining(encoder.backbone, joint, aim, recipe)
-    trainer = _trainer(recipe, model, examples, out, device)
+    trainer = _trainer(recipe, model, examples, out, device, on_log)
     began = time.time()
     resume = any((out / "steps").glob("checkpoint-*"))
     outcome = trainer.train(resume_from_checkpoint=resume)
@@ -119,7 +123,12 @@ def _starting_joint(encoder: Encoder, start_from: Path | None) -> JointLayers:
 
 
 def _trainer(
-    recipe: Recipe, model: ReaderInTraining, examples: SquadExamples, out: Path, device: str | None
+    recipe: Recipe,
+    model: ReaderInTraining,
+    examples: SquadExamples,
+    out: Path,
+    device: str | None,
+    on_log: Callable[[dict[str, Any]], None],
 ) -> Trainer:
     out.mkdir(parents=True, exist_ok=True)
     n_steps = max(1, round(recipe.epochs * len(examples) / recipe.batch))
@@ -143,10 +152,12 @@ def _trainer(
         report_to=[],
         dataloader_num_workers=0,
     )
-    return _GroupedTrainer(
+    trainer = _GroupedTrainer(
         model=model,
         args=arguments,
         train_dataset=examples,
         data_collator=collate,
-        callbacks=[_Progress(out / "progress.jsonl")],
+        callbacks=[_Progress(out / "progress.jsonl", on_log)],
     )
+    trainer.remove_callback(PrinterCallback)  # it prints on stdout, which is for data
+    return trainer

@@ -112,6 +112,9 @@ def test_a_writer_sets_a_damaged_head_aside_and_goes_on_from_the_parent(filled, 
         assert writer.snapshot is not None
         assert writer.snapshot.generation == 1
         assert verify(filled) == []
+        with open_snapshot(filled) as snapshot:
+            assert snapshot.notice is not None
+            assert snapshot.notice.startswith("MANIFEST-2.damaged: a damaged manifest was set aside; answering from")
         tiny.put(writer, "new.txt", "A new text after the damage")
         assert writer.commit() == 3
     assert (filled / "MANIFEST-2.damaged").read_bytes() == damaged

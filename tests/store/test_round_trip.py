@@ -238,6 +238,18 @@ def test_rows_can_be_committed_before_their_document(store, tiny):
         assert len(writer.snapshot.nearest(np.ones(8, np.float32), 10)) == 3
 
 
+def test_rows_that_wait_for_their_document_are_not_copied_by_every_merge(store, tiny):
+    with Writer.open(store, tiny.encoder) as writer:
+        for number in range(3):
+            text = f"Row number {number}"
+            writer.add_row(block_key(text), tiny.vector(text), tiny.states(text))
+            writer.commit()
+        assert writer.merge()
+        assert not writer.merge()
+        assert writer.snapshot is not None
+        assert (writer.snapshot.size_report()["n_rows"], writer.snapshot.n_passages) == (3, 0)
+
+
 def test_rows_that_no_document_ever_needed_go_with_a_later_writers_merge(store, tiny):
     tiny.fill(store, {"a.txt": "Needed sentence"})
     with Writer.open(store, tiny.encoder) as writer:

@@ -1,0 +1,42 @@
+"""``python -m deformer_qa.reader.training``: ``qa train reader`` where only torch, transformers and safetensors are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from deformer_qa.reader.errors import ReaderError
+from deformer_qa.reader.recipes import shipped_recipe
+from deformer_qa.reader.training.recipe import read_recipe
+from deformer_qa.reader.training.run import train_reader
+
+
+def main() -> int:
+    """Parse, train; 2 for bad input."""
+    parser = argparse.ArgumentParser(prog="python -m deformer_qa.reader.training")
+    parser.add_argument("recipe", help="a TOML file, or the name of a recipe that ships")
+    parser.add_argument("--data", type=Path, required=True, help="SQuAD JSON, also .xz")
+    parser.add_argument("--out", type=Path, required=True, help="where the reader and its steps go")
+    parser.add_argument("--teacher", type=Path, help="a reader to distil from")
+    parser.add_argument("--device", help="cpu, or the accelerator there is (the default)")
+    given = parser.parse_args()
+    try:
+        recipe = read_recipe(shipped_recipe(given.recipe) or Path(given.recipe))
+        train_reader(
+            recipe,
+            given.data,
+            given.out,
+            teacher=given.teacher,
+            device=given.device,
+            on_log=lambda line: print(json.dumps(line), file=sys.stderr),
+        )
+    except ReaderError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
