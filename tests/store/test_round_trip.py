@@ -252,14 +252,16 @@ def test_rows_that_wait_for_their_document_are_not_copied_by_every_merge(store, 
 
 def test_rows_that_no_document_ever_needed_go_with_a_later_writers_merge(store, tiny):
     tiny.fill(store, {"a.txt": "Needed sentence"})
+    lost = ("Lost for good", "Lost as well")
     with Writer.open(store, tiny.encoder) as writer:
-        writer.add_row(block_key("lost"), tiny.vector("lost"), tiny.states("lost"))
+        for text in lost:
+            writer.add_row(block_key(text), tiny.vector(text), tiny.states(text))
         writer.commit()
         writer.merge()
-        assert writer.has_row(block_key("lost"))
+        assert all(writer.has_row(block_key(text)) for text in lost)
     with Writer.open(store, tiny.encoder) as writer:
         writer.merge()
-        assert not writer.has_row(block_key("lost"))
+        assert not any(writer.has_row(block_key(text)) for text in lost)
         assert writer.has_row(block_key("Needed sentence"))
 
 
