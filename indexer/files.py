@@ -178,15 +178,15 @@ class _Walk:
     def follow_links(self) -> None:
         """Take what links add: a link may lead to further ones, but never twice to the same place."""
         while self._links:
-            self._links.sort(key=lambda link: link[1])
-            place, path = self._links.pop(0)
-            real = Path(os.path.realpath(place))
-            if not os.path.lexists(real) or real.is_symlink():  # the latter: links in a circle
-                self._skip(path, "a link to nothing")
-            elif not real.is_relative_to(self._top):
-                self._skip(path, "a link out of the indexed folder")
-            elif self._is_hidden(real):
-                self.enter(real, path)
+            links, self._links = sorted(self._links, key=lambda link: link[1]), []
+            for place, path in links:
+                real = Path(os.path.realpath(place))
+                if not os.path.lexists(real) or real.is_symlink():  # the latter: links in a circle
+                    self._skip(path, "a link to nothing")
+                elif not real.is_relative_to(self._top):
+                    self._skip(path, "a link out of the indexed folder")
+                elif self._is_hidden(real):
+                    self.enter(real, path)
 
     def _is_hidden(self, real: Path) -> bool:
         return any(name.startswith(".") for name in real.relative_to(self._top).parts)

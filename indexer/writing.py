@@ -113,7 +113,6 @@ class CorpusWriter:
 
     def commit(self) -> None:
         """Make safe what is there."""
-        self._last_commit = time.monotonic()
         with self._changing():
             generation = self._writer.commit()
         self._last_commit = time.monotonic()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tiny_world import TinyEncoder, World
 
-from deformer_qa.indexer import EncoderFailing, Event, FileCounts, FileDone, PassagesEncoded
+from deformer_qa.indexer import Committed, EncoderFailing, Event, FileCounts, FileDone, PassagesEncoded
 from deformer_qa.store import StoreFull, open_snapshot, verify
 
 
@@ -183,4 +183,34 @@ def test_a_killed_process_leaves_the_last_commit_and_the_next_run_completes(
     report = world.sync(world.folder)
     assert report.n_passages_encoded == n_all - (n_passages if commits == "often" else 0)
     assert len(world.answers()) == 7
+    assert verify(world.store) == []
+
+
+def test_many_refused_documents_among_good_ones_do_not_end_the_run(world: World) -> None:
+    def fail(text: str) -> None:
+        if "poison" in text:
+            raise ValueError
+
+    world.encoder.fail_at = fail
+    lines = "".join(f'{{"text": "Good {number}."}}\n{{"text": "poison {number}"}}\n' for number in range(12))
+    world.write("a.jsonl", lines)
+    report = world.sync(world.folder)
+    assert (report.files, report.n_documents, len(report.skipped)) == (FileCounts(added=1), 12, 12)
+
+
+def test_a_long_document_is_encoded_over_several_commits_and_appears_whole(world: World) -> None:
+    n_all = corpus(world, n_files=1, n_lines=6)
+    n_commits_before_it_was_done, n_commits = 0, 0
+
+    def watch(event: Event) -> None:
+        nonlocal n_commits, n_commits_before_it_was_done
+        if isinstance(event, Committed):
+            n_commits += 1
+            with open_snapshot(world.store) as snapshot:
+                assert snapshot.n_passages in (0, n_all)
+        elif isinstance(event, FileDone):
+            n_commits_before_it_was_done = n_commits
+
+    world.sync(world.folder, on_event=watch, commit_bytes=1)
+    assert n_commits_before_it_was_done >= n_all
     assert verify(world.store) == []
