@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deformer_qa.reader.evaluation import PassageReader
+    from deformer_qa.reader.reading import Precision
 
 
 @click.group(name="eval")
@@ -67,12 +68,20 @@ def _figures_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="FILE",
     help="Write {id: answer} as JSON there.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Of the split reader's joint layers; bf16 is faster where the processor has it.",
+)
 @_figures_options
 def squad(
     file: Path,
     reader: str | None,
     k: int | None,
     states: str,
+    precision: Precision,
     limit: int,
     device: str,
     predictions: Path | None,
@@ -87,7 +96,7 @@ def squad(
     from deformer_qa.reader.squad import read_squad
 
     questions = read_squad(file)
-    passage_reader, about = _passage_reader(reader, k, states, device)
+    passage_reader, about = _passage_reader(reader, k, states, device, precision)
     n = sum(1 for _ in questions.questions())
     n = min(n, limit) if limit else n
     made = []
@@ -107,7 +116,9 @@ def squad(
     return _judged(found.f1, fail_under)
 
 
-def _passage_reader(name: str | None, k: int | None, states: str, device: str) -> tuple[PassageReader, dict[str, Any]]:
+def _passage_reader(
+    name: str | None, k: int | None, states: str, device: str, precision: Precision
+) -> tuple[PassageReader, dict[str, Any]]:
     from deformer_qa.reader.checkpoint import describe_reader
     from deformer_qa.reader.encoder import Encoder
     from deformer_qa.reader.evaluation import SplitPassageReader
@@ -131,6 +142,8 @@ def _passage_reader(name: str | None, k: int | None, states: str, device: str) -
     if not about.split:
         return TeacherReader.load(folder, encoder).to(device), described
     reader = SplitReader.load(folder).to(device)
+    reader.precision = precision
+    described["precision"] = precision
     if states == "exact":
         return SplitPassageReader(reader), {**described, "states": states}
     codec = encoding_named(states)
@@ -160,6 +173,13 @@ def _passage_reader(name: str | None, k: int | None, states: str, device: str) -
     metavar="N",
     help="Passages read of each ranking.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Of the split reader's joint layers; bf16 is faster where the processor has it.",
+)
 @_figures_options
 def open_(
     file: Path,
@@ -169,6 +189,7 @@ def open_(
     sample: int,
     seed: int,
     candidates: int,
+    precision: Precision,
     fail_under: float | None,
     form: str,
 ) -> int:
@@ -183,6 +204,7 @@ def open_(
 
     questions = read_squad(file)
     reader = loaded(reader_folder)
+    reader.precision = precision
     if build:
         index_paragraphs([one.context for one in questions.paragraphs], located(store), reader.encoder)
     with Pipeline.open(located(store), reader) as pipeline:

@@ -61,6 +61,8 @@ for command in (index, ask, search, show, info, verify_store, rm, train, evaluat
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line's entry point; always leaves through ``sys.exit``."""
+    # torch's CPU kernels keep memory for each shape they have met, by default for a thousand: half a gigabyte.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     code = run(list(sys.argv[1:] if arguments is None else arguments))
     try:
         sys.stdout.flush()

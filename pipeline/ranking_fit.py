@@ -58,18 +58,18 @@ def fit_ranking(
             n_without += not any(right)
         on_question()
     weights = torch.zeros(len(FEATURES), dtype=torch.float64, requires_grad=True)
-    before = float(_loss(weights, cases))
+    before = float(_loss(weights.detach(), cases))
     optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> float:
         optimizer.zero_grad()
         loss = _loss(weights, cases) + _PENALTY * weights[:-1].square().sum()
         (weights.grad,) = torch.autograd.grad(loss, [weights])
-        return float(loss)
+        return float(loss.detach())
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     fitted = {name: round(float(value), 6) for name, value in zip(FEATURES, weights.detach(), strict=True)}
-    return FittedRanking(fitted, len(cases), n_without, before, float(_loss(weights, cases)))
+    return FittedRanking(fitted, len(cases), n_without, before, float(_loss(weights.detach(), cases)))
 
 
 def _loss(weights: torch.Tensor, cases: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -21,14 +21,20 @@ _TOKENS_PER_BATCH = 2_048
 _LENGTH_STEP = 16
 
 States = NDArray[np.float32]
+Precision = Literal["fp32", "bf16"]
 
 
 class SplitReader:
-    """An encoder and the joint layers trained on its states. Safe to use from several threads."""
+    """An encoder and the joint layers trained on its states. Safe to use from several threads.
+
+    :ivar precision: of the joint layers' arithmetic: "fp32", or "bf16" where the processor has it and a few hundredths
+        of a logit do not matter; vectors and states are always computed in fp32
+    """
 
     def __init__(self, encoder: Encoder, joint: JointLayers, about: ReaderDescription | None = None) -> None:
         self.encoder, self.about = encoder, about
         self.joint = joint.eval().requires_grad_(False)
+        self.precision: Precision = "fp32"
 
     @classmethod
     def load(cls, folder: Path = SHIPPED, encoder_name: str | None = None) -> SplitReader:
@@ -66,7 +72,9 @@ class SplitReader:
                 padded[row, : lengths[row]] = torch.from_numpy(passages[index])
                 mask[row, : lengths[row]] = True
             unequal = min(lengths) < max(lengths)
-            made = self.joint(asked, padded.to(device), mask.to(device) if unequal else None).cpu().numpy()
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                made = self.joint(asked, padded.to(device), mask.to(device) if unequal else None)
+            made = made.float().cpu().numpy()
             for row, index in enumerate(batch):
                 logits[index] = made[row, : lengths[row]]
         return logits
