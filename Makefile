@@ -21,7 +21,7 @@ demo: $(INSTALLED)  ## index the sample corpus and answer questions about it
 	@for question in "On what date was Magellan killed?" "How often should I replace the group gasket of the espresso machine?" \
 		"Until when is Heronbase 4.1 supported?" "Who took the X-ray picture known as Photograph 51?" \
 		"What is the airspeed of an unladen swallow?"; do \
-		echo; echo "$$ qa ask \"$$question\"" | sed "s/^[0-9]* /$$ /"; \
+		echo; echo "$$ qa ask \"$$question\""; \
 		$(BIN)/qa ask --store $(CORPUS_STORE) --format human "$$question" || test $$? -eq 1; done
 
 test: $(INSTALLED)  ## the test suite
