@@ -61,8 +61,7 @@ for command in (index, ask, search, show, info, verify_store, rm, train, evaluat
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line's entry point; always leaves through ``sys.exit``."""
-    # torch's CPU kernels keep memory for each shape they have met, by default for a thousand: half a gigabyte.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    _set_defaults_of_cpu_kernels()
     code = run(list(sys.argv[1:] if arguments is None else arguments))
     try:
         sys.stdout.flush()
@@ -117,6 +116,14 @@ def code_of(error: Exception) -> int | None:
         (OSError, exit_codes.RUNTIME),
     ]
     return next((code for kind, code in table if isinstance(error, kind)), None)
+
+
+def _set_defaults_of_cpu_kernels() -> None:
+    """Before torch is loaded, which reads these once; docs/decisions/0006 has the measurements."""
+    # Threads that wait do not spin: beside other work on the same cores, spinning made asking thirty times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Kernels keep memory for each shape they have met, by default for a thousand of them: half a gigabyte.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
 def _silence_stdout() -> None:
