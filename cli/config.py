@@ -54,33 +54,57 @@ def _checked(content: dict[str, Any], group: click.Group, file: Path) -> dict[st
     """The file's content with top-level options spread over the commands that have them."""
     defaults: dict[str, Any] = {}
     for key, value in content.items():
-        if isinstance(value, dict):
-            command = group.commands.get(key)
-            if command is None:
-                raise click.UsageError(f'{file}: unknown table "{key}"; tables are named like commands.')
-            if isinstance(command, click.Group):
-                defaults[key] = _checked(value, command, file)
-                continue
-            names = _option_names(command)
-            for name in value:
-                if name not in names:
-                    raise click.UsageError(f'{file}: [{key}]: unknown option "{name}"; known are: {", ".join(names)}.')
-            defaults.setdefault(key, {}).update({names[name]: one for name, one in value.items()})
-        else:
-            takers = [(name, one) for name, one in group.commands.items() if key in _option_names(one)]
-            if not takers:
+        if not isinstance(value, dict):
+            if not _spread(defaults, group, key, _plain(key, value, file), file):
                 raise click.UsageError(f'{file}: unknown option "{key}"; no command has it.')
-            for name, command in takers:
-                defaults.setdefault(name, {}).setdefault(_option_names(command)[key], value)
+            continue
+        command = group.commands.get(key)
+        if command is None:
+            raise click.UsageError(f'{file}: unknown table "{key}"; tables are named like commands.')
+        if isinstance(command, click.Group):
+            _merge(defaults.setdefault(key, {}), _checked(value, command, file))
+            continue
+        options = _options(command)
+        for name, one in value.items():
+            if name not in options:
+                known = ", ".join(options)
+                raise click.UsageError(f'{file}: [{key}]: unknown option "{name}"; known are: {known}.')
+            defaults.setdefault(key, {})[options[name].name] = _placed(options[name], _plain(name, one, file), file)
     return defaults
 
 
-def _option_names(command: click.Command) -> dict[str, str]:
-    """Long option names, without dashes, and the parameters they set."""
+def _spread(defaults: dict[str, Any], group: click.Group, key: str, value: Any, file: Path) -> bool:
+    """Give a top-level option to every command below that has it; False where none does."""
+    taken = False
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            taken |= _spread(defaults.setdefault(name, {}), command, key, value, file)
+        elif key in _options(command):
+            option = _options(command)[key]
+            defaults.setdefault(name, {}).setdefault(option.name, _placed(option, value, file))
+            taken = True
+    return taken
+
+
+def _plain(key: str, value: Any, file: Path) -> Any:
+    if not isinstance(value, (str, int, float, bool)):
+        raise click.UsageError(f"{file}: {key}: expected a text or a number, found {value!r}.")
+    return value
+
+
+def _placed(option: click.Option, value: Any, file: Path) -> Any:
+    """The value; a path in a file is meant from the file's folder."""
+    if isinstance(option.type, click.Path) and isinstance(value, str):
+        return str(file.parent / Path(value).expanduser())
+    return value
+
+
+def _options(command: click.Command) -> dict[str, click.Option]:
+    """Options by their long names, without dashes."""
     return {
-        spelling.removeprefix("--"): parameter.name
+        spelling.removeprefix("--"): parameter
         for parameter in command.params
-        if isinstance(parameter, click.Option) and parameter.name
+        if isinstance(parameter, click.Option)
         for spelling in parameter.opts
         if spelling.startswith("--")
     }

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deformer_qa.cli import exit_codes
-from deformer_qa.cli.output import chosen_form, message, messages_console, print_json, print_plain
-from deformer_qa.cli.readers import loaded, reader_option
+from deformer_qa.cli.output import format_option, message, messages_console, print_json, print_plain
+from deformer_qa.cli.readers import checked_device, loaded, reader_option
 from deformer_qa.cli.stores import located, store_option
 
 if TYPE_CHECKING:
@@ -30,20 +30,14 @@ def evaluate() -> None:
 
 def _figures_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option("--fail-under", type=float, metavar="F1", help="Exit with 1 if F1 is below.")(command)
-    return click.option(
-        "--format",
-        "form",
-        type=click.Choice(["auto", "human", "json", "ndjson", "plain"]),
-        default="auto",
-        show_default=True,
-        help="auto is human on a terminal, plain otherwise.",
-    )(command)
+    return format_option(command)
 
 
 @evaluate.command()
 @click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option(
     "--reader",
+    envvar="QA_READER",
     metavar="DIR|NAME",
     help="A reader made by qa train, or a fine-tuned checkpoint (folder or hub id). Default: the one shipped.",
 )
@@ -58,10 +52,12 @@ def _figures_options(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Choice(["int8", "fp16", "exact"]),
     default="int8",
     show_default=True,
-    help="What the store would do to passages' states on their way to the joint layers.",
+    help="What the store would do to passages' states on their way to a split reader's joint layers.",
 )
 @click.option("--limit", type=click.IntRange(min=0), default=0, metavar="N", help="Only the file's first N questions.")
-@click.option("--device", metavar="NAME", default="cpu", show_default=True, help="cpu, cuda, ...")
+@click.option(
+    "--device", metavar="NAME", default="cpu", show_default=True, callback=checked_device, help="cpu, cuda, ..."
+)
 @click.option(
     "--predictions",
     type=click.Path(path_type=Path, readable=False),
@@ -96,6 +92,8 @@ def squad(
     from deformer_qa.reader.squad import read_squad
 
     questions = read_squad(file)
+    if predictions:
+        predictions.touch()  # a place that cannot be written is told now, not after the run
     passage_reader, about = _passage_reader(reader, k, states, device, precision)
     n = sum(1 for _ in questions.questions())
     n = min(n, limit) if limit else n
@@ -137,10 +135,9 @@ def _passage_reader(
     its_k = about.k if about.split else 0
     if k is not None and k != its_k:
         raise click.UsageError(f"--k {k}: {folder} was trained with k={its_k}; give that, or nothing.")
-    encoder = Encoder.load(about.encoder, k=about.k)
     described = {"reader": about.training.get("recipe", {}).get("name", str(folder)), "k": its_k}
     if not about.split:
-        return TeacherReader.load(folder, encoder).to(device), described
+        return TeacherReader.load(folder, Encoder.load(about.encoder, k=about.k)).to(device), described
     reader = SplitReader.load(folder).to(device)
     reader.precision = precision
     described["precision"] = precision
@@ -206,6 +203,8 @@ def open_(
     reader = loaded(reader_folder)
     reader.precision = precision
     if build:
+        if store is None:
+            raise click.UsageError("--build needs --store DIR, a store of its own for the file's paragraphs.")
         index_paragraphs([one.context for one in questions.paragraphs], located(store), reader.encoder)
     with Pipeline.open(located(store), reader) as pipeline:
         n = sum(bool(question.answers) for _, question in questions.questions())
@@ -232,9 +231,8 @@ def _progress(n: int) -> Iterator[Callable[[str], None]]:
 
 
 def _print_figures(result: dict[str, Any], form: str) -> None:
-    chosen = chosen_form(form)
-    if chosen in ("json", "ndjson"):
-        print_json(result, indent=chosen == "json")
+    if form in ("json", "ndjson"):
+        print_json(result, indent=form == "json")
         return
     for key, value in _flat(result):
         print_plain(key, f"{value:.2f}" if isinstance(value, float) else value)

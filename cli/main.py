@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -62,6 +63,7 @@ for command in (index, ask, search, show, info, verify_store, rm, train, evaluat
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line's entry point; always leaves through ``sys.exit``."""
     _set_defaults_of_cpu_kernels()
+    _make_streams_safe()
     code = run(list(sys.argv[1:] if arguments is None else arguments))
     try:
         sys.stdout.flush()
@@ -116,6 +118,16 @@ def code_of(error: Exception) -> int | None:
         (OSError, exit_codes.RUNTIME),
     ]
     return next((code for kind, code in table if isinstance(error, kind)), None)
+
+
+def _make_streams_safe() -> None:
+    """Streams that are closed are as good as empty; what a stream's encoding lacks is escaped, not an error."""
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        setattr(sys, name, stream)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _set_defaults_of_cpu_kernels() -> None:

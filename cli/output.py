@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -52,8 +53,9 @@ def console() -> Console:
 
 
 def message(text: str) -> None:
-    """One line to stderr."""
-    sys.stderr.write(printable(text) + "\n")
+    """One line to stderr, if somebody still reads it."""
+    with suppress(BrokenPipeError):
+        sys.stderr.write(printable(text) + "\n")
 
 
 def messages_console() -> Console:

@@ -24,6 +24,18 @@ def reader_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def checked_device(context: click.Context, option: click.Parameter, name: str) -> str:
+    """A device that is there."""
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise click.BadParameter(f'"{name}" cannot be used here ({reason}).', context, option) from error
+    return name
+
+
 def loaded(folder: Path | None) -> SplitReader:
     """The reader and its encoder."""
     from deformer_qa.reader.reading import SHIPPED, SplitReader

@@ -36,16 +36,15 @@ def rm(paths: tuple[str, ...], store: Path | None, form: str) -> int:
         removed, hit = [], set()
         for one in head.iter_documents():
             place = shown(one.root, one.path)
-            for path in wanted:
-                if path in (place, file_of(place)) or place.startswith(path.rstrip("/") + "/"):
-                    writer.remove_document(one.id)
-                    removed.append(place)
-                    hit.add(path)
-                    break
+            naming = [path for path in wanted if path == file_of(place) or _lies_in(place, path)]
+            if naming:
+                writer.remove_document(one.id)
+                removed.append(place)
+                hit.update(naming)
         missing = [path for path, full in zip(paths, wanted, strict=True) if full not in hit and full not in head.roots]
         if missing:
             raise click.UsageError(f"{missing[0]}: no document of the index is there; nothing was removed.")
-        writer.set_roots([root for root in head.roots if root not in wanted])
+        writer.set_roots([root for root in head.roots if not any(_lies_in(root, path) for path in wanted)])
         generation = writer.commit()
     if form in ("json", "ndjson"):
         print_json({"schema": 1, "removed": removed, "generation": generation}, indent=form == "json")
@@ -54,3 +53,7 @@ def rm(paths: tuple[str, ...], store: Path | None, form: str) -> int:
             print_plain(place)
         message(f"{len(removed):,} documents removed.")
     return exit_codes.OK
+
+
+def _lies_in(place: str, folder: str) -> bool:
+    return place == folder or place.startswith(folder.rstrip("/") + "/")

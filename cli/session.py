@@ -53,7 +53,9 @@ class Session:
 
     def answer(self, line: str) -> None:
         """One line of the session: a command or a question. A user's error is told and the session goes on."""
+        from deformer_qa.pipeline.errors import PipelineError
         from deformer_qa.reader.errors import ReaderError
+        from deformer_qa.store import StoreError
 
         if line.startswith(":"):
             self._command(*line[1:].split())
@@ -62,7 +64,7 @@ class Session:
             self._last = self.pipeline.ask(
                 line, n_answers=self.n_answers, n_candidates=self.n_candidates, max_tokens=self.max_tokens
             )
-        except ReaderError as error:
+        except (ReaderError, PipelineError, StoreError) as error:
             self._out.print(str(error), style="red")
             return
         show_answers(self._last)
@@ -72,7 +74,7 @@ class Session:
             self._out.print(_HELP.format(k=self.n_candidates, n=self.n_answers))
         elif name == "sources":
             self._sources()
-        elif name in ("k", "n") and len(arguments) == 1 and arguments[0].isdecimal() and 0 < int(arguments[0]) <= 1000:
+        elif name in ("k", "n") and len(arguments) == 1 and _number(arguments[0]):
             if name == "k":
                 self.n_candidates = int(arguments[0])
             else:
@@ -93,6 +95,10 @@ class Session:
         for passage_id, text in zip(passage_ids, texts, strict=True):
             self._out.print(place_line(places[passage_id]), style="cyan")
             self._out.print(printable_lines(text))
+
+
+def _number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= 4 and 0 < int(text) <= 1000
 
 
 def _history_file() -> Path | None:

@@ -52,7 +52,7 @@ def show(passage: int | None, document: int | None, text: bool, around: int, sto
 
 def _print_text(text: str, form: str) -> None:
     if form in ("json", "ndjson"):
-        print_json({"schema": 1, "text": text})
+        print_json({"schema": 1, "text": text}, indent=form == "json")
     elif sys.stdout.isatty():
         sys.stdout.write(printable_lines(text) + "\n")
     else:

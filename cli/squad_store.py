@@ -12,14 +12,17 @@ from deformer_qa.reader.encoder import Encoder
 
 
 def index_paragraphs(contexts: Sequence[str], store: Path, encoder: Encoder) -> None:
-    """Index the texts, equal ones once, into a store; one that already has them encodes nothing."""
+    """Index the texts, equal ones once, into a store; one that already has them encodes nothing.
+
+    They are kept as ``<store>.paragraphs.jsonl`` beside the store, so that its root stays there.
+    """
     from deformer_qa.indexer.sync import sync
 
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "paragraphs.jsonl"
-        lines = (json.dumps({"text": context}) + "\n" for context in dict.fromkeys(contexts))
-        file.write_text("".join(lines), encoding="utf-8")
-        sync(store, encoder, [file], on_event=lambda event: None)
+    file = store.parent / f"{store.name}.paragraphs.jsonl"
+    lines = "".join(json.dumps({"text": context}) + "\n" for context in dict.fromkeys(contexts))
+    if not file.is_file() or file.read_text(encoding="utf-8") != lines:
+        file.write_text(lines, encoding="utf-8")
+    sync(store, encoder, [file], on_event=lambda event: None)
 
 
 def fit_on_held_back(data: Path, reader_folder: Path, n_questions: int, n_distractors: int) -> dict[str, Any]:

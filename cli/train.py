@@ -91,5 +91,5 @@ def ranking(data: Path, reader_folder: Path, questions: int, distractors: int) -
     """Fit how answers of different passages are compared, on articles the reader never saw."""
     from deformer_qa.cli.squad_store import fit_on_held_back
 
-    print_json(fit_on_held_back(data, reader_folder, questions, distractors))
+    print_json({"schema": 1, **fit_on_held_back(data, reader_folder, questions, distractors)})
     return exit_codes.OK

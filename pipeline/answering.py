@@ -15,7 +15,6 @@ from deformer_qa.pipeline.retrieval import Candidate
 from deformer_qa.reader.spans import TokenSpan
 from deformer_qa.reader.squad import normalized
 
-_SPANS_CONSIDERED = 24
 _EVIDENCE_KEPT = 5
 
 
@@ -37,13 +36,13 @@ def merged(
 ) -> list[Answer]:
     """The ``n_answers`` best answers.
 
-    Spans that overlap in one document (passages share sentences), or whose texts are equal but for case, punctuation
-    and articles, are one answer: the best of them stands for all, and its confidence is the sum of theirs.
+    Spans that overlap the best in its document (passages share sentences), or whose texts are equal but for case,
+    punctuation and articles, are one answer: the best of them stands for all, and its confidence is the sum of theirs.
     """
     utilities = weights.utilities([one.features for one in spans])
     order = sorted(range(len(spans)), key=lambda index: (-utilities[index], spans[index].candidate.passage_id, index))
     groups: list[_Group] = []
-    for index in order[:_SPANS_CONSIDERED]:
+    for index in order:
         place = places.span(spans[index].candidate.passage_id, spans[index].span)
         group = next((group for group in groups if group.says(place)), None)
         if group is None:
@@ -65,9 +64,7 @@ class _Group:
     def says(self, place: Place) -> bool:
         if self._meaning and normalized(place.text) == self._meaning:
             return True
-        return any(
-            place.document == one.document and place.start < one.end and one.start < place.end for one in self.places
-        )
+        return _overlap(place, self.best)  # not with the others: overlaps would chain different answers together
 
     def add(self, place: Place, probability: float) -> None:
         self.confidence = min(1.0, self.confidence + probability)

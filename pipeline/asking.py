@@ -16,7 +16,7 @@ from deformer_qa.pipeline.errors import BadQuestion
 from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.ranking import RankingWeights, confidences, features
 from deformer_qa.pipeline.results import Answers, Found
-from deformer_qa.pipeline.retrieval import Candidate, Method, candidates, retrieve
+from deformer_qa.pipeline.retrieval import DEPTH, Candidate, Method, candidates, retrieve
 from deformer_qa.reader.reading import SplitReader
 from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, best_spans
 from deformer_qa.store import Snapshot, open_snapshot
@@ -66,7 +66,7 @@ class Pipeline:
         clock = _Clock()
         asked = self.reader.encoder.encode(_not_blank(question), "question")
         clock.mark("encode")
-        retrieved = retrieve(self.snapshot, question, asked.vector)
+        retrieved = retrieve(self.snapshot, question, asked.vector, max(n_candidates, DEPTH))
         chosen = candidates(self.snapshot, asked.vector, retrieved, retrieved.fused[:n_candidates])
         clock.mark("retrieve")
         states = self.snapshot.states([candidate.key for candidate in chosen])
@@ -110,7 +110,7 @@ class Pipeline:
         :raises BadQuestion, TextTooLong, StoreDamaged: as ``ask``.
         """
         asked = self.reader.encoder.encode(_not_blank(query), "query")
-        retrieved = retrieve(self.snapshot, query, asked.vector, max(n, 100))
+        retrieved = retrieve(self.snapshot, query, asked.vector, max(n, DEPTH))
         chosen = candidates(self.snapshot, asked.vector, retrieved, retrieved.by(method)[:n])
         places = Places(self.snapshot, self.reader.encoder.tokenizer)
         return [
@@ -122,6 +122,10 @@ class Pipeline:
 def _not_blank(question: str) -> str:
     if not question.strip():
         raise BadQuestion('The question is empty; ask something, for example: qa ask "Who wrote it?"')
+    try:
+        question.encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadQuestion("The question is not Unicode text; type or send it as UTF-8.") from None
     return question
 
 

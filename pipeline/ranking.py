@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deformer_qa.pipeline.retrieval import Candidate
+from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.spans import TokenSpan
 
 FEATURES = ("margin", "score", "dense", "bm25_share", "fused", "constant")
@@ -38,6 +39,9 @@ class RankingWeights:
         """From reader.json; a reader without fitted weights is ranked by its margin alone."""
         if not weights:
             return cls((1.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+        missing = [name for name in FEATURES if not isinstance(weights.get(name), (int, float))]
+        if missing:
+            raise UnsupportedModel(f"reader.json: ranking: no number for {', '.join(missing)}; run qa train ranking.")
         return cls(tuple(float(weights[name]) for name in FEATURES))
 
     def utilities(self, rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:

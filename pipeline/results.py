@@ -46,8 +46,8 @@ class Place:
 class Answer:
     """An exact span with its place.
 
-    :ivar score: log-odds against "no answer in these documents"; what answers are ranked by
-    :ivar confidence: probability, between 0 and 1, that this is the answer
+    :ivar score: log-odds of its best span against "no answer in these documents"
+    :ivar confidence: probability, between 0 and 1, that this is the answer; what answers are ranked by
     :ivar context: the sentence around, ``document_text[context_start:context_start + len(context)]``
     :ivar evidence: other places that say the same, best first
     """
@@ -74,7 +74,13 @@ class Answer:
             "context": self.context,
             "context_start": self.context_start,
             "evidence": [
-                {"passage": one.passage, "document": one.document_json(), "start": one.start, "end": one.end}
+                {
+                    "text": one.text,
+                    "passage": one.passage,
+                    "document": one.document_json(),
+                    "start": one.start,
+                    "end": one.end,
+                }
                 for one in self.evidence
             ],
         }

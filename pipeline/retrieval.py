@@ -13,7 +13,8 @@ from deformer_qa.store import Snapshot
 
 RRF_CONSTANT = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009)."""
-_DEPTH = 100
+DEPTH = 100
+"""Passages of each ranking that are fused; more where more candidates are asked for."""
 
 Method = Literal["fused", "dense", "bm25"]
 
@@ -51,7 +52,7 @@ class Retrieved:
         return {"dense": self.dense, "bm25": self.bm25, "fused": self.fused}[method]
 
 
-def retrieve(snapshot: Snapshot, question: str, vector: NDArray[np.float32], depth: int = _DEPTH) -> Retrieved:
+def retrieve(snapshot: Snapshot, question: str, vector: NDArray[np.float32], depth: int = DEPTH) -> Retrieved:
     """The first ``depth`` passages by dense and by BM25 score, and all of them fused.
 
     Ties go to the lower passage id, so the same question on the same store gives the same order.

@@ -8,13 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import ModelNotFound, WrongEncoder
 from deformer_qa.reader.joint import JointLayers
+from deformer_qa.reader.models import load_tensors, read_safetensors
 
 _WEIGHTS, _DESCRIPTION = "reader.safetensors", "reader.json"
+_KINDS: dict[str, type] = {
+    "encoder": str,
+    "encoder_id": str,
+    "k": int,
+    "n_joint_layers": int,
+    "split": bool,
+    "ranking": dict,
+    "training": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ def save_reader(
     save_file(tensors, folder / _WEIGHTS)
     description = {
         "schema": 1,
-        "encoder": encoder.source,
+        "encoder": str(Path(encoder.source).resolve()) if Path(encoder.source).is_dir() else encoder.source,
         "encoder_id": encoder.encoder_id,
         "k": encoder.k,
         "n_joint_layers": len(joint.layers),
@@ -69,20 +79,16 @@ def describe_reader(folder: Path) -> ReaderDescription:
     """
     try:
         content = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
-        return ReaderDescription(
-            folder=folder,
-            encoder=content["encoder"],
-            encoder_id=content["encoder_id"],
-            k=content["k"],
-            n_joint_layers=content["n_joint_layers"],
-            split=content["split"],
-            ranking=content["ranking"],
-            training=content["training"],
-        )
-    except FileNotFoundError:
+        for key, kind in _KINDS.items():
+            if not isinstance(content[key], kind) or (kind is int and isinstance(content[key], bool)):
+                raise ValueError(f"{key}: expected {kind.__name__}, found {content[key]!r}")
+        return ReaderDescription(folder=folder, **{key: content[key] for key in _KINDS})
+    except (FileNotFoundError, NotADirectoryError):
         raise ModelNotFound(f"{folder}: no {_DESCRIPTION} there; a reader is a folder made by qa train.") from None
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelNotFound(f"{folder / _DESCRIPTION}: not a reader's description ({error!r}).") from error
+        raise ModelNotFound(
+            f"{folder / _DESCRIPTION}: not a reader's description ({error}); make it again with qa train."
+        ) from error
 
 
 def set_ranking(folder: Path, ranking: dict[str, float]) -> None:
@@ -107,5 +113,6 @@ def load_joint(folder: Path, encoder: Encoder) -> JointLayers:
     joint = JointLayers(encoder.backbone.shape, about.n_joint_layers)
     if not (folder / _WEIGHTS).is_file():
         raise ModelNotFound(f"{folder}: no {_WEIGHTS} there.")
-    joint.load_state_dict({name: tensor.float() for name, tensor in load_file(folder / _WEIGHTS).items()})
+    tensors = read_safetensors(folder / _WEIGHTS)
+    load_tensors(joint, {name: tensor.float() for name, tensor in tensors.items()}, str(folder / _WEIGHTS))
     return joint

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from deformer_qa.reader.backbone import Backbone
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.families import family_of
-from deformer_qa.reader.models import DEFAULT_ENCODER, ModelFolder, find_model, read_tensors
+from deformer_qa.reader.models import DEFAULT_ENCODER, ModelFolder, find_model, load_tensors, read_tensors
 from deformer_qa.reader.passages import BORDERS_VERSION, PassageBorders
 from deformer_qa.reader.tokens import TextTokenizer
 
@@ -82,7 +82,7 @@ class Encoder:
         shape = family.shape(config)
         with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
             backbone = Backbone(shape)
-        backbone.load_state_dict(family.backbone_tensors(read_tensors(folder), shape), assign=True)
+        load_tensors(backbone, family.backbone_tensors(read_tensors(folder), shape), str(folder.path))
         max_tokens = _max_tokens(folder, shape.n_positions)
         tokenizer = TextTokenizer.from_folder(folder.path, max_tokens)
         pooling, normalize = _pooling(folder)
@@ -105,7 +105,10 @@ class Encoder:
     @property
     def about(self) -> dict[str, Any]:
         """What the states depend on, in plain values; the encoder id is its hash."""
+        # The default encoder's configuration is pinned by hash where it is loaded; another's is part of the id.
+        shape = {} if self.source == DEFAULT_ENCODER else {"shape": self.backbone.shape.as_dict()}
         return {
+            **shape,
             "name": self.source if self.source == DEFAULT_ENCODER else "local",
             "sha256": dict(sorted(self._sha256.items())),
             "k": self.k,

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from deformer_qa.reader.errors import BadTrainingData, TextTooLong
 from deformer_qa.reader.passages import PassageBorders
 from deformer_qa.reader.reading import SplitReader
 from deformer_qa.reader.spans import best_spans
@@ -76,7 +77,11 @@ def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> It
             return
         texts = [paragraph.context[span.start : span.end] for span in split(paragraph.context)]
         best_text, best_margin = "", -np.inf
-        for text, logits in zip(texts, reader.read_texts(question.question, texts), strict=True):
+        try:
+            made = reader.read_texts(question.question, texts)
+        except TextTooLong as error:
+            raise BadTrainingData(f"question {question.id}: {error}") from error
+        for text, logits in zip(texts, made, strict=True):
             for span in best_spans(logits):
                 if span.margin > best_margin:
                     first, end = tokenize(text).characters(span.first, span.last)

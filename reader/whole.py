@@ -17,7 +17,7 @@ from deformer_qa.reader.errors import TextTooLong, UnsupportedModel
 from deformer_qa.reader.families import family_of
 from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.layers import attention_bias
-from deformer_qa.reader.models import find_model, read_tensors
+from deformer_qa.reader.models import find_model, load_tensors, read_tensors
 from deformer_qa.reader.passages import PassageBorders
 from deformer_qa.reader.tokens import TextTokenizer
 
@@ -61,10 +61,9 @@ class WholeReader:
         head_tensors = family.span_head(tensors)
         if head_tensors is None:
             raise UnsupportedModel(f"{folder.path}: no span head; it is a bare encoder, not a fine-tuned reader.")
-        backbone = Backbone(shape)
-        backbone.load_state_dict(family.backbone_tensors(tensors, shape))
-        head = nn.Linear(shape.hidden_width, 2)
-        head.load_state_dict(head_tensors)
+        backbone, head = Backbone(shape), nn.Linear(shape.hidden_width, 2)
+        load_tensors(backbone, family.backbone_tensors(tensors, shape), str(folder.path))
+        load_tensors(head, head_tensors, str(folder.path))
         max_tokens = min(384, shape.n_positions)
         room = max_tokens - MAX_QUESTION_TOKENS - 3
         if room < 32:

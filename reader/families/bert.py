@@ -19,6 +19,14 @@ _EMBEDDINGS = {
     "embeddings.LayerNorm.weight": "embedding_norm.weight",
     "embeddings.LayerNorm.bias": "embedding_norm.bias",
 }
+_NEEDED = (
+    "num_hidden_layers",
+    "hidden_size",
+    "num_attention_heads",
+    "intermediate_size",
+    "vocab_size",
+    "max_position_embeddings",
+)
 _IN_LAYER = {
     "attention.output.dense": "attention_out",
     "attention.output.LayerNorm": "attention_norm",
@@ -42,6 +50,9 @@ class BertFamily:
         if activation not in _GELU_FORMS:
             known = ", ".join(_GELU_FORMS)
             raise UnsupportedModel(f'config.json: found activation "{activation}", supported are: {known}.')
+        missing = [key for key in _NEEDED if not isinstance(config.get(key), int)]
+        if missing:
+            raise UnsupportedModel(f"config.json: no number under {', '.join(missing)}; it is not a BERT's.")
         return BackboneShape(
             family="bert",
             n_layers=int(config["num_hidden_layers"]),

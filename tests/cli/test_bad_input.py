@@ -151,6 +151,42 @@ def test_a_store_of_another_encoder(qa: Qa, example_store: Path, tiny_bert: Path
     assert ended.code == 4
     assert "encoder" in one_line(ended)
 
+    ended = qa("ask", "Who?", "--store", example_store, "--reader", reader)
+    assert ended.code == 4
+    assert "encoder" in one_line(ended)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"split": False}, "trained whole"),
+        ({"k": "2"}, "k: expected int"),
+        ({"n_joint_layers": 3}, "not those that its configuration describes"),
+        ({"ranking": {"margin": 1.0}}, "no number for"),
+        ({"encoder_id": "0" * 32}, "expected encoder 000000000000"),
+        (None, "not a whole safetensors file"),
+    ],
+)
+def test_a_broken_reader_is_refused_in_one_line(
+    change: dict[str, object] | None, found: str, qa: Qa, example_store: Path, tmp_path: Path
+) -> None:
+    reader = tmp_path / "reader"
+    shutil.copytree(SHIPPED, reader, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    if change is None:
+        os.truncate(reader / "reader.safetensors", 1000)
+    else:
+        about = json.loads((reader / "reader.json").read_text())
+        (reader / "reader.json").write_text(json.dumps({**about, **change}))
+    ended = qa("ask", "Who?", "--store", example_store, "--reader", reader)
+    assert ended.code in (2, 4)
+    assert found in one_line(ended)
+
+
+def test_a_question_that_is_no_text(qa: Qa, example_store: Path) -> None:
+    ended = qa("ask", "caf\udce9 who?", "--store", example_store)
+    assert ended.code == 2
+    assert "UTF-8" in one_line(ended)
+
 
 def _as_nobody(arguments: list[str], output: str) -> None:
     """In a child: the command as a user without rights; what it printed goes to a file both may use."""
@@ -267,6 +303,8 @@ def test_the_output_pipe_is_closed(started: Start, example_store: Path) -> None:
         (["show"], "PASSAGE"),
         (["show", "1", "--text"], "--document"),
         (["eval", "squad", "no-such.json"], "no such file"),
+        (["eval", "squad", "x.json", "--device", "foo"], "foo"),
+        (["ask", "Who?", "--reader", __file__], "no reader.json there"),
         (["train", "reader", "no-such-recipe", "--data", "x", "--out", "y"], "no such recipe"),
     ],
 )

@@ -122,7 +122,7 @@ def test_rm_takes_documents_out(qa: Qa, tmp_path: Path) -> None:
     assert removed == [str(corpus / "dna.md")]
     assert "Raymond Gosling" not in qa("ask", "Who took the X-ray picture known as Photograph 51?").out
     assert qa("rm", corpus / "dna.md").code == 2
-    assert qa("rm", corpus).code == 0
+    assert qa("rm", corpus, corpus / "noble-gases.txt").code == 0
     assert json.loads(qa("info", "--format", "json").out)["documents"] == 0
     assert json.loads(qa("info", "--format", "json").out)["roots"] == []
     assert qa("ask", "Who?").code == 1
@@ -143,6 +143,11 @@ def test_a_store_is_found_upward_and_options_come_from_files(
     monkeypatch.setenv("QA_ASK_ANSWERS", "1")
     assert len(json.loads(qa("ask", question).out)["answers"]) == 1
     assert len(json.loads(qa("ask", question, "-n", "4").out)["answers"]) == 4
+    (tmp_path / "here" / "qa.toml").write_text('store = "nowhere"\n', encoding="utf-8")
+    ended = qa("ask", question)
+    assert (ended.code, str(tmp_path / "here" / "nowhere") in ended.err) == (4, True)
+    (tmp_path / "here" / "qa.toml").write_text("answers = [1]\n", encoding="utf-8")
+    assert "expected a text or a number" in qa("ask", question).err
     (tmp_path / "here" / "qa.toml").write_text("[ask]\nanswer = 2\n", encoding="utf-8")
     ended = qa("ask", question)
     assert ended.code == 2

@@ -90,6 +90,43 @@ def test_old_weight_files_and_old_tensor_names_are_read(tiny_bert: Path, tmp_pat
     assert (found == Encoder.load(str(tiny_bert), k=2).encode(text).vector).all()
 
 
+def test_another_shape_is_another_encoder(tiny_bert: Path, tmp_path: Path) -> None:
+    other = Encoder.load(str(_copy(tiny_bert, tmp_path / "model", num_attention_heads=8)), k=2)
+    assert other.encoder_id != Encoder.load(str(tiny_bert), k=2).encoder_id
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "error"),
+    [
+        ("model.safetensors", b"\x08\0\0\0\0\0\0\0{}", ModelNotFound),
+        ("tokenizer.json", b"{}", ModelNotFound),
+        ("config.json", b'{"model_type": "bert"}', UnsupportedModel),
+        ("config.json", b"{", ModelNotFound),
+    ],
+)
+def test_a_damaged_model_folder_is_one_line(
+    file: str, content: bytes, error: type[Exception], tiny_bert: Path, tmp_path: Path
+) -> None:
+    copy = _copy(tiny_bert, tmp_path / "model")
+    (copy / file).write_bytes(content)
+    with pytest.raises(error) as caught:
+        Encoder.load(str(copy), k=2)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_shape_are_refused(tiny_bert: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match="not those that its configuration describes"):
+        Encoder.load(str(_copy(tiny_bert, tmp_path / "model", vocab_size=99)), k=2)
+
+
+def test_a_letters_combining_marks_stay_with_it(default_encoder: Encoder) -> None:
+    text = "It was painted by Jose\u0301 Ferre\u0301."
+    tokens = default_encoder.tokenizer.tokenize(text)
+    last = max(row for row, (start, _) in enumerate(tokens.offsets) if start and start < len(text) - 3)
+    first, end = tokens.characters(last, last)
+    assert text[first:end] == "Ferre\u0301"
+
+
 def test_k_beyond_the_layers_is_refused(tiny_bert: Path) -> None:
     with pytest.raises(UnsupportedModel, match="k=5"):
         Encoder.load(str(tiny_bert), k=5)

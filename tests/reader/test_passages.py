@@ -41,15 +41,44 @@ def test_a_text_without_tokens_has_no_passage(text: str, default_encoder: Encode
 
 @pytest.mark.parametrize(
     "text",
-    ["a" * 5000, "word " * 3000, "漢字。" * 2000, "漢" * 3000, "é" * 4000, "." * 2000, "x.y " * 2000, "No. 5 " * 900],
-    ids=["letters", "words", "sentences-cjk", "cjk", "accents", "points", "dotted", "abbreviations"],
+    [
+        "a" * 5000,
+        "word " * 3000,
+        "漢字。" * 2000,
+        "漢" * 3000,
+        "é" * 4000,
+        "." * 2000,
+        "x.y " * 2000,
+        "No. 5 " * 900,
+        "word\n" * 300_000,
+        "The mill stands. " * 20_000,
+        "a b " * 10 + "." * 1_000_000,
+        "Cafe\u0301 " * 900,
+    ],
+    ids=[
+        "letters",
+        "words",
+        "sentences-cjk",
+        "cjk",
+        "accents",
+        "points",
+        "dotted",
+        "abbreviations",
+        "a-list-of-words",
+        "one-sentence-again-and-again",
+        "a-million-points",
+        "decomposed-accents",
+    ],
 )
 def test_hard_texts_are_cut_within_the_budget_and_lose_no_token(text: str, default_encoder: Encoder) -> None:
     tokenizer, borders = default_encoder.tokenizer, default_encoder.borders
     spans = borders.split(text, tokenizer)
     assert all(tokenizer.count(text[span.start : span.end]) <= borders.budget for span in spans)
-    covered = {place for span in spans for place in range(span.start, span.end)}
-    assert {place for place, character in enumerate(text) if not character.isspace()} <= covered
+    end = 0
+    for span in spans:
+        assert not text[end : span.start].strip()
+        end = max(end, span.end)
+    assert not text[end:].strip()
 
 
 @settings(max_examples=60, deadline=None)

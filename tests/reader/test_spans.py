@@ -32,12 +32,16 @@ def test_the_best_span_is_the_best_of_all(seed: int) -> None:
     assert [(one.first, one.last) for one in found] == _by_trying_all(logits, 1, max_tokens)
 
 
-def test_of_spans_that_overlap_only_the_better_one_is_kept() -> None:
-    chance = np.random.default_rng(1)
-    logits = chance.normal(size=(50, 2)).astype(np.float32)
-    found = best_spans(logits, 3, 5)
-    expected = _by_trying_all(logits, 3, 5)
-    assert [(one.first, one.last) for one in found] == expected
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("strength", [0, 20])
+def test_of_spans_that_overlap_only_the_better_one_is_kept(seed: int, strength: int) -> None:
+    chance = np.random.default_rng(seed)
+    logits = chance.normal(size=(60, 2)).astype(np.float32)
+    logits[10, 0] += strength
+    logits[20, 1] += strength
+    found = best_spans(logits, 3)
+    assert [(one.first, one.last) for one in found] == _by_trying_all(logits, 3, 30)
+    assert len(found) == 3
 
 
 def test_score_and_margin_are_the_sums_they_say() -> None:
