@@ -139,13 +139,13 @@ def test_a_store_of_a_newer_format(qa: Qa, example_store: Path, tmp_path: Path) 
     assert "format 999" in one_line(ended)
 
 
-def test_a_store_of_another_encoder(qa: Qa, example_store: Path, tiny_bert: Path, tmp_path: Path) -> None:
+def test_a_store_of_another_encoder(qa: Qa, example_store: Path, tmp_path: Path) -> None:
     reader = tmp_path / "reader"
     shutil.copytree(SHIPPED, reader, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     about = json.loads((reader / "reader.json").read_text())
     from deformer_qa.reader.encoder import Encoder
 
-    about |= {"encoder": str(tiny_bert), "encoder_id": Encoder.load(str(tiny_bert), k=2).encoder_id}
+    about |= {"k": 3, "encoder_id": Encoder.load(k=3).encoder_id}
     (reader / "reader.json").write_text(json.dumps(about))
     ended = qa("index", tmp_path, "--store", example_store, "--reader", reader)
     assert ended.code == 4
@@ -304,7 +304,7 @@ def test_the_output_pipe_is_closed(started: Start, example_store: Path) -> None:
         (["show", "1", "--text"], "--document"),
         (["eval", "squad", "no-such.json"], "no such file"),
         (["eval", "squad", "x.json", "--device", "foo"], "foo"),
-        (["ask", "Who?", "--reader", __file__], "no reader.json there"),
+        (["index", "--reader", __file__], "no reader.json there"),
         (["train", "reader", "no-such-recipe", "--data", "x", "--out", "y"], "no such recipe"),
     ],
 )
