@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)  ## index the sample corpus and answer questions about it
 	$(BIN)/qa index examples/corpus --store $(CORPUS_STORE)
 	@for question in "On what date was Magellan killed?" "How often should I replace the group gasket of the espresso machine?" \
-		"Until when is Heronbase 4.1 supported?" "Who took the X-ray picture known as Photograph 51?" \
+		"Until when is Heronbase 4.1 supported?" "Who coined the expression blood bank?" \
 		"What is the airspeed of an unladen swallow?"; do \
 		echo; echo "$$ qa ask \"$$question\""; \
 		$(BIN)/qa ask --store $(CORPUS_STORE) --format human "$$question" || test $$? -eq 1; done
