@@ -89,8 +89,10 @@ class Layout:
     def end_heading(self) -> None:
         """A heading ends; it enters the outline with the place of its first character if it has one."""
         if self._heading_start is not None:
-            heading = one_line("".join(self._parts[self._heading_part :]))
-            self._outline.append((self._heading_start, heading))
+            kept = "".join(self._parts[self._heading_part :])
+            if kept.strip():  # preformatted text can begin with blanks, or be nothing else
+                start = self._heading_start + len(kept) - len(kept.lstrip())
+                self._outline.append((start, one_line(kept)))
         self._in_heading, self._heading_start = False, None
         self._separate(_BLOCK)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,7 +49,10 @@ def started() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
     def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", "from deformer_qa.cli.main import main; main()", *map(str, arguments)]
-        children.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        # A suite started in the background ignores Ctrl-C, and children would inherit that.
+        heeds_ctrl_c = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        children.append(subprocess.Popen(command, preexec_fn=heeds_ctrl_c, **pipes))
         return children[-1]
 
     yield start

@@ -11,6 +11,13 @@ from hypothesis import strategies as st
 from deformer_qa.indexer.formats import NotReadable, ParsedDocument, file_of, hashes, parse
 
 
+def test_a_heading_of_preformatted_text_begins_at_its_first_letter() -> None:
+    document = only("a.html", "<h1><pre> two </pre></h1><p>text")
+    ((offset, heading),) = document.outline
+    assert heading == "two"
+    assert document.text[offset:].startswith("two")
+
+
 def only(path: str, source: str | bytes) -> ParsedDocument:
     parsed = parse(path, source.encode() if isinstance(source, str) else source)
     (document,) = parsed.documents
