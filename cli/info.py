@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,7 +24,7 @@ def info(store: Path | None, form: str) -> int:
     with open_snapshot(located(store)) as snapshot:
         if snapshot.notice:
             message(f"qa: {snapshot.notice}")
-        about = {
+        about: dict[str, Any] = {
             "schema": 1,
             "store": str(located(store)),
             "generation": snapshot.generation,
@@ -36,20 +38,27 @@ def info(store: Path | None, form: str) -> int:
     if form in ("json", "ndjson"):
         print_json(about, indent=form == "json")
         return exit_codes.OK
-    lines = [(key, value) for key, value in about.items() if key not in ("schema", "encoder", "size")]
-    lines.append(("encoder", f"{about['encoder']['name']}, k={about['encoder']['k']}, {about['encoder']['id']}"))  # type: ignore[index]
-    lines += list(about["size"].items())  # type: ignore[attr-defined]
-    for key, value in lines:
-        shown = (
-            f"{value:,}"
-            if isinstance(value, int)
-            else printable(", ".join(value) if isinstance(value, list) else str(value))
-        )
+    for key, value in _lines(about):
         if form == "plain":
-            print_plain(key, shown)
+            print_plain(key, value)
         else:
-            console().print(f"{key:<14} {shown}")
+            console().print(f"{key:<20} {printable(value)}")
     return exit_codes.OK
+
+
+def _lines(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    encoder, size = about["encoder"], about["size"]
+    for key in ("store", "generation", "documents", "passages"):
+        yield key, _shown(about[key])
+    yield from (("root", root) for root in about["roots"])
+    yield "encoding", about["encoding"]
+    yield "encoder", f"{encoder['name']}, k={encoder['k']}, {encoder['id']}"
+    yield from ((f"bytes of {file}", _shown(n)) for file, n in size["bytes"].items())
+    yield from ((key.removeprefix("n_").replace("_", " "), _shown(n)) for key, n in size.items() if key != "bytes")
+
+
+def _shown(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 @click.command(name="verify")

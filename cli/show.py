@@ -14,7 +14,7 @@ from deformer_qa.cli.output import console, format_option, print_json, print_pla
 from deformer_qa.cli.stores import located, store_option
 
 if TYPE_CHECKING:
-    from deformer_qa.store import Snapshot
+    from deformer_qa.store import PassageRecord, Snapshot
 
 
 @click.command()
@@ -98,23 +98,22 @@ def _print_passage(snapshot: Snapshot, passage_id: int, around: int, form: str) 
         "meta": dict(document.meta),
     }
 
-    def as_json(index: int) -> dict[str, Any]:
-        one = shown[index]
-        return {
-            "passage": one.id,
-            "document": {**about, "heading": one.heading or None, "page": document.meta.get("page")},
-            "start": one.start,
-            "end": one.end,
-            "text": texts[one.id],
-        }
-
-    here = shown.index(record)
     if form in ("json", "ndjson"):
+
+        def as_json(one: PassageRecord) -> dict[str, Any]:
+            return {
+                "passage": one.id,
+                "document": {**about, "heading": one.heading or None, "page": document.meta.get("page")},
+                "start": one.start,
+                "end": one.end,
+                "text": texts[one.id],
+            }
+
         neighbours = {
-            "before": [as_json(i) for i in range(here)],
-            "after": [as_json(i) for i in range(here + 1, len(shown))],
+            "before": [as_json(one) for one in shown if one.start < record.start],
+            "after": [as_json(one) for one in shown if one.start > record.start],
         }
-        print_json({"schema": 1, **as_json(here), "neighbours": neighbours}, indent=form == "json")
+        print_json({"schema": 1, **as_json(record), "neighbours": neighbours}, indent=form == "json")
     elif form == "plain":
         for one in shown:
             print_plain(one.id, f"{document.path}:{one.start}-{one.end}", one.heading, texts[one.id])

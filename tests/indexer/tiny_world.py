@@ -80,6 +80,13 @@ class World:
     encoder: TinyEncoder = field(default_factory=TinyEncoder)
     events: list[Event] = field(default_factory=list)
 
+    def write_small_corpus(self) -> None:
+        """Five documents in four files, one of each format."""
+        self.write("one.txt", "First line of one.\nSecond line of one.\n")
+        self.write("sub/two.md", "# Two\n\nText of two.\n\n## Deeper\n\nMore of two.\n")
+        self.write("sub/three.html", "<title>Three</title><h1>Head</h1><p>Text of three.</p>")
+        self.write("four.jsonl", '{"title": "A", "text": "Record a."}\n{"title": "B", "text": "Record b.\\nMore b."}\n')
+
     def write(self, path: str, text: str | bytes) -> Path:
         """A file of the corpus."""
         file = self.folder / path

@@ -1,0 +1,151 @@
+"""What goes wrong in a sync, and what stays of what was indexed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from tiny_world import TinyEncoder, World
+
+from deformer_qa.indexer import (
+    Committed,
+    FileCounts,
+    Skipped,
+)
+from deformer_qa.store import verify
+
+
+@pytest.mark.parametrize("content", [b"", b"x\0y", b"\xd0\xd1\xd2 \xd3\xd4"])
+def test_a_file_that_became_unreadable_text_leaves_the_index(world: World, content: bytes) -> None:
+    world.write_small_corpus()
+    world.sync(world.folder)
+    world.write("one.txt", content)
+    report = world.sync()
+    assert report.files == FileCounts(unchanged=3, skipped=1)
+    assert "one.txt" not in world.answers()
+
+
+def test_a_file_over_the_limit_is_skipped(world: World) -> None:
+    world.write("a.txt", "x" * 101)
+    world.write("b.txt", "x" * 100)
+    report = world.sync(world.folder, max_file_bytes=100)
+    assert report.files == FileCounts(added=1, skipped=1)
+    assert report.skipped == (Skipped(str(world.folder / "a.txt"), "101 bytes, at most 100 are read"),)
+
+
+def test_a_document_that_the_encoder_refuses_stops_no_other(world: World) -> None:
+    def fail(text: str) -> None:
+        if "poison" in text:
+            raise ValueError("cannot\nread this")
+
+    world.encoder.fail_at = fail
+    world.write("a.txt", "Good a.\n")
+    world.write("b.txt", "Good b.\nThis is poison.\n")
+    world.write("c.jsonl", '{"text": "Good c."}\n{"text": "More poison."}\n{"text": "Good d."}\n')
+    report = world.sync(world.folder)
+    assert report.files == FileCounts(added=2, skipped=1)
+    why = "the encoder failed on it: ValueError: cannot read this"
+    assert report.skipped == (
+        Skipped(str(world.folder / "b.txt"), why),
+        Skipped(str(world.folder / "c.jsonl#1"), why),
+    )
+    assert set(world.answers()) == {"a.txt", "c.jsonl#0", "c.jsonl#2"}
+    world.encoder.fail_at = lambda text: None
+    report = world.sync()
+    assert report.files == FileCounts(added=1, updated=1, unchanged=1)
+    assert set(world.answers()) == {"a.txt", "b.txt", "c.jsonl#0", "c.jsonl#1", "c.jsonl#2"}
+    assert world.sync().files == FileCounts(unchanged=3)
+
+
+def test_an_edit_that_the_encoder_refuses_leaves_the_earlier_version(world: World) -> None:
+    world.write("a.txt", "Good words.")
+    world.sync(world.folder)
+    world.write("a.txt", "Bad words.")
+
+    def fail(text: str) -> None:
+        raise RuntimeError("no memory")
+
+    world.encoder.fail_at = fail
+    assert world.sync().files == FileCounts(skipped=1)
+    assert world.answers() == {"a.txt": ["Good words."]}
+    world.encoder.fail_at = lambda text: None
+    assert world.sync().files == FileCounts(updated=1)
+    assert world.answers() == {"a.txt": ["Bad words."]}
+
+
+def test_values_that_are_not_finite_are_refused_like_an_error(world: World) -> None:
+    world.write("a.txt", "Good words.")
+    world.write("b.txt", "Other words.")
+    encode = world.encoder.encode
+
+    class Broken(TinyEncoder):
+        def encode(self, text: str):  # type: ignore[no-untyped-def]
+            encoded = encode(text)
+            if text == "Good words.":
+                encoded.states[0, 0] = float("nan")
+            return encoded
+
+    world.encoder = Broken()
+    report = world.sync(world.folder)
+    assert (report.files, set(world.answers())) == (FileCounts(added=1, skipped=1), {"b.txt"})
+    assert "not finite" in report.skipped[0].reason
+
+
+UNREADABLE = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tiny_world import World
+
+top = Path(sys.argv[2])
+world = World(top / "corpus", top / "store")
+for path in ("open.txt", "closed.txt", "folder/a.txt", "folder/b/c.txt"):
+    world.write(path, f"Words of {path}.")
+world.sync(world.folder)
+world.answers()
+world.write("closed.txt", "Changed.")
+world.write("new.txt", "New.")
+if os.geteuid() == 0:  # who may read everything
+    for place in (top, *top.rglob("*")):
+        os.chown(place, 65534, 65534)
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+for name in ("closed.txt", "new.txt", "folder"):
+    (world.folder / name).chmod(0)
+report = world.sync(world.folder)
+print(report.files)
+print(sorted(world.answers()))
+for skipped in report.skipped:
+    print(os.path.relpath(skipped.path, world.folder), skipped.reason, sep=": ")
+(world.folder / "folder").chmod(0o700)
+"""
+
+
+def test_what_may_not_be_read_is_named_and_what_is_indexed_of_it_stays() -> None:
+    with tempfile.TemporaryDirectory() as top:  # where another user may go
+        command = [sys.executable, "-c", UNREADABLE, str(Path(__file__).parent), top]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    counts, answers, *skipped = done.stdout.splitlines()
+    assert counts == str(FileCounts(unchanged=1, skipped=3))
+    assert answers == str(["closed.txt", "folder/a.txt", "folder/b/c.txt", "open.txt"])
+    assert sorted(skipped) == [
+        "closed.txt: cannot be read: permission denied",
+        "folder: cannot be listed: permission denied",
+        "new.txt: cannot be read: permission denied",
+    ]
+
+
+def test_commits_are_told_of_with_their_generation(world: World) -> None:
+    world.write_small_corpus()
+    report = world.sync(world.folder, commit_seconds=0.0)
+    commits = [event for event in world.events if isinstance(event, Committed)]
+    assert [commit.generation for commit in commits] == list(range(1, len(commits) + 1))
+    assert commits[-1].generation == report.generation == world.generation()
+    assert commits[-1].n_passages_encoded == 11
+    assert world.sync().generation == report.generation
+    assert verify(world.store) == []
