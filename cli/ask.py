@@ -12,6 +12,7 @@ from deformer_qa.cli import exit_codes
 from deformer_qa.cli.output import format_option, message, print_json, print_plain
 from deformer_qa.cli.readers import loaded, reader_option
 from deformer_qa.cli.stores import located, store_option
+from deformer_qa.pipeline.questions import checked_question
 
 if TYPE_CHECKING:
     from deformer_qa.pipeline.asking import Pipeline
@@ -66,29 +67,32 @@ def ask(
         question = sys.stdin.read()
     if question is None and not sys.stdin.isatty():
         raise click.UsageError('a QUESTION is needed (or "-" to read it from stdin).', click.get_current_context())
-    if question is not None and not question.strip():
-        raise click.UsageError('the question is empty; ask something, for example: qa ask "Who wrote it?"')
+    if question is not None:
+        question = checked_question(question)
     with opened(store, reader_folder) as pipeline:
         if question is None:
             from deformer_qa.cli.session import Session
 
             return Session(pipeline, answers, candidates, max_tokens).run()
-        made = pipeline.ask(question.strip(), n_answers=answers, n_candidates=candidates, max_tokens=max_tokens)
+        made = pipeline.ask(question, n_answers=answers, n_candidates=candidates, max_tokens=max_tokens)
         print_answers(made, form)
         return exit_codes.NEGATIVE if made.no_answer_is_best else exit_codes.OK
 
 
 def opened(store: Path | None, reader_folder: Path | None) -> Pipeline:
     """The pipeline over the store meant; what is loud about the store goes to stderr."""
-    from deformer_qa.pipeline.asking import Pipeline
+    from deformer_qa.reader.description import describe_reader
+    from deformer_qa.reader.shipped import SHIPPED
     from deformer_qa.store import open_snapshot
 
-    folder = located(store)
-    open_snapshot(folder).close()  # before any model is loaded: a missing store is told at once
-    pipeline = Pipeline.open(folder, loaded(reader_folder))
-    if pipeline.snapshot.notice:
-        message(f"qa: {pipeline.snapshot.notice}")
-    return pipeline
+    folder = reader_folder or SHIPPED
+    # The store first, no model is needed for it: one that is missing or of another encoder is told at once.
+    snapshot = open_snapshot(located(store), encoder_id=describe_reader(folder).encoder_id)
+    if snapshot.notice:
+        message(f"qa: {snapshot.notice}")
+    from deformer_qa.pipeline.asking import Pipeline
+
+    return Pipeline(snapshot, loaded(reader_folder))
 
 
 def print_answers(answers: Answers, form: str) -> None:

@@ -2,39 +2,78 @@
 
 from __future__ import annotations
 
-import sys
+import json
 import time
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from deformer_qa.cli import exit_codes
-from deformer_qa.cli.output import format_option, message, messages_console, print_json, print_plain
+from deformer_qa.cli.counting import counting
+from deformer_qa.cli.output import format_option, message, print_json, print_plain
 from deformer_qa.cli.readers import checked_device, loaded, reader_option
 from deformer_qa.cli.stores import located, store_option
+from deformer_qa.reader.shipped import SHIPPED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from deformer_qa.reader.evaluation import PassageReader
+    from deformer_qa.reader.evaluation import PassageReader, SplitPassageReader
     from deformer_qa.reader.reading import Precision
 
 
 @click.group(name="eval")
 def evaluate() -> None:
-    """Measure a reader on given passages (squad), or retrieval and reading over a store (open)."""
+    """Measure a reader on given passages (squad, boolq), or retrieval and reading over a store (open)."""
 
 
-def _figures_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option("--fail-under", type=float, metavar="F1", help="Exit with 1 if F1 is below.")(command)
-    return format_option(command)
+def _options(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
+
+
+_file_argument = click.argument("file", type=click.Path(path_type=Path, readable=False))
+_precision_option = click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Of the joint layers; bf16 is faster where the processor has it.",
+)
+_given_passages_options = _options(
+    click.option(
+        "--states",
+        type=click.Choice(["int8", "fp16", "exact"]),
+        default="int8",
+        show_default=True,
+        help="What the store would do to passages' states on their way to a split reader's joint layers.",
+    ),
+    click.option(
+        "--limit", type=click.IntRange(min=0), default=0, metavar="N", help="Only the file's first N questions."
+    ),
+    click.option(
+        "--device", metavar="NAME", default="cpu", show_default=True, callback=checked_device, help="cpu, cuda, ..."
+    ),
+    click.option(
+        "--predictions",
+        type=click.Path(path_type=Path, readable=False),
+        metavar="FILE",
+        help="Write {id: answer} as JSON there.",
+    ),
+    _precision_option,
+)
+
+
+def _fail_under_option(measure: str) -> Callable[..., Any]:
+    return click.option("--fail-under", type=float, metavar=measure, help=f"Exit with 1 if {measure} is below.")
 
 
 @evaluate.command()
-@click.argument("file", type=click.Path(path_type=Path, readable=False))
+@_file_argument
 @click.option(
     "--reader",
     envvar="QA_READER",
@@ -47,31 +86,9 @@ def _figures_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="K",
     help="Layers run apart; must be the reader's own. 0 for an undecomposed checkpoint.",
 )
-@click.option(
-    "--states",
-    type=click.Choice(["int8", "fp16", "exact"]),
-    default="int8",
-    show_default=True,
-    help="What the store would do to passages' states on their way to a split reader's joint layers.",
-)
-@click.option("--limit", type=click.IntRange(min=0), default=0, metavar="N", help="Only the file's first N questions.")
-@click.option(
-    "--device", metavar="NAME", default="cpu", show_default=True, callback=checked_device, help="cpu, cuda, ..."
-)
-@click.option(
-    "--predictions",
-    type=click.Path(path_type=Path, readable=False),
-    metavar="FILE",
-    help="Write {id: answer} as JSON there.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "bf16"]),
-    default="fp32",
-    show_default=True,
-    help="Of the split reader's joint layers; bf16 is faster where the processor has it.",
-)
-@_figures_options
+@_given_passages_options
+@_fail_under_option("F1")
+@format_option
 def squad(
     file: Path,
     reader: str | None,
@@ -86,70 +103,70 @@ def squad(
 ) -> int:
     """EM and F1 on the questions of a SQuAD FILE (.json or .json.xz), each read in its own paragraph.
 
-    In a file without "is_impossible" (v1.1) every question gets an answer.
+    In a file without "is_impossible" (v1.1) every question gets an answer; in one with it (v2.0) only where the best
+    span scores above "no answer here".
     """
     from deformer_qa.reader import evaluation
     from deformer_qa.reader.squad import read_squad
 
     questions = read_squad(file)
-    if predictions:
-        predictions.touch()  # a place that cannot be written is told now, not after the run
+    _writable(predictions)
     passage_reader, about = _passage_reader(reader, k, states, device, precision)
     n = sum(1 for _ in questions.questions())
-    n = min(n, limit) if limit else n
     made = []
     began = time.perf_counter()
-    with _progress(n) as advance:
+    with counting(min(n, limit) if limit else n) as advance:
         for one in evaluation.predictions(passage_reader, questions, limit=limit):
             made.append(one)
             advance("read")
-    found = evaluation.figures(made, forced=not questions.has_impossible)
-    if predictions:
-        import json
-
-        predictions.write_text(json.dumps({one.id: one.text for one in made}, indent=1) + "\n", encoding="utf-8")
     message(f"{len(made):,} questions in {time.perf_counter() - began:.0f} s")
-    result = {"schema": 1, "file": file.name, "exact_match": found.exact_match, "f1": found.f1, "n": found.n, **about}
-    _print_figures(result, form)
-    return _judged(found.f1, fail_under)
+    found = evaluation.figures(made, forced=not questions.has_impossible)
+    _write(predictions, {one.id: one.text for one in made})
+    _print_figures({"schema": 1, "file": file.name, **found.as_dict(), **about}, form)
+    return _judged("F1", found.f1, fail_under)
 
 
-def _passage_reader(
-    name: str | None, k: int | None, states: str, device: str, precision: Precision
-) -> tuple[PassageReader, dict[str, Any]]:
-    from deformer_qa.reader.checkpoint import describe_reader
-    from deformer_qa.reader.encoder import Encoder
-    from deformer_qa.reader.evaluation import SplitPassageReader
-    from deformer_qa.reader.reading import SHIPPED, SplitReader
-    from deformer_qa.reader.whole import TeacherReader, WholeReader
-    from deformer_qa.store.encodings import encoding_named
+@evaluate.command()
+@_file_argument
+@reader_option
+@_given_passages_options
+@_fail_under_option("ACCURACY")
+@format_option
+def boolq(
+    file: Path,
+    reader_folder: Path | None,
+    states: str,
+    precision: Precision,
+    limit: int,
+    device: str,
+    predictions: Path | None,
+    fail_under: float | None,
+    form: str,
+) -> int:
+    """Accuracy on the yes/no questions of a BoolQ FILE (JSON list or lines, also .xz), each read in its own passage."""
+    from deformer_qa.reader import evaluation
+    from deformer_qa.reader.boolq import read_boolq
 
-    folder = SHIPPED if name is None else Path(name)
-    if not (folder / "reader.json").is_file() and name is not None:
-        if k:
-            raise click.UsageError(
-                f"--k {k}: {name} was not trained split, only --k 0 is its own function; see qa train."
-            )
-        return WholeReader.load(name).to(device), {"reader": name, "k": 0}
-    about = describe_reader(folder)
-    its_k = about.k if about.split else 0
-    if k is not None and k != its_k:
-        raise click.UsageError(f"--k {k}: {folder} was trained with k={its_k}; give that, or nothing.")
-    described = {"reader": about.training.get("recipe", {}).get("name", str(folder)), "k": its_k}
-    if not about.split:
-        return TeacherReader.load(folder, Encoder.load(about.encoder, k=about.k)).to(device), described
-    reader = SplitReader.load(folder).to(device)
-    reader.precision = precision
-    described["precision"] = precision
-    if states == "exact":
-        return SplitPassageReader(reader), {**described, "states": states}
-    codec = encoding_named(states)
-    split = SplitPassageReader(reader, lambda one: codec.decode(codec.encode(one)))
-    return split, {**described, "states": states}
+    questions = read_boolq(file)
+    questions = questions[:limit] if limit else questions
+    _writable(predictions)
+    split, about = _split_reader(reader_folder or SHIPPED, states, device, precision)
+    yeses = []
+    with counting(len(questions)) as advance:
+        for yes in evaluation.verdicts(split, questions):
+            yeses.append(yes)
+            advance("read")
+    _write(predictions, {str(number): yes > 0 for number, yes in enumerate(yeses)})
+    accuracy = 100 * sum((yes > 0) == one.answer for yes, one in zip(yeses, questions, strict=True)) / len(questions)
+    n_yes = sum(one.answer for one in questions)
+    majority = 100 * max(n_yes, len(questions) - n_yes) / len(questions)
+    result = {"accuracy": accuracy, "majority": majority, "n": len(questions)}
+    _print_figures({"schema": 1, "file": file.name, **result, **about}, form)
+    return _judged("accuracy", accuracy, fail_under)
 
 
 @evaluate.command(name="open")
-@click.argument("file", type=click.Path(path_type=Path, readable=False))
+@_file_argument
 @store_option
 @reader_option
 @click.option("--build", is_flag=True, help="First index the file's paragraphs into the store, one document each.")
@@ -170,14 +187,9 @@ def _passage_reader(
     metavar="N",
     help="Passages read of each ranking.",
 )
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "bf16"]),
-    default="fp32",
-    show_default=True,
-    help="Of the split reader's joint layers; bf16 is faster where the processor has it.",
-)
-@_figures_options
+@_precision_option
+@_fail_under_option("F1")
+@format_option
 def open_(
     file: Path,
     store: Path | None,
@@ -208,26 +220,63 @@ def open_(
         index_paragraphs([one.context for one in questions.paragraphs], located(store), reader.encoder)
     with Pipeline.open(located(store), reader) as pipeline:
         n = sum(bool(question.answers) for _, question in questions.questions())
-        with _progress(n + min(n, sample)) as advance:
+        with counting(n + min(n, sample)) as advance:
             result = evaluate_open(
                 pipeline, questions, sample=sample, seed=seed, n_candidates=candidates, on_question=advance
             )
     _print_figures(result, form)
-    return _judged(result["answers"]["fused"]["f1"], fail_under)
+    return _judged("F1", result["answers"]["fused"]["f1"], fail_under)
 
 
-@contextmanager
-def _progress(n: int) -> Iterator[Callable[[str], None]]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _passage_reader(
+    name: str | None, k: int | None, states: str, device: str, precision: Precision
+) -> tuple[PassageReader, dict[str, Any]]:
+    """A reader of ours, or a fine-tuned checkpoint; and what is said of it beside the figures."""
+    from deformer_qa.reader.description import DESCRIPTION, describe_reader
+    from deformer_qa.reader.whole import WholeReader
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=messages_console(), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=n)
+    folder = SHIPPED if name is None else Path(name)
+    if name is not None and not (folder / DESCRIPTION).is_file():
+        if k:
+            raise click.UsageError(
+                f"--k {k}: {name} was not trained split, only --k 0 is its own function; see qa train."
+            )
+        return WholeReader.load(name).to(device), {"reader": name, "k": 0}
+    about = describe_reader(folder)
+    if k is not None and k != about.k:
+        raise click.UsageError(f"--k {k}: {folder} was trained with k={about.k}; give that, or nothing.")
+    return _split_reader(folder, states, device, precision)
 
-        def advance(phase: str) -> None:
-            bar.update(task, advance=1, description=phase)
 
-        yield advance
+def _split_reader(
+    folder: Path, states: str, device: str, precision: Precision
+) -> tuple[SplitPassageReader, dict[str, Any]]:
+    from deformer_qa.reader.evaluation import SplitPassageReader
+    from deformer_qa.reader.reading import SplitReader
+    from deformer_qa.store.encodings import encoding_named
+
+    reader = SplitReader.load(folder).to(device)
+    assert reader.about is not None
+    reader.precision = precision
+    about = {"reader": reader.about.name, "k": reader.about.k, "precision": precision}
+    if reader.about.k == 0:  # a whole reader: nothing of its passages is ever stored
+        return SplitPassageReader(reader), about
+    about["states"] = states
+    if states == "exact":
+        return SplitPassageReader(reader), about
+    codec = encoding_named(states)
+    return SplitPassageReader(reader, lambda one: codec.decode(codec.encode(one))), about
+
+
+def _writable(file: Path | None) -> None:
+    """A place that cannot be written is told now, not after the run."""
+    if file:
+        file.touch()
+
+
+def _write(file: Path | None, predictions: dict[str, Any]) -> None:
+    if file:
+        file.write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
 
 
 def _print_figures(result: dict[str, Any], form: str) -> None:
@@ -246,8 +295,8 @@ def _flat(result: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield prefix + key, value
 
 
-def _judged(f1: float, fail_under: float | None) -> int:
-    if fail_under is not None and f1 < fail_under:
-        message(f"qa: F1 {f1:.2f} is below --fail-under {fail_under:g}.")
+def _judged(measure: str, found: float, fail_under: float | None) -> int:
+    if fail_under is not None and found < fail_under:
+        message(f"qa: {measure} {found:.2f} is below --fail-under {fail_under:g}.")
         return exit_codes.NEGATIVE
     return exit_codes.OK

@@ -57,9 +57,9 @@ def index(
     """
     from deformer_qa.cli.index_progress import print_summary, watching
     from deformer_qa.indexer.sync import sync
-    from deformer_qa.reader.checkpoint import describe_reader
+    from deformer_qa.reader.description import describe_reader
     from deformer_qa.reader.encoder import Encoder
-    from deformer_qa.reader.reading import SHIPPED
+    from deformer_qa.reader.shipped import SHIPPED
 
     folder = located(store)
     for path in paths:  # before any model is loaded: a path that is not there is told at once

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from deformer_qa.reader.shipped import SHIPPED
+
 if TYPE_CHECKING:
     from deformer_qa.reader.reading import SplitReader
 
@@ -38,6 +40,6 @@ def checked_device(context: click.Context, option: click.Parameter, name: str) -
 
 def loaded(folder: Path | None) -> SplitReader:
     """The reader and its encoder."""
-    from deformer_qa.reader.reading import SHIPPED, SplitReader
+    from deformer_qa.reader.reading import SplitReader
 
     return SplitReader.load(folder or SHIPPED)

@@ -10,6 +10,7 @@ from deformer_qa.cli import exit_codes
 from deformer_qa.cli.output import console, format_option, print_json, print_plain
 from deformer_qa.cli.readers import reader_option
 from deformer_qa.cli.stores import store_option
+from deformer_qa.pipeline.questions import checked_question
 
 
 @click.command()
@@ -37,6 +38,7 @@ def search(query: str, store: Path | None, reader_folder: Path | None, passages:
     """Show the passages that QUERY finds, without reading them for an answer."""
     from deformer_qa.cli.ask import opened
 
+    query = checked_question(query)
     with opened(store, reader_folder) as pipeline:
         found = pipeline.search(query, n=passages, method=method)  # type: ignore[arg-type]
     if form in ("json", "ndjson"):

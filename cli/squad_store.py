@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,23 @@ def index_paragraphs(contexts: Sequence[str], store: Path, encoder: Encoder) -> 
     lines = "".join(json.dumps({"text": context}) + "\n" for context in dict.fromkeys(contexts))
     if not file.is_file() or file.read_text(encoding="utf-8") != lines:
         file.write_text(lines, encoding="utf-8")
-    sync(store, encoder, [file], on_event=lambda event: None)
+    sync(store, encoder, [file])
 
 
-def fit_on_held_back(data: Path, reader_folder: Path, n_questions: int, n_distractors: int) -> dict[str, Any]:
+def fit_on_held_back(
+    data: Path,
+    reader_folder: Path,
+    n_questions: int,
+    n_distractors: int,
+    on_question: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
     """Fit the ranking of a reader on its held-back articles, and write the weights into its reader.json."""
     import random
 
     from deformer_qa.pipeline.asking import Pipeline
     from deformer_qa.pipeline.open_evaluation import open_questions, sampled
     from deformer_qa.pipeline.ranking_fit import fit_ranking
-    from deformer_qa.reader.checkpoint import set_ranking
+    from deformer_qa.reader.description import set_ranking
     from deformer_qa.reader.errors import BadTrainingData
     from deformer_qa.reader.reading import SplitReader
     from deformer_qa.reader.squad import SquadSet, read_squad
@@ -52,7 +58,7 @@ def fit_on_held_back(data: Path, reader_folder: Path, n_questions: int, n_distra
         index_paragraphs([one.context for one in asked.paragraphs] + distractors, store, reader.encoder)
         with Pipeline.open(store, reader) as pipeline:
             questions = sampled(open_questions(pipeline.snapshot, asked), n_questions, recipe["seed"])
-            fitted = fit_ranking(pipeline, questions)
+            fitted = fit_ranking(pipeline, questions, on_question=on_question)
     set_ranking(reader_folder, fitted.weights)
     return {
         "weights": fitted.weights,

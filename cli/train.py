@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from deformer_qa.cli import exit_codes
+from deformer_qa.cli.counting import counting
 from deformer_qa.cli.output import message, print_json
 
 
@@ -15,9 +16,9 @@ def train() -> None:
     """Train a reader: "reader" its joint layers, then "ranking" how its answers are compared.
 
     \b
-    qa train reader teacher-k2  --data squad-train.json --out runs/teacher
-    qa train reader deformer-k2 --data squad-train.json --out runs/reader --teacher runs/teacher
-    qa train ranking --data squad-train.json --reader runs/reader
+    qa train reader whole    --data folder/ --out runs/whole
+    qa train reader deformer --data folder/ --out runs/reader --teacher runs/whole
+    qa train ranking --data folder/squad-v1.1-train.json.xz --reader runs/reader
     """
 
 
@@ -27,8 +28,8 @@ def train() -> None:
     "--data",
     type=click.Path(path_type=Path, readable=False),
     required=True,
-    metavar="FILE",
-    help="SQuAD JSON, also .xz.",
+    metavar="DIR",
+    help="The folder with the files that the recipe's sources name: SQuAD JSON, BoolQ records, also .xz.",
 )
 @click.option(
     "--out",
@@ -38,11 +39,19 @@ def train() -> None:
     help="Where the reader and its steps go; a run that was stopped goes on from there.",
 )
 @click.option(
-    "--teacher", type=click.Path(path_type=Path, readable=False), metavar="DIR", help="A reader to distil from."
+    "--teacher", type=click.Path(path_type=Path, readable=False), metavar="DIR", help="A whole reader to distil from."
+)
+@click.option(
+    "--start-from",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="DIR",
+    help="A reader whose last layers are the start. Default: the teacher, else the encoder itself.",
 )
 @click.option("--device", metavar="NAME", help="cpu, or the accelerator there is (the default).")
-def reader(recipe: str, data: Path, out: Path, teacher: Path | None, device: str | None) -> int:
-    """Train the joint layers by RECIPE: a TOML file, or the name of one that ships (teacher-k2, deformer-k2)."""
+def reader(
+    recipe: str, data: Path, out: Path, teacher: Path | None, start_from: Path | None, device: str | None
+) -> int:
+    """Train the joint layers by RECIPE: a TOML file, or the name of one that ships (whole, deformer)."""
     from deformer_qa.cli.train_progress import training_progress
     from deformer_qa.reader.recipes import shipped_recipe
     from deformer_qa.reader.training.recipe import read_recipe
@@ -50,7 +59,16 @@ def reader(recipe: str, data: Path, out: Path, teacher: Path | None, device: str
 
     chosen = read_recipe(shipped_recipe(recipe) or Path(recipe))
     with training_progress() as on_log:
-        train_reader(chosen, data, out, teacher=teacher, device=device, on_log=on_log)
+        train_reader(
+            chosen,
+            data,
+            out,
+            teacher=teacher,
+            start_from=start_from,
+            device=device,
+            on_log=on_log,
+            on_event=lambda line: message(f"qa: {line}"),
+        )
     message(f"The reader is in {out}; measure it with: qa eval squad FILE --reader {out}")
     return exit_codes.OK
 
@@ -91,5 +109,7 @@ def ranking(data: Path, reader_folder: Path, questions: int, distractors: int) -
     """Fit how answers of different passages are compared, on articles the reader never saw."""
     from deformer_qa.cli.squad_store import fit_on_held_back
 
-    print_json({"schema": 1, **fit_on_held_back(data, reader_folder, questions, distractors)})
+    with counting(questions) as advance:
+        found = fit_on_held_back(data, reader_folder, questions, distractors, lambda: advance("read"))
+    print_json({"schema": 1, **found})
     return exit_codes.OK

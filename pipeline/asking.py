@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deformer_qa.pipeline.answering import ReadSpan, merged
-from deformer_qa.pipeline.errors import BadQuestion
 from deformer_qa.pipeline.places import Places
+from deformer_qa.pipeline.questions import checked_question
 from deformer_qa.pipeline.ranking import RankingWeights, confidences, features
 from deformer_qa.pipeline.results import Answers, Found
 from deformer_qa.pipeline.retrieval import DEPTH, Candidate, Method, candidates, retrieve
@@ -64,7 +64,8 @@ class Pipeline:
         :raises StoreDamaged: where a row that would be answered from fails its checksum.
         """
         clock = _Clock()
-        asked = self.reader.encoder.encode(_not_blank(question), "question")
+        question = checked_question(question)
+        asked = self.reader.encoder.encode(question, "question")
         clock.mark("encode")
         retrieved = retrieve(self.snapshot, question, asked.vector, max(n_candidates, DEPTH))
         chosen = candidates(self.snapshot, asked.vector, retrieved, retrieved.fused[:n_candidates])
@@ -101,7 +102,7 @@ class Pipeline:
         return [
             ReadSpan(candidate, span, features(span, candidate))
             for candidate, made in zip(chosen, logits, strict=True)
-            for span in best_spans(made, _SPANS_PER_PASSAGE, max_tokens)
+            for span in best_spans(made.spans, _SPANS_PER_PASSAGE, max_tokens)
         ]
 
     def search(self, query: str, *, n: int = 10, method: Method = "fused") -> list[Found]:
@@ -109,7 +110,8 @@ class Pipeline:
 
         :raises BadQuestion, TextTooLong, StoreDamaged: as ``ask``.
         """
-        asked = self.reader.encoder.encode(_not_blank(query), "query")
+        query = checked_question(query)
+        asked = self.reader.encoder.encode(query, "query")
         retrieved = retrieve(self.snapshot, query, asked.vector, max(n, DEPTH))
         chosen = candidates(self.snapshot, asked.vector, retrieved, retrieved.by(method)[:n])
         places = Places(self.snapshot, self.reader.encoder.tokenizer)
@@ -117,16 +119,6 @@ class Pipeline:
             Found(rank, places.passage(one.passage_id), one.dense, one.bm25, one.fused)
             for rank, one in enumerate(chosen, start=1)
         ]
-
-
-def _not_blank(question: str) -> str:
-    if not question.strip():
-        raise BadQuestion('The question is empty; ask something, for example: qa ask "Who wrote it?"')
-    try:
-        question.encode("utf-8")
-    except UnicodeEncodeError:
-        raise BadQuestion("The question is not Unicode text; type or send it as UTF-8.") from None
-    return question
 
 
 class _Clock:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deformer_qa.pipeline.answering import ReadSpan
+from deformer_qa.pipeline.answering import ReadSpan, merged
 from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
 from deformer_qa.pipeline.errors import NothingToMeasure
 from deformer_qa.pipeline.places import Places
+from deformer_qa.pipeline.ranking import confidences
 from deformer_qa.pipeline.retrieval import Method, Retrieved, candidates, retrieve
 from deformer_qa.reader.squad import SquadParagraph, SquadQuestion, SquadSet, exact_match, f1
 from deformer_qa.store import Snapshot
@@ -90,7 +91,7 @@ def sampled(questions: Sequence[OpenQuestion], n: int, seed: int) -> list[OpenQu
 
 @dataclass(frozen=True)
 class ReadQuestion:
-    """The spans read for one question over the union of all rankings' first passages, each passage once.
+    """The spans read for one question over its own document and the union of all rankings' first passages.
 
     :ivar in_gold: for each span, whether its passage is of the gold document
     """
@@ -100,6 +101,12 @@ class ReadQuestion:
     spans: tuple[ReadSpan, ...]
     texts: tuple[str, ...]
     in_gold: tuple[bool, ...]
+    places: Places
+
+    @property
+    def golds(self) -> list[str]:
+        """The annotated answers."""
+        return [gold.text for gold in self.question.question.answers]
 
 
 def read_open(
@@ -114,6 +121,7 @@ def read_open(
         asked = pipeline.reader.encoder.encode(one.question.question, f"question {one.question.id}")
         retrieved = retrieve(pipeline.snapshot, one.question.question, asked.vector)
         wanted = dict.fromkeys(pid for method in methods for pid in retrieved.by(method)[:n_candidates])
+        wanted |= dict.fromkeys(record.id for record in pipeline.snapshot.document_passages(one.gold_document))
         chosen = candidates(pipeline.snapshot, asked.vector, retrieved, list(wanted))
         states = pipeline.snapshot.states([candidate.key for candidate in chosen])
         spans = pipeline.spans(asked.states, chosen, states)
@@ -125,6 +133,7 @@ def read_open(
             tuple(spans),
             tuple(place.text for place in found),
             tuple(place.document == one.gold_document for place in found),
+            places,
         )
 
 
@@ -135,19 +144,41 @@ def answer_figures(
     n_candidates: int = N_CANDIDATES,
     on_question: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, float]]:
-    """EM and F1, in percent, of the best answer among each ranking's first passages."""
-    sums: dict[str, NDArray[np.float64]] = {method: np.zeros(2) for method in METHODS}
+    """EM and F1, in percent, of the answer that asking gives first among each ranking's first passages.
+
+    Beside the rankings: ``given``, the best span of the question's own document, as if it alone had been retrieved; and
+    ``given_if_retrieved``, the same where one of its passages is among the fused candidates, else nothing. Of what is
+    lost of 100 % EM, reading loses 100 - given, retrieval given - given_if_retrieved, ranking the rest.
+    """
+    sums: dict[str, NDArray[np.float64]] = {}
     for read in read_open(pipeline, questions, n_candidates=n_candidates):
-        utilities = pipeline.weights.utilities([span.features for span in read.spans])
-        golds = [gold.text for gold in read.question.question.answers]
-        for method in METHODS:
-            allowed = set(read.retrieved.by(method)[:n_candidates])
-            ours = [i for i, span in enumerate(read.spans) if span.candidate.passage_id in allowed]
-            text = read.texts[max(ours, key=lambda i: utilities[i])] if ours else ""
-            sums[method] += (exact_match(text, golds), f1(text, golds))
+        own = [index for index, in_gold in enumerate(read.in_gold) if in_gold]
+        texts: dict[str, str] = {method: _asked(pipeline, read, _of(read, method, n_candidates)) for method in METHODS}
+        texts["given"] = _best_by_margin(read, own)
+        texts["given_if_retrieved"] = _best_by_margin(read, sorted({*own} & {*_of(read, "fused", n_candidates)}))
+        for name, text in texts.items():
+            sums.setdefault(name, np.zeros(2))[:] += (exact_match(text, read.golds), f1(text, read.golds))
         on_question()
     n = max(len(questions), 1)
-    return {method: {"exact_match": 100 * total[0] / n, "f1": 100 * total[1] / n} for method, total in sums.items()}
+    return {name: {"exact_match": 100 * total[0] / n, "f1": 100 * total[1] / n} for name, total in sums.items()}
+
+
+def _of(read: ReadQuestion, method: Method, n_candidates: int) -> list[int]:
+    """Indices of the spans in a ranking's first passages."""
+    allowed = set(read.retrieved.by(method)[:n_candidates])
+    return [index for index, span in enumerate(read.spans) if span.candidate.passage_id in allowed]
+
+
+def _asked(pipeline: Pipeline, read: ReadQuestion, chosen: Sequence[int]) -> str:
+    """The text that asking answers first with these spans, "no answer" aside."""
+    spans = [read.spans[index] for index in chosen]
+    probabilities, _ = confidences(pipeline.weights.utilities([span.features for span in spans]))
+    answers = merged(spans, probabilities, pipeline.weights, read.places, n_answers=1)
+    return answers[0].place.text if answers else ""
+
+
+def _best_by_margin(read: ReadQuestion, chosen: Sequence[int]) -> str:
+    return read.texts[max(chosen, key=lambda index: read.spans[index].span.margin)] if chosen else ""
 
 
 def evaluate_open(

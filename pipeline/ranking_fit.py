@@ -45,11 +45,12 @@ def fit_ranking(
     cases: list[tuple[torch.Tensor, torch.Tensor]] = []
     n_without = 0
     for read in read_open(pipeline, questions, n_candidates=N_CANDIDATES, methods=("fused",)):
-        golds = [gold.text for gold in read.question.question.answers]
+        golds = read.golds
+        retrieved = set(read.retrieved.fused[:N_CANDIDATES])
         take_away = chance.random() < without_answer
         rows, right = [], []
         for span, text, in_gold in zip(read.spans, read.texts, read.in_gold, strict=True):
-            if take_away and in_gold:
+            if span.candidate.passage_id not in retrieved or (take_away and in_gold):
                 continue
             rows.append(span.features)
             right.append(exact_match(text, golds) > 0 or (in_gold and f1(text, golds) >= _RIGHT_F1))

@@ -11,16 +11,23 @@ from deformer_qa.reader.layers import TransformerLayer
 from deformer_qa.reader.shape import BackboneShape
 
 
+class _Table(nn.Embedding):
+    """An embedding whose rows come from a file; to draw them first, on no device, would load torch's compiler."""
+
+    def reset_parameters(self) -> None:
+        """Nothing is drawn."""
+
+
 class Backbone(nn.Module):
-    """Embeddings and layers 1..n of a pre-trained encoder."""
+    """Embeddings and layers 1..n of a pre-trained encoder; without meaning until it is given its tensors."""
 
     def __init__(self, shape: BackboneShape) -> None:
         super().__init__()
         self.shape = shape
         width = shape.hidden_width
-        self.words = nn.Embedding(shape.vocabulary, width)
-        self.positions = nn.Embedding(shape.n_positions, width)
-        self.token_types = nn.Embedding(shape.n_token_types, width)
+        self.words = _Table(shape.vocabulary, width)
+        self.positions = _Table(shape.n_positions, width)
+        self.token_types = _Table(shape.n_token_types, width)
         self.embedding_norm = nn.LayerNorm(width, eps=shape.layer_norm_eps)
         self.layers = nn.ModuleList(TransformerLayer(shape) for _ in range(shape.n_layers))
 

@@ -132,9 +132,7 @@ class Encoder:
         :param what: what the text is, for the error message.
         :raises TextTooLong: where it does not fit the encoder.
         """
-        ids = torch.tensor([self.tokenizer.tokenize(text, what).ids], device=self.device)
-        self.n_passes += 1
-        states = self.backbone.run(self.backbone.embed(ids), None, 0, self.k)
+        states = self._lower(text, what)
         top = self.backbone.run(states, None, self.k, self.backbone.shape.n_layers)
         vector = top[0].mean(0) if self.pooling == "mean" else top[0, 0]
         if self.normalize:
@@ -144,10 +142,25 @@ class Encoder:
     @torch.inference_mode()
     def states(self, text: str, what: str = "text") -> NDArray[np.float32]:
         """Layer-k states alone, without the layers above. *Shape:* (tokens, hidden), float32."""
+        return cast(NDArray[np.float32], self._lower(text, what)[0].cpu().numpy())
+
+    def _lower(self, text: str, what: str) -> torch.Tensor:
+        """*Shape:* (1, tokens, hidden): after layer k."""
         ids = torch.tensor([self.tokenizer.tokenize(text, what).ids], device=self.device)
         self.n_passes += 1
-        states = self.backbone.run(self.backbone.embed(ids), None, 0, self.k)
-        return cast(NDArray[np.float32], states[0].cpu().numpy())
+        return self.backbone.run(self.backbone.embed(ids), None, 0, self.k)
+
+
+def pooled(states: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+    """One vector for each text, not normalised.
+
+    :param states: *Shape:* (batch, tokens, hidden), after the last layer.
+    :param mask: *Shape:* (batch, tokens), bool, true at tokens.
+    :return: *Shape:* (batch, hidden).
+    """
+    if pooling == "cls":
+        return states[:, 0]
+    return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
 
 
 def _max_tokens(folder: ModelFolder, n_positions: int) -> int:

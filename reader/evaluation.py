@@ -1,18 +1,19 @@
-"""EM and F1 of a reader on given passages: SQuAD as its authors measure it."""
+"""How good is a reader on given passages? SQuAD and BoolQ as their authors measure it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deformer_qa.reader.boolq import BoolqQuestion
 from deformer_qa.reader.errors import BadTrainingData, TextTooLong
 from deformer_qa.reader.passages import PassageBorders
-from deformer_qa.reader.reading import SplitReader
+from deformer_qa.reader.reading import PassageLogits, SplitReader
 from deformer_qa.reader.spans import best_spans
 from deformer_qa.reader.squad import SquadSet, exact_match, f1
 from deformer_qa.reader.tokens import TextTokenizer
@@ -27,7 +28,7 @@ class PassageReader(Protocol):
     borders: PassageBorders
 
     def read_texts(self, question: str, passages: list[str]) -> list[NDArray[np.float32]]:
-        """Logits (tokens, 2) of each passage, row 0 for "no answer here"."""
+        """Start and end logits (tokens, 2) of each passage, row 0 for "no answer here"."""
         ...
 
 
@@ -49,10 +50,14 @@ class SplitPassageReader:
         states = self.reader.encoder.states(text, "passage")
         return self._through(states) if self._through else states
 
-    def read_texts(self, question: str, passages: list[str]) -> list[NDArray[np.float32]]:
+    def read(self, question: str, passages: list[str]) -> list[PassageLogits]:
         """The question encoded once, the passages' states from memory or encoded now."""
         asked = self.reader.encoder.states(question, "question")
         return self.reader.read(asked, [self._states(text) for text in passages])
+
+    def read_texts(self, question: str, passages: list[str]) -> list[NDArray[np.float32]]:
+        """As ``read``, of the spans alone."""
+        return [made.spans for made in self.read(question, passages)]
 
 
 @dataclass(frozen=True)
@@ -91,22 +96,47 @@ def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> It
 
 @dataclass(frozen=True)
 class SquadFigures:
-    """Percentages over ``n`` questions."""
+    """Percentages over ``n`` questions; in a file with unanswerable ones also over either kind."""
 
     exact_match: float
     f1: float
     n: int
+    answerable: SquadFigures | None = None
+    unanswerable: SquadFigures | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, without those that are None."""
+        return asdict(self, dict_factory=lambda items: {key: value for key, value in items if value is not None})
 
 
-def figures(made: list[Prediction], *, forced: bool, threshold: float = 0.0) -> SquadFigures:
+def figures(made: Sequence[Prediction], *, forced: bool, threshold: float = 0.0) -> SquadFigures:
     """EM and F1.
 
     :param forced: every question has an answer (v1.1); otherwise one with a margin below ``threshold`` gets none.
     """
-    texts = [one.text if forced or one.margin >= threshold else "" for one in made]
-    n = max(len(made), 1)
+    if forced:
+        return _mean([(one.text, one) for one in made])
+    answered = [(one.text if one.margin >= threshold else "", one) for one in made]
+    both = _mean(answered)
+    kinds = [_mean([pair for pair in answered if bool(pair[1].golds) == has_answer]) for has_answer in (True, False)]
+    return SquadFigures(both.exact_match, both.f1, both.n, *kinds)
+
+
+def _mean(answered: Sequence[tuple[str, Prediction]]) -> SquadFigures:
+    n = max(len(answered), 1)
     return SquadFigures(
-        exact_match=100 * sum(exact_match(text, one.golds) for text, one in zip(texts, made, strict=True)) / n,
-        f1=100 * sum(f1(text, one.golds) for text, one in zip(texts, made, strict=True)) / n,
-        n=len(made),
+        exact_match=100 * sum(exact_match(text, one.golds) for text, one in answered) / n,
+        f1=100 * sum(f1(text, one.golds) for text, one in answered) / n,
+        n=len(answered),
     )
+
+
+def verdicts(reader: SplitPassageReader, questions: Sequence[BoolqQuestion]) -> Iterator[float]:
+    """For each question how much more "yes" than "no" its passage says, in logits; the mean where it is divided."""
+    for number, one in enumerate(questions, 1):
+        spans = reader.borders.split(one.passage, reader.tokenizer)
+        try:
+            made = reader.read(one.question, [one.passage[span.start : span.end] for span in spans])
+        except TextTooLong as error:
+            raise BadTrainingData(f"question {number}: {error}") from error
+        yield float(np.mean([logits.yes_no[1] - logits.yes_no[0] for logits in made]))

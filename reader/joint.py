@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,20 @@ from deformer_qa.reader.layers import TransformerLayer, attention_bias
 from deformer_qa.reader.shape import BackboneShape
 
 
+class JointLogits(NamedTuple):
+    """What the joint layers say of a batch of passages.
+
+    :ivar spans: *Shape:* (batch, passage tokens, 2), start and end logits. Row 0 is the passage's [CLS]: its logits
+        stand for "no answer here". Rows at padding hold no meaning.
+    :ivar yes_no: *Shape:* (batch, 2), logits of "no" and "yes", for a question that asks for one of them
+    """
+
+    spans: Tensor
+    yes_no: Tensor
+
+
 class JointLayers(nn.Module):
-    """Layer-k states of question and passage in, start and end logits of the passage's tokens out.
+    """Layer-k states of question and passage in, logits of spans and of yes and no out.
 
     Lower layers see each text alone, with positions from 0 and token type 0, as the embedding model was trained; so the
     two texts look alike there, and a learned vector for each (``marker``) tells them apart from layer k+1 on.
@@ -23,8 +35,10 @@ class JointLayers(nn.Module):
         self.marker = nn.Parameter(torch.zeros(2, shape.hidden_width))
         self.layers = nn.ModuleList(TransformerLayer(shape) for _ in range(n_layers))
         self.head = nn.Linear(shape.hidden_width, 2)
-        nn.init.normal_(self.head.weight, std=0.02)
-        nn.init.zeros_(self.head.bias)
+        self.yes_no = nn.Linear(shape.hidden_width, 2)
+        for head in (self.head, self.yes_no):
+            nn.init.normal_(head.weight, std=0.02)
+            nn.init.zeros_(head.bias)
 
     def mark(self, question: Tensor, passage: Tensor) -> Tensor:
         """The two texts' states side by side: (batch, question tokens + passage tokens, hidden)."""
@@ -39,18 +53,16 @@ class JointLayers(nn.Module):
             after.append(states)
         return after
 
-    def logits(self, passage_states: Tensor) -> Tensor:
-        """*Shape:* (batch, passage tokens, hidden) -> (batch, passage tokens, 2): start, end."""
-        return cast(Tensor, self.head(passage_states))
+    def logits(self, rows: Tensor) -> JointLogits:
+        """Both heads over the passage's rows, *Shape:* (batch, passage tokens, hidden), of the last layer."""
+        return JointLogits(self.head(rows), self.yes_no(rows[:, 0]))
 
-    def forward(self, question: Tensor, passage: Tensor, passage_mask: Tensor | None = None) -> Tensor:
+    def forward(self, question: Tensor, passage: Tensor, passage_mask: Tensor | None = None) -> JointLogits:
         """Logits for passages that share one question; the last layer computes only the rows that the head reads.
 
         :param question: *Shape:* (1, question tokens, hidden), without padding.
         :param passage: *Shape:* (batch, passage tokens, hidden).
         :param passage_mask: *Shape:* (batch, passage tokens), bool, true at tokens; None where there is no padding.
-        :return: *Shape:* (batch, passage tokens, 2), start and end logits. Row 0 is the passage's [CLS]: its logits
-            stand for "no answer here". Rows at padding hold no meaning.
         """
         states = self.mark(question, passage)
         n_question = question.shape[1]

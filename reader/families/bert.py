@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.shape import BackboneShape
@@ -87,6 +87,18 @@ class BertFamily:
                 for name, our_name in _IN_LAYER.items():
                     ours[f"{here}{our_name}.{kind}"] = foreign(f"{there}{name}.{kind}")
         return ours
+
+    def layer_tensors(self, layer: nn.Module, index: int) -> dict[str, Tensor]:
+        """A layer's tensors under Hugging Face's names; what ``backbone_tensors`` undoes. ``index`` counts from 0."""
+        ours = layer.state_dict()
+        there = f"encoder.layer.{index}."
+        foreign = {}
+        for kind in ("weight", "bias"):
+            for part, tensor in zip(("query", "key", "value"), ours[f"qkv.{kind}"].chunk(3), strict=True):
+                foreign[f"{there}attention.self.{part}.{kind}"] = tensor.contiguous()
+            for name, our_name in _IN_LAYER.items():
+                foreign[f"{there}{name}.{kind}"] = ours[f"{our_name}.{kind}"]
+        return foreign
 
     def span_head(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
         """The head of ``BertForQuestionAnswering``: start logits in row 0, end logits in row 1."""

@@ -1,1 +1,5 @@
-"""The reader that comes with the package: ``reader.safetensors``, ``reader.json`` and its model card."""
+"""The reader that comes with the package: weights, their description, the model card."""
+
+from pathlib import Path
+
+SHIPPED = Path(__file__).parent

@@ -17,9 +17,10 @@ def main() -> int:
     """Parse, train; 2 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m deformer_qa.reader.training")
     parser.add_argument("recipe", help="a TOML file, or the name of a recipe that ships")
-    parser.add_argument("--data", type=Path, required=True, help="SQuAD JSON, also .xz")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of the recipe's data files")
     parser.add_argument("--out", type=Path, required=True, help="where the reader and its steps go")
     parser.add_argument("--teacher", type=Path, help="a reader to distil from")
+    parser.add_argument("--start-from", type=Path, help="a reader whose joint layers are the start")
     parser.add_argument("--device", help="cpu, or the accelerator there is (the default)")
     given = parser.parse_args()
     try:
@@ -29,8 +30,10 @@ def main() -> int:
             given.data,
             given.out,
             teacher=given.teacher,
+            start_from=given.start_from,
             device=given.device,
             on_log=lambda line: print(json.dumps(line), file=sys.stderr),
+            on_event=lambda line: print(line, file=sys.stderr),
         )
     except ReaderError as error:
         print(error, file=sys.stderr)

@@ -1,41 +1,65 @@
-"""SQuAD questions as tensors: question tokens, passage tokens, and where the answer's tokens begin and end."""
+"""Questions as tensors: question tokens, passage tokens, and what is to be said of them."""
 
 from __future__ import annotations
 
 import random
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from deformer_qa.reader.boolq import read_boolq
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData, TextTooLong
-from deformer_qa.reader.squad import GoldAnswer, SquadParagraph, SquadSet
+from deformer_qa.reader.squad import GoldAnswer, SquadSet, read_squad
 from deformer_qa.reader.tokens import TokenizedText
+from deformer_qa.reader.training.mining import nearest_passages
+from deformer_qa.reader.training.recipe import Recipe, Source
 
 _LENGTH_STEP = 16
 """Batches are padded to multiples of it: CPU kernels are made per shape, and few shapes are made once."""
 
+_NEIGHBOURS = 20
+_HARDNESS = 0.3
+"""Passages without the answer are drawn by their rank among the neighbours, the rank's mean being about 3."""
+
+NO_VERDICT, NO, YES = -1, 0, 1
+
+_Item = TypeVar("_Item")
+
 
 class Example(NamedTuple):
-    """One question on one passage; ``start`` and ``end`` are token rows of the passage, 0 and 0 for no answer there."""
+    """One question on one passage.
+
+    :ivar start, end: token rows of the passage; 0 and 0 for no answer there
+    :ivar verdict: YES or NO for a yes/no question, which has no span; else NO_VERDICT
+    """
 
     question: tuple[int, ...]
     passage: tuple[int, ...]
-    start: int
-    end: int
+    start: int = 0
+    end: int = 0
+    verdict: int = NO_VERDICT
 
 
 @dataclass(frozen=True)
 class _Passage:
-    paragraph: int
     first: int
     text: str
     tokens: TokenizedText
+
+
+class _Asked(NamedTuple):
+    """A question with an answer: what is kept of it to look for passages without."""
+
+    question: tuple[int, ...]
+    answers: tuple[str, ...]
+    example: Example
 
 
 def held_back(squad: SquadSet, n_articles: int) -> tuple[SquadSet, SquadSet]:
@@ -43,47 +67,46 @@ def held_back(squad: SquadSet, n_articles: int) -> tuple[SquadSet, SquadSet]:
     names = list(dict.fromkeys(paragraph.article for paragraph in squad.paragraphs))
     if n_articles >= len(names):
         raise BadTrainingData(f"held_back_articles is {n_articles}, and the data have {len(names)} articles.")
-    kept = set(names[: len(names) - n_articles])
+    return without(squad, set(names[len(names) - n_articles :]))
+
+
+def without(squad: SquadSet, articles: set[str]) -> tuple[SquadSet, SquadSet]:
+    """The set without the articles named, and those."""
     return (
-        SquadSet(tuple(p for p in squad.paragraphs if p.article in kept), squad.has_impossible),
-        SquadSet(tuple(p for p in squad.paragraphs if p.article not in kept), squad.has_impossible),
+        SquadSet(tuple(p for p in squad.paragraphs if p.article not in articles), squad.has_impossible),
+        SquadSet(tuple(p for p in squad.paragraphs if p.article in articles), squad.has_impossible),
     )
 
 
-class SquadExamples(Dataset[Example]):
-    """Examples over the passages that the indexer would cut, so that training reads what asking reads.
+class Examples(Dataset[Example]):
+    """What a recipe's sources give, over the passages that the indexer would cut: training reads what asking reads.
 
-    For each question the passage holding its answer; for a seeded share of them also a passage of the same article
-    without it, whose target is its [CLS]: "no answer here".
+    :ivar reserve: articles held back, by name
+    :ivar n_skipped: questions left out: too long, or with an answer across a border of passages
     """
 
-    def __init__(self, squad: SquadSet, encoder: Encoder, *, questions: int, negatives: float, seed: int) -> None:
-        order = list(squad.questions())
-        chance = random.Random(seed)
-        chance.shuffle(order)
-        if questions:
-            order = order[:questions]
-        passages, by_article = _passages(squad.paragraphs, encoder)
-        places = {id(paragraph): index for index, paragraph in enumerate(squad.paragraphs)}
+    def __init__(
+        self, recipe: Recipe, folder: Path, encoder: Encoder, on_event: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self._encoder, self._on_event = encoder, on_event
+        self._passages = cache(self._cut)
+        self._chance = random.Random(recipe.seed)
         self.n_skipped = 0
         self.items: list[Example] = []
-        for paragraph, question in order:
-            try:
-                asked = encoder.tokenizer.tokenize(question.question, "question").ids
-            except TextTooLong:
-                self.n_skipped += 1
+        self.reserve: set[str] = set()
+        for index, source in enumerate(recipe.sources):
+            on_event(f"reading {source.file}")
+            if source.yes_no:
+                self.items += self._sampled(list(self._yes_no(folder / source.file)), source.yes_no)
+            if not (source.answerable or source.unanswerable or source.elsewhere):
                 continue
-            here = passages[places[id(paragraph)]]
-            found = [example for passage in here for example in _with_answer(asked, passage, question.answers)]
-            if question.answers and not found:
-                self.n_skipped += 1  # an answer across a border of passages
-                continue
-            self.items += found[:1] or [Example(asked, passage.tokens.ids, 0, 0) for passage in here[:1]]
-            if question.answers and chance.random() < negatives:
-                others = by_article[paragraph.article]
-                other = others[chance.randrange(len(others))]
-                if not any(gold.text.lower() in other.text.lower() for gold in question.answers):
-                    self.items.append(Example(asked, other.tokens.ids, 0, 0))
+            squad = read_squad(folder / source.file)
+            if index == 0 and recipe.held_back_articles:
+                self.reserve = {p.article for p in held_back(squad, recipe.held_back_articles)[1].paragraphs}
+            self.items += self._spans(without(squad, self.reserve)[0], source)
+        self._chance.shuffle(self.items)
+        if recipe.examples:
+            del self.items[recipe.examples :]
         if not self.items:
             raise BadTrainingData("no question of the training data could be used.")
 
@@ -98,9 +121,73 @@ class SquadExamples(Dataset[Example]):
         """Tokens of each example, question and passage."""
         return [len(item.question) + len(item.passage) for item in self.items]
 
+    def _cut(self, context: str) -> tuple[_Passage, ...]:
+        tokenizer = self._encoder.tokenizer
+        texts = [
+            (span.start, context[span.start : span.end]) for span in self._encoder.borders.split(context, tokenizer)
+        ]
+        return tuple(_Passage(first, text, tokenizer.tokenize(text)) for first, text in texts)
+
+    def _question(self, text: str) -> tuple[int, ...] | None:
+        try:
+            return self._encoder.tokenizer.tokenize(text, "question").ids
+        except TextTooLong:
+            self.n_skipped += 1
+            return None
+
+    def _spans(self, squad: SquadSet, source: Source) -> Iterator[Example]:
+        asked: list[_Asked] = []
+        unanswerable: list[Example] = []
+        for paragraph, question in squad.questions():
+            if not (source.answerable or source.elsewhere if question.answers else source.unanswerable):
+                continue
+            ids = self._question(question.question)
+            if ids is None:
+                continue
+            here = self._passages(paragraph.context)
+            if not question.answers:
+                unanswerable.append(Example(ids, self._chance.choice(here).tokens.ids))
+                continue
+            found = next((one for passage in here for one in _with_answer(ids, passage, question.answers)), None)
+            if found is None:
+                self.n_skipped += 1
+                continue
+            asked.append(_Asked(ids, tuple(gold.text.lower() for gold in question.answers), found))
+        yield from self._sampled([one.example for one in asked], source.answerable)
+        yield from self._sampled(unanswerable, source.unanswerable)
+        yield from self._elsewhere(self._sampled(asked, source.elsewhere), squad)
+
+    def _elsewhere(self, asked: list[_Asked], squad: SquadSet) -> Iterator[Example]:
+        """Each question on one of the passages nearest to it by vector that does not hold its answer's text."""
+        if not asked:
+            return
+        passages = [one for paragraph in squad.paragraphs for one in self._passages(paragraph.context)]
+        self._on_event(f"retrieving for {len(asked):,} questions among {len(passages):,} passages")
+        lowered = [one.text.lower() for one in passages]
+        near = nearest_passages(
+            self._encoder, [one.question for one in asked], [one.tokens.ids for one in passages], n=_NEIGHBOURS
+        )
+        for one, rows in zip(asked, near, strict=True):
+            fit = [row for row in rows if not any(answer in lowered[row] for answer in one.answers)]
+            if fit:
+                rank = min(int(self._chance.expovariate(_HARDNESS)), len(fit) - 1)
+                yield Example(one.question, passages[fit[rank]].tokens.ids)
+
+    def _yes_no(self, path: Path) -> Iterator[Example]:
+        for record in read_boolq(path):
+            ids = self._question(record.question)
+            if ids is not None:
+                first = self._passages(record.passage)[0]
+                yield Example(ids, first.tokens.ids, verdict=YES if record.answer else NO)
+
+    def _sampled(self, items: list[_Item], passes: float) -> list[_Item]:
+        """Every item ``int(passes)`` times, and a random share of them once more."""
+        whole, rest = divmod(passes, 1)
+        return items * int(whole) + self._chance.sample(items, round(rest * len(items)))
+
 
 def collate(items: Sequence[Example]) -> dict[str, Tensor]:
-    """A batch, padded: ids and masks (batch, tokens), ``start`` and ``end`` (batch,)."""
+    """A batch, padded: ids and masks (batch, tokens); ``start``, ``end`` and ``verdict`` (batch,)."""
     question, question_mask = _padded([item.question for item in items], step=8)
     passage, passage_mask = _padded([item.passage for item in items], step=_LENGTH_STEP)
     return {
@@ -110,6 +197,7 @@ def collate(items: Sequence[Example]) -> dict[str, Tensor]:
         "passage_mask": passage_mask,
         "start": torch.tensor([item.start for item in items]),
         "end": torch.tensor([item.end for item in items]),
+        "verdict": torch.tensor([item.verdict for item in items]),
     }
 
 
@@ -121,20 +209,6 @@ def _padded(rows: Sequence[tuple[int, ...]], step: int) -> tuple[Tensor, Tensor]
         ids[index, : len(row)] = torch.tensor(row)
         mask[index, : len(row)] = True
     return ids, mask
-
-
-def _passages(
-    paragraphs: Sequence[SquadParagraph], encoder: Encoder
-) -> tuple[list[list[_Passage]], dict[str, list[_Passage]]]:
-    by_paragraph: list[list[_Passage]] = []
-    by_article: dict[str, list[_Passage]] = defaultdict(list)
-    for index, paragraph in enumerate(paragraphs):
-        spans = encoder.borders.split(paragraph.context, encoder.tokenizer)
-        texts = [(span.start, paragraph.context[span.start : span.end]) for span in spans]
-        made = [_Passage(index, first, text, encoder.tokenizer.tokenize(text)) for first, text in texts]
-        by_paragraph.append(made)
-        by_article[paragraph.article] += made
-    return by_paragraph, by_article
 
 
 def _with_answer(asked: tuple[int, ...], passage: _Passage, answers: Sequence[GoldAnswer]) -> Iterator[Example]:

@@ -1,77 +1,145 @@
-"""The network as it is trained: frozen lower layers, joint layers, and beside them a frozen teacher."""
+"""The network as it is trained: lower layers, joint layers, and beside them a frozen whole reader."""
 
 from __future__ import annotations
 
+import copy
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deformer_qa.reader.backbone import Backbone
+from deformer_qa.reader.encoder import Encoder, pooled
 from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.layers import attention_bias
 from deformer_qa.reader.training.losses import distillation, layerwise_similarity, span_cross_entropy
 from deformer_qa.reader.training.recipe import Recipe
 
+_TOKENS_KEPT = 6_000_000
+"""Tokens whose layer-k states are kept while training on CPU; 384 wide and in half precision that is 4.6 GB."""
+
 
 class ReaderInTraining(nn.Module):
-    """``forward(batch)`` gives the loss and the logits; only the joint layers are its parameters.
+    """``forward(batch)`` gives the loss and the span logits; its parameters are the layers that learn.
 
-    The backbone and the teacher are not submodules, so that neither a checkpoint nor the optimizer holds them.
+    What stays as it is, the encoder and the teacher, is no submodule, so that neither a checkpoint nor the optimizer
+    holds it.
+
+    :param teacher: the joint layers of a whole reader (k = 0) of the same encoder, to distil from.
+    :ivar lower: layers 1..k where the recipe tunes them, else empty
     """
 
-    def __init__(self, backbone: Backbone, joint: JointLayers, teacher: JointLayers | None, recipe: Recipe) -> None:
+    def __init__(self, encoder: Encoder, joint: JointLayers, teacher: JointLayers | None, recipe: Recipe) -> None:
         super().__init__()
         self.joint = joint
         self.recipe = recipe
-        frozen = [module for module in (backbone, teacher) if module is not None]
-        self._frozen = tuple(module.eval().requires_grad_(False) for module in frozen)
+        tuned = copy.deepcopy(encoder.backbone.layers[: encoder.k]) if recipe.tune_lower else nn.ModuleList()
+        self.lower = tuned.requires_grad_(True)
+        self._frozen = _Frozen(encoder, teacher)
 
     def forward(
-        self, question: Tensor, question_mask: Tensor, passage: Tensor, passage_mask: Tensor, start: Tensor, end: Tensor
+        self,
+        question: Tensor,
+        question_mask: Tensor,
+        passage: Tensor,
+        passage_mask: Tensor,
+        start: Tensor,
+        end: Tensor,
+        verdict: Tensor,
     ) -> dict[str, Tensor]:
         """Loss (scalar) and logits (batch, passage tokens, 2) of a padded batch, see ``examples.collate``."""
-        backbone = self._frozen[0].to(question.device)
-        assert isinstance(backbone, Backbone)
+        frozen, recipe = self._frozen.to(question.device), self.recipe
+        texts = ((question, question_mask), (passage, passage_mask))
+        apart = [self._tuned(ids, mask) if recipe.tune_lower else frozen.lower_once(ids, mask) for ids, mask in texts]
         both_mask = torch.cat([question_mask, passage_mask], dim=1)
         bias = attention_bias(both_mask)
-        teacher = self._frozen[1].to(question.device) if len(self._frozen) > 1 else None
-        with torch.no_grad():
-            together = teacher is not None or not self.recipe.split
-            joined = lower_together(backbone, question, passage, bias, self.recipe.k) if together else None
-            apart = (
-                lower_apart(backbone, question, question_mask, passage, passage_mask, self.recipe.k)
-                if self.recipe.split
-                else joined
-            )
-        assert apart is not None
         states = self.joint.layer_states(self.joint.mark(*apart), bias)
-        n_question = question.shape[1]
-        logits = self.joint.logits(states[-1][:, n_question:]).float()
-        loss = self.recipe.ce * span_cross_entropy(logits, passage_mask, start, end)
-        if teacher is not None and joined is not None:
-            assert isinstance(teacher, JointLayers)
-            with torch.no_grad():
-                aim = teacher.layer_states(teacher.mark(*joined), bias)
-                aim_logits = teacher.logits(aim[-1][:, n_question:])
-            loss = loss + self.recipe.kd * distillation(logits, aim_logits, passage_mask, self.recipe.temperature)
-            if self.recipe.lrs:
-                loss = loss + self.recipe.lrs * layerwise_similarity(states, aim, both_mask)
+        rows = states[-1][:, question.shape[1] :]
+        logits, yes_no = (one.float() for one in self.joint.logits(rows))
+        aim = frozen.teacher_states(question, passage, bias)
+        spans = verdict < 0
+        share = spans.float().mean()  # losses are means over the batch, of either kind its share
+        loss = logits.new_zeros(())
+        if spans.any():
+            ce = span_cross_entropy(logits[spans], passage_mask[spans], start[spans], end[spans])
+            loss = loss + share * recipe.ce * ce
+            if aim and recipe.kd:
+                aimed = frozen.teacher_logits(aim[-1][:, question.shape[1] :])
+                kd = distillation(logits[spans], aimed[spans], passage_mask[spans], recipe.temperature)
+                loss = loss + share * recipe.kd * kd
+        if not spans.all():
+            loss = loss + (1 - share) * recipe.ce * F.cross_entropy(yes_no[~spans], verdict[~spans])
+        if aim and recipe.lrs:
+            loss = loss + recipe.lrs * layerwise_similarity(states, aim[-len(states) :], both_mask)
+        if recipe.tune_lower and recipe.retrieval:
+            moved = [frozen.moved(ids, mask, states) for (ids, mask), states in zip(texts, apart, strict=True)]
+            loss = loss + recipe.retrieval * torch.stack(moved).mean()
         return {"loss": loss, "logits": logits}
 
+    def _tuned(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Layer-k states of one text of each pair, by the layers that learn."""
+        with torch.no_grad():
+            states = self._frozen.backbone.embed(ids)
+        bias = attention_bias(mask)
+        for layer in self.lower:
+            states = layer(states, bias)
+        return states
 
-def lower_apart(
-    backbone: Backbone, question: Tensor, question_mask: Tensor, passage: Tensor, passage_mask: Tensor, k: int
-) -> tuple[Tensor, Tensor]:
-    """Layer-k states of question and passage, neither having seen the other."""
-    return (
-        backbone.run(backbone.embed(question), attention_bias(question_mask), 0, k),
-        backbone.run(backbone.embed(passage), attention_bias(passage_mask), 0, k),
-    )
 
+class _Frozen:
+    """What training reads and never changes."""
 
-def lower_together(
-    backbone: Backbone, question: Tensor, passage: Tensor, bias: Tensor, k: int
-) -> tuple[Tensor, Tensor]:
-    """The same embeddings and layers, question and passage seeing each other: the undecomposed model."""
-    states = torch.cat([backbone.embed(question), backbone.embed(passage)], dim=1)
-    states = backbone.run(states, bias, 0, k)
-    return states[:, : question.shape[1]], states[:, question.shape[1] :]
+    def __init__(self, encoder: Encoder, teacher: JointLayers | None) -> None:
+        self.backbone = encoder.backbone
+        self._encoder = encoder
+        self._teacher = teacher.eval().requires_grad_(False) if teacher else None
+        self._kept: dict[bytes, Tensor] = {}
+        self._n_kept = 0
+
+    def to(self, device: torch.device) -> _Frozen:
+        self.backbone.to(device)
+        if self._teacher:
+            self._teacher.to(device)
+        return self
+
+    @torch.no_grad()
+    def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return self.backbone.run(self.backbone.embed(ids), attention_bias(mask), 0, self._encoder.k)
+
+    def lower_once(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """As ``lower``; on CPU a text met before is not run again, a passage has several questions."""
+        if ids.device.type != "cpu" or not self._encoder.k:
+            return self.lower(ids, mask)
+        keys = [row[tokens].numpy().tobytes() for row, tokens in zip(ids, mask, strict=True)]
+        new = [row for row, key in enumerate(keys) if key not in self._kept]
+        states = torch.zeros(*ids.shape, self.backbone.shape.hidden_width)
+        if new:
+            states[new] = self.lower(ids[new], mask[new]).half().float()  # rounded the first time as every time
+        for row, key in enumerate(keys):
+            n = int(mask[row].sum())
+            if key in self._kept:
+                states[row, :n] = self._kept[key]
+            elif self._n_kept + n <= _TOKENS_KEPT:
+                self._kept[key] = states[row, :n].half()
+                self._n_kept += n
+        return states
+
+    @torch.no_grad()
+    def teacher_states(self, question: Tensor, passage: Tensor, bias: Tensor) -> list[Tensor]:
+        """After each layer of the whole reader; empty without a teacher."""
+        if self._teacher is None:
+            return []
+        together = self._teacher.mark(self.backbone.embed(question), self.backbone.embed(passage))
+        return self._teacher.layer_states(together, bias)
+
+    @torch.no_grad()
+    def teacher_logits(self, rows: Tensor) -> Tensor:
+        assert self._teacher is not None
+        return self._teacher.logits(rows).spans
+
+    def moved(self, ids: Tensor, mask: Tensor, states: Tensor) -> Tensor:
+        """Mean of 1 - cosine between vectors that tuned layer-k states lead to and the encoder's own as it was."""
+        bias, k, n = attention_bias(mask), self._encoder.k, self.backbone.shape.n_layers
+        with torch.no_grad():
+            before = pooled(self.backbone.run(self.lower(ids, mask), bias, k, n), mask, self._encoder.pooling)
+        after = pooled(self.backbone.run(states, bias, k, n), mask, self._encoder.pooling)
+        return (1 - F.cosine_similarity(before.float(), after.float(), dim=1)).mean()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +12,51 @@ from deformer_qa.reader.models import DEFAULT_ENCODER
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Everything that a run depends on, data files apart.
+class Source:
+    """A data file and how often its questions are seen: passes, where 0.5 is a seeded half of them and 2.0 each twice.
 
-    :ivar split: whether layers 1..k see question and passage apart (a DeFormer) or together (its teacher)
-    :ivar k: layers frozen, and apart in a split reader; the marker is added and joint layers begin above them
-    :ivar questions: training questions taken, the first of a seeded shuffle; 0 takes all
-    :ivar negatives: passages without the answer, as a share of the questions, trained on "no answer here"
-    :ivar held_back_articles: articles never trained on, for choosing
+    :ivar file: a name inside the folder of training data
+    :ivar answerable: questions with an answer, each on the passage that holds it
+    :ivar unanswerable: questions marked as having none, on a passage of their paragraph
+    :ivar elsewhere: questions with an answer, on a passage retrieved for them that does not hold it
+    :ivar yes_no: yes/no questions (BoolQ's records), on their passage
+    """
+
+    file: str
+    answerable: float = 0.0
+    unanswerable: float = 0.0
+    elsewhere: float = 0.0
+    yes_no: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a run depends on, data files and the readers it starts from apart.
+
+    :ivar k: layers that run apart and stay as they are; 0 makes a whole reader, all of whose layers are joint
+    :ivar joint_layers: layers above them; 0 takes the backbone's own, n - k
+    :ivar examples: seen at most, the first of a seeded shuffle of all sources; 0 is all
+    :ivar held_back_articles: the last of the first source, never trained on in any, for choosing
+    :ivar tune_lower: whether layers 1..k are trained too; the reader then comes with an encoder of its own
+    :ivar retrieval: weight of what keeps a tuned encoder's vectors where they were: 1 - their cosine to the old ones
     :ivar kd, lrs, ce: weights of the losses (alpha, beta, gamma of the paper, equation 5)
     :ivar temperature: of the distillation's softmax
     :ivar warmup: share of the steps over which the learning rate rises
     """
 
     name: str
-    split: bool
     k: int
+    sources: tuple[Source, ...]
+    joint_layers: int = 0
     encoder: str = DEFAULT_ENCODER
-    questions: int = 0
-    negatives: float = 0.1
+    examples: int = 0
     held_back_articles: int = 20
-    epochs: float = 1.0
     batch: int = 16
     learning_rate: float = 1e-4
     warmup: float = 0.1
     weight_decay: float = 0.01
+    tune_lower: bool = False
+    retrieval: float = 0.0
     kd: float = 0.0
     lrs: float = 0.0
     ce: float = 1.0
@@ -61,20 +81,40 @@ def read_recipe(path: Path) -> Recipe:
 
 def recipe_from(content: dict[str, Any], where: str) -> Recipe:
     """A recipe from plain values, checked; ``where`` opens the error messages."""
-    known = {field.name: field for field in fields(Recipe)}
+    entries = content.get("sources")
+    if not isinstance(entries, list) or not entries:
+        raise BadTrainingData(f"{where}: expected at least one [[sources]], found none.")
+    sources = []
+    for number, entry in enumerate(entries, 1):
+        here = f"{where}: source {number}"
+        source = Source(**_checked(entry, Source, here))
+        if min(source.answerable, source.unanswerable, source.elsewhere, source.yes_no) < 0:
+            raise BadTrainingData(f"{here}: passes are not below 0.")
+        sources.append(source)
+    recipe = Recipe(**_checked({**content, "sources": ()}, Recipe, where) | {"sources": tuple(sources)})
+    if recipe.precision not in ("bf16", "fp32"):
+        raise BadTrainingData(f'{where}: precision: expected "bf16" or "fp32", found "{recipe.precision}".')
+    if recipe.batch < 1 or recipe.learning_rate <= 0 or min(recipe.examples, recipe.k, recipe.joint_layers) < 0:
+        raise BadTrainingData(
+            f"{where}: batch and learning_rate must be above 0; examples, k and joint_layers not below."
+        )
+    return recipe
+
+
+_KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
+
+
+def _checked(content: Any, of: type, where: str) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise BadTrainingData(f"{where}: expected keys and values, found {content!r}.")
+    known = {one.name: one for one in fields(of)}
     for key, value in content.items():
         if key not in known:
             raise BadTrainingData(f'{where}: unknown key "{key}"; known are: {", ".join(known)}.')
         kind = str(known[key].type)
-        fits: tuple[type, ...] = {"str": (str,), "bool": (bool,), "int": (int,), "float": (int, float)}[kind]
-        if not isinstance(value, fits) or (kind != "bool" and isinstance(value, bool)):
+        if kind in _KINDS and (not isinstance(value, _KINDS[kind]) or (kind != "bool" and isinstance(value, bool))):
             raise BadTrainingData(f"{where}: {key}: expected {kind}, found {value!r}.")
-    for key in ("name", "split", "k"):
-        if key not in content:
+    for key, one in known.items():
+        if one.default is MISSING and key not in content:
             raise BadTrainingData(f'{where}: key "{key}" is missing.')
-    recipe = Recipe(**content)
-    if recipe.precision not in ("bf16", "fp32"):
-        raise BadTrainingData(f'{where}: precision: expected "bf16" or "fp32", found "{recipe.precision}".')
-    if recipe.batch < 1 or recipe.epochs <= 0 or recipe.learning_rate <= 0 or recipe.questions < 0 or recipe.k < 0:
-        raise BadTrainingData(f"{where}: batch, epochs and learning_rate must be above 0, questions and k not below.")
-    return recipe
+    return content

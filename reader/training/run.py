@@ -6,6 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from deformer_qa.reader.checkpoint import load_joint, save_reader
+from deformer_qa.reader.description import describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.joint import JointLayers
-from deformer_qa.reader.squad import read_squad
-from deformer_qa.reader.training.examples import SquadExamples, collate, held_back
+from deformer_qa.reader.training.examples import Examples, collate
 from deformer_qa.reader.training.model import ReaderInTraining
 from deformer_qa.reader.training.recipe import Recipe
+from deformer_qa.reader.training.tuned_encoder import save_tuned_encoder
 
 
 class _LengthGrouped(Sampler[int]):
@@ -65,41 +67,45 @@ class _Progress(TrainerCallback):  # type: ignore[misc]
 
 def train_reader(
     recipe: Recipe,
-    train_file: Path,
+    data: Path,
     out: Path,
     *,
     teacher: Path | None = None,
     start_from: Path | None = None,
     device: str | None = None,
     on_log: Callable[[dict[str, Any]], None] = lambda line: None,
+    on_event: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Train the joint layers and save a reader in ``out``; resumes from ``out/steps`` if there is a checkpoint.
 
-    :param teacher: a reader to distil from (the undecomposed one); needed where the recipe weighs KD or LRS.
+    :param data: the folder with the files that the recipe's sources name.
+    :param teacher: a whole reader (k = 0) to distil from; needed where the recipe weighs KD or LRS.
     :param start_from: a reader whose joint layers are the start; the teacher's by default, else the backbone's own.
     :param on_log: called every 25 steps with step, loss, learning rate.
+    :param on_event: called with a line on what is being prepared.
     :return: the folder of the reader, ``out``.
     :raises BadTrainingData: before any compute is spent.
     """
     if (recipe.kd or recipe.lrs) and teacher is None:
         raise BadTrainingData(f"recipe {recipe.name}: kd and lrs need a teacher; pass one, or set both to 0.")
-    squad, reserve = held_back(read_squad(train_file), recipe.held_back_articles)
+    start_from = start_from or teacher
     encoder = Encoder.load(recipe.encoder, k=recipe.k)
-    examples = SquadExamples(squad, encoder, questions=recipe.questions, negatives=recipe.negatives, seed=recipe.seed)
+    if teacher and describe_reader(teacher).k:
+        raise BadTrainingData(f"{teacher}: expected a whole reader (k=0), found k={describe_reader(teacher).k}.")
+    aim = load_joint(teacher, Encoder.load(recipe.encoder, k=0)) if teacher else None
     torch.manual_seed(recipe.seed)
-    joint = _starting_joint(encoder, start_from or teacher)
-    aim = load_joint(teacher, encoder) if teacher else None
-    model = ReaderInTraining(encoder.backbone, joint, aim, recipe)
+    joint = _starting_joint(encoder, recipe.joint_layers, start_from)
+    examples = Examples(recipe, data, encoder, on_event)
+    model = ReaderInTraining(encoder, joint, aim, recipe)
     trainer = _trainer(recipe, model, examples, out, device, on_log)
     began = time.time()
     resume = any((out / "steps").glob("checkpoint-*"))
     outcome = trainer.train(resume_from_checkpoint=resume)
     record = {
-        "recipe": recipe.__dict__,
-        "train_file": train_file.name,
+        "recipe": asdict(recipe),
         "n_examples": len(examples),
         "n_questions_left_out": examples.n_skipped,
-        "held_back_articles": sorted({paragraph.article for paragraph in reserve.paragraphs}),
+        "held_back_articles": sorted(examples.reserve),
         "steps": trainer.state.global_step,
         "train_loss": round(float(outcome.training_loss), 4),
         "seconds_since_last_start": round(time.time() - began),
@@ -107,31 +113,45 @@ def train_reader(
         if trainer.args.device.type == "cpu"
         else torch.cuda.get_device_name(),
         "torch": torch.__version__,
-        "teacher": json.loads((teacher / "reader.json").read_text())["training"]["recipe"]["name"] if teacher else None,
+        "teacher": describe_reader(teacher).name if teacher else None,
+        "starts_from": describe_reader(start_from).name if start_from else None,
     }
-    save_reader(out, joint.cpu(), encoder, split=recipe.split, training=record)
+    if recipe.tune_lower:
+        encoder = save_tuned_encoder(out / "encoder", recipe.encoder, model.lower, recipe.k)
+    save_reader(out, joint.cpu(), encoder, training=record)
     return out
 
 
-def _starting_joint(encoder: Encoder, start_from: Path | None) -> JointLayers:
+def _starting_joint(encoder: Encoder, n_layers: int, start_from: Path | None) -> JointLayers:
+    """Joint layers that begin as the last ones of a reader, or of the backbone."""
+    shape = encoder.backbone.shape
+    joint = JointLayers(shape, n_layers or shape.n_layers - encoder.k)
+    given = None
     if start_from is not None:
-        return load_joint(start_from, encoder)
-    joint = JointLayers(encoder.backbone.shape, encoder.backbone.shape.n_layers - encoder.k)
-    for ours, theirs in zip(joint.layers, encoder.backbone.layers[encoder.k :], strict=True):
+        about = describe_reader(start_from)
+        given = load_joint(start_from, Encoder.load(about.encoder, k=about.k))
+    layers = given.layers if given else encoder.backbone.layers
+    if len(joint.layers) > len(layers):
+        raise BadTrainingData(f"{len(joint.layers)} joint layers cannot begin as {len(layers)}; ask for fewer.")
+    for ours, theirs in zip(joint.layers, layers[len(layers) - len(joint.layers) :], strict=True):
         ours.load_state_dict(theirs.state_dict())
+    if given:
+        joint.head.load_state_dict(given.head.state_dict())
+        joint.yes_no.load_state_dict(given.yes_no.state_dict())
+        joint.marker.data.copy_(given.marker)
     return joint
 
 
 def _trainer(
     recipe: Recipe,
     model: ReaderInTraining,
-    examples: SquadExamples,
+    examples: Examples,
     out: Path,
     device: str | None,
     on_log: Callable[[dict[str, Any]], None],
 ) -> Trainer:
     out.mkdir(parents=True, exist_ok=True)
-    n_steps = max(1, round(recipe.epochs * len(examples) / recipe.batch))
+    n_steps = -(-len(examples) // recipe.batch)
     arguments = TrainingArguments(
         output_dir=str(out / "steps"),
         per_device_train_batch_size=recipe.batch,

@@ -19,7 +19,7 @@ import pytest
 import xxhash
 
 from deformer_qa.cli.main import run
-from deformer_qa.reader.reading import SHIPPED
+from deformer_qa.reader.shipped import SHIPPED
 from deformer_qa.store import open_snapshot
 
 Start = Callable[..., "subprocess.Popen[bytes]"]

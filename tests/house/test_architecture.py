@@ -76,6 +76,17 @@ def test_help_loads_no_heavy_library() -> None:
     assert done.stdout.strip().endswith("[]"), done.stdout[-300:]
 
 
+def test_asking_loads_torch_but_neither_transformers_nor_a_compiler(example_store: Path) -> None:
+    code = (
+        "import sys\nfrom deformer_qa.cli.main import main\n"
+        f"try: main(['ask', 'Who was Magellan?', '--store', {str(example_store)!r}])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('torch', 'transformers', 'torch._dynamo', 'sympy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("['torch']"), done.stdout[-300:]
+
+
 def test_importing_the_package_loads_nothing_heavy() -> None:
     code = f"import sys, deformer_qa\nprint([name for name in {(*HEAVY, 'numpy')!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

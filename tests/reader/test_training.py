@@ -7,80 +7,100 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from deformer_qa.reader.checkpoint import describe_reader, load_joint
+from deformer_qa.reader.boolq import read_boolq
+from deformer_qa.reader.checkpoint import load_joint
+from deformer_qa.reader.description import describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData, WrongEncoder
-from deformer_qa.reader.evaluation import SplitPassageReader, figures, predictions
+from deformer_qa.reader.evaluation import SplitPassageReader, figures, predictions, verdicts
+from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.reading import SplitReader
 from deformer_qa.reader.recipes import shipped_recipe
 from deformer_qa.reader.squad import read_squad
-from deformer_qa.reader.training.examples import SquadExamples, collate
+from deformer_qa.reader.training.examples import NO, NO_VERDICT, YES, Examples, collate
 from deformer_qa.reader.training.losses import distillation, layerwise_similarity, span_cross_entropy
 from deformer_qa.reader.training.model import ReaderInTraining
-from deformer_qa.reader.training.recipe import Recipe, read_recipe, recipe_from
+from deformer_qa.reader.training.recipe import Recipe, Source, read_recipe, recipe_from
 from deformer_qa.reader.training.run import train_reader
-from deformer_qa.reader.whole import TeacherReader
 
 PLACES = ["ulm", "basel", "prague", "lodz", "turku"]
+QUESTION = "where was the city?"
 
 
 @pytest.fixture(scope="module")
-def small_squad(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Questions whose answer is the only place named: learnable in a few steps by a tiny random model."""
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Questions whose answer is the only place named, or is not there; yes/no questions told by one letter."""
     chance = random.Random(0)
-    articles = []
-    for number in range(12):
-        paragraphs = []
-        for part in range(4):
-            words = chance.choices(["the", "river", "of", "and", "was"], k=chance.randint(3, 9))
-            place = chance.choice(PLACES)
+    folder = tmp_path_factory.mktemp("data")
+
+    def sentence(place: str | None) -> str:
+        words = chance.choices(["the", "river", "of", "and", "was"], k=chance.randint(3, 9))
+        if place:
             words.insert(chance.randrange(len(words)), place)
-            context = " ".join(words)
-            answer = {"text": place, "answer_start": context.index(place)}
-            question = {"id": f"{number}-{part}", "question": "where was the city?", "answers": [answer]}
-            paragraphs.append({"context": context, "qas": [question]})
-        articles.append({"title": f"A{number}", "paragraphs": paragraphs})
-    path = tmp_path_factory.mktemp("squad") / "train.json"
-    path.write_text(json.dumps({"data": articles}), encoding="utf-8")
-    return path
+        return " ".join(words)
+
+    def squad(impossible: bool) -> str:
+        articles = []
+        for number in range(12):
+            paragraphs = []
+            for part in range(4):
+                place = None if impossible and part % 2 else chance.choice(PLACES)
+                context = sentence(place)
+                answers = [{"text": place, "answer_start": context.index(place)}] if place else []
+                entry = {"id": f"{number}-{part}", "question": QUESTION, "answers": answers}
+                paragraphs.append(
+                    {"context": context, "qas": [{**entry, "is_impossible": not place} if impossible else entry]}
+                )
+            articles.append({"title": f"A{number}", "paragraphs": paragraphs})
+        return json.dumps({"data": articles})
+
+    (folder / "train.json").write_text(squad(False), encoding="utf-8")
+    (folder / "train-v2.json").write_text(squad(True), encoding="utf-8")
+    yes_no = [
+        {"question": "was it?", "passage": f"the city was {'xxx' if answer else 'ooo'} in 1", "answer": answer}
+        for answer in [True, False] * 20
+    ]
+    (folder / "boolq.jsonl").write_text("\n".join(map(json.dumps, yes_no)) + "\n", encoding="utf-8")
+    return folder
 
 
-@pytest.fixture
-def recipe(tiny_bert: Path) -> Recipe:
-    return Recipe(
+def recipe_of(encoder: Path, **changes: object) -> Recipe:
+    passes = changes.pop("passes", 20.0)
+    source = Source("train.json", answerable=passes)  # type: ignore[arg-type]
+    tiny = Recipe(
         name="tiny",
-        split=True,
         k=2,
-        encoder=str(tiny_bert),
+        sources=(source,),
+        encoder=str(encoder),
         held_back_articles=2,
-        epochs=20,
         batch=8,
         learning_rate=3e-3,
         precision="fp32",
-        negatives=0.0,
     )
+    return replace(tiny, **changes)  # type: ignore[arg-type]
 
 
-def test_a_split_reader_learns_and_is_the_same_after_loading(small_squad: Path, recipe: Recipe, tmp_path: Path) -> None:
-    train_reader(recipe, small_squad, tmp_path / "out")
+def test_a_split_reader_learns_and_is_the_same_after_loading(data: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    train_reader(recipe_of(tiny_bert), data, tmp_path / "out")
     reader = SplitPassageReader(SplitReader.load(tmp_path / "out"))
-    squad = read_squad(small_squad)
+    squad = read_squad(data / "train.json")
     assert figures(list(predictions(reader, squad)), forced=True).f1 > 80
     about = describe_reader(tmp_path / "out")
-    assert (about.k, about.split, about.n_joint_layers) == (2, True, 2)
+    assert (about.k, about.n_joint_layers, about.name) == (2, 2, "tiny")
     assert about.training["held_back_articles"] == ["A10", "A11"]
 
 
 def test_a_stopped_run_goes_on_from_its_last_checkpoint(
-    small_squad: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from deformer_qa.reader.training import run
 
-    short = replace(recipe, epochs=5)
-    train_reader(short, small_squad, tmp_path / "whole")
+    short = recipe_of(tiny_bert, passes=5.0)
+    train_reader(short, data, tmp_path / "whole")
     make = run._trainer
 
     def stopping(*arguments: object) -> object:
@@ -98,11 +118,11 @@ def test_a_stopped_run_goes_on_from_its_last_checkpoint(
     resumed = False
     monkeypatch.setattr(run, "_trainer", stopping)
     with pytest.raises(KeyboardInterrupt):
-        train_reader(short, small_squad, tmp_path / "stopped")
+        train_reader(short, data, tmp_path / "stopped")
     assert (tmp_path / "stopped" / "steps" / "checkpoint-10").is_dir()
     resumed = True
-    train_reader(short, small_squad, tmp_path / "stopped")
-    encoder = Encoder.load(recipe.encoder, k=2)
+    train_reader(short, data, tmp_path / "stopped")
+    encoder = Encoder.load(str(tiny_bert), k=2)
     whole, stopped = (load_joint(tmp_path / name, encoder).state_dict() for name in ("whole", "stopped"))
     for name in whole:
         torch.testing.assert_close(stopped[name], whole[name], atol=1e-6, rtol=0)
@@ -111,65 +131,154 @@ def test_a_stopped_run_goes_on_from_its_last_checkpoint(
     )
 
 
-def test_a_student_is_distilled_from_a_teacher_that_reads_whole(
-    small_squad: Path, recipe: Recipe, tmp_path: Path
+@pytest.fixture(scope="module")
+def whole_reader(data: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_reader(recipe_of(tiny_bert, k=0, name="whole"), data, tmp_path_factory.mktemp("whole"))
+
+
+def test_a_student_is_distilled_from_a_whole_reader(
+    data: Path, tiny_bert: Path, whole_reader: Path, tmp_path: Path
 ) -> None:
-    train_reader(replace(recipe, split=False), small_squad, tmp_path / "teacher")
-    student = replace(recipe, epochs=5, kd=1.0, lrs=0.5, ce=0.5)
-    train_reader(student, small_squad, tmp_path / "student", teacher=tmp_path / "teacher")
-    assert describe_reader(tmp_path / "student").training["teacher"] == "tiny"
-    encoder = Encoder.load(recipe.encoder, k=2)
-    squad = read_squad(small_squad)
-    teacher = TeacherReader.load(tmp_path / "teacher", encoder)
+    squad = read_squad(data / "train.json")
+    teacher = SplitPassageReader(SplitReader.load(whole_reader))
     assert figures(list(predictions(teacher, squad)), forced=True).f1 > 80
+    student = recipe_of(tiny_bert, passes=15.0, kd=1.0, lrs=0.5, ce=0.5)
+    train_reader(student, data, tmp_path / "student", teacher=whole_reader)
+    about = describe_reader(tmp_path / "student")
+    assert (about.training["teacher"], about.training["starts_from"]) == ("whole", "whole")
     split = SplitPassageReader(SplitReader.load(tmp_path / "student"))
     assert figures(list(predictions(split, squad)), forced=True).f1 > 80
 
 
-def test_the_frozen_layers_stay_as_they_were(small_squad: Path, recipe: Recipe, tmp_path: Path) -> None:
-    train_reader(replace(recipe, epochs=2), small_squad, tmp_path / "out")
-    before, after = Encoder.load(recipe.encoder, k=2), SplitReader.load(tmp_path / "out").encoder
+def test_a_reader_begins_as_the_last_layers_of_another(
+    data: Path, tiny_bert: Path, whole_reader: Path, tmp_path: Path
+) -> None:
+    start = load_joint(whole_reader, Encoder.load(str(tiny_bert), k=0))
+    still = recipe_of(tiny_bert, k=3, joint_layers=2, passes=0.02, learning_rate=1e-12)
+    train_reader(still, data, tmp_path / "out", start_from=whole_reader)
+    made = load_joint(tmp_path / "out", Encoder.load(str(tiny_bert), k=3))
+    assert len(made.layers) == 2
+    for ours, theirs in zip(made.layers, start.layers[-2:], strict=True):
+        torch.testing.assert_close(ours.qkv.weight, theirs.qkv.weight, atol=1e-3, rtol=0)
+    torch.testing.assert_close(made.head.weight, start.head.weight, atol=1e-3, rtol=0)
+    with pytest.raises(BadTrainingData, match="5 joint layers"):
+        train_reader(replace(still, joint_layers=5), data, tmp_path / "more", start_from=whole_reader)
+
+
+def test_the_frozen_layers_stay_as_they_were(data: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    train_reader(recipe_of(tiny_bert, passes=2.0), data, tmp_path / "out")
+    before, after = Encoder.load(str(tiny_bert), k=2), SplitReader.load(tmp_path / "out").encoder
     assert before.encoder_id == after.encoder_id
     for ours, theirs in zip(before.backbone.parameters(), after.backbone.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
 
-def test_a_reader_of_another_encoder_is_refused(small_squad: Path, recipe: Recipe, tmp_path: Path) -> None:
-    train_reader(replace(recipe, epochs=1), small_squad, tmp_path / "out")
+@pytest.mark.parametrize("retrieval", [0.0, 20.0])
+def test_tuned_lower_layers_make_an_encoder_of_their_own(
+    data: Path, tiny_bert: Path, tmp_path: Path, retrieval: float
+) -> None:
+    recipe = recipe_of(tiny_bert, passes=25.0, tune_lower=True, retrieval=retrieval)
+    train_reader(recipe, data, tmp_path / "out")
+    reader = SplitReader.load(tmp_path / "out")
+    before = Encoder.load(str(tiny_bert), k=2)
+    assert reader.encoder.encoder_id != before.encoder_id
+    for index, (ours, theirs) in enumerate(zip(reader.encoder.backbone.layers, before.backbone.layers, strict=True)):
+        assert torch.equal(ours.qkv.weight, theirs.qkv.weight) == (index >= 2)
+    squad = read_squad(data / "train.json")
+    assert figures(list(predictions(SplitPassageReader(reader), squad)), forced=True).f1 > 80
+    text = squad.paragraphs[0].context
+    cosine = float(np.dot(reader.encoder.encode(text).vector, before.encode(text).vector))
+    assert cosine > 0.98 if retrieval else cosine < 0.98
+
+
+def test_a_reader_of_another_encoder_is_refused(data: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    train_reader(recipe_of(tiny_bert, passes=1.0), data, tmp_path / "out")
     with pytest.raises(WrongEncoder, match="k=2"):
-        load_joint(tmp_path / "out", Encoder.load(recipe.encoder, k=3))
+        load_joint(tmp_path / "out", Encoder.load(str(tiny_bert), k=3))
 
 
-def test_training_computes_what_reading_computes(small_squad: Path, recipe: Recipe) -> None:
+def test_a_reader_learns_to_say_no_answer_and_yes_and_no(data: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    sources = (
+        Source("train-v2.json", answerable=60.0, unanswerable=30.0),
+        Source("boolq.jsonl", yes_no=8.0),
+    )
+    train_reader(recipe_of(tiny_bert, sources=sources), data, tmp_path / "out")
+    reader = SplitPassageReader(SplitReader.load(tmp_path / "out"))
+    found = figures(list(predictions(reader, read_squad(data / "train-v2.json"))), forced=False)
+    assert found.answerable is not None
+    assert found.unanswerable is not None
+    assert min(found.answerable.f1, found.unanswerable.f1) > 80
+    questions = read_boolq(data / "boolq.jsonl")
+    said = list(verdicts(reader, questions))
+    assert [yes > 0 for yes in said] == [one.answer for one in questions]
+
+
+def test_training_computes_what_reading_computes(data: Path, tiny_bert: Path) -> None:
+    recipe = recipe_of(tiny_bert, passes=1.0)
     encoder = Encoder.load(recipe.encoder, k=2)
-    examples = SquadExamples(read_squad(small_squad), encoder, questions=0, negatives=0.5, seed=1)
-    batch = collate(examples.items[:6])
-    from deformer_qa.reader.joint import JointLayers
-
+    items = Examples(recipe, data, encoder).items[:6]
     joint = JointLayers(encoder.backbone.shape, 2)
     torch.nn.init.normal_(joint.marker)
-    trained = ReaderInTraining(encoder.backbone, joint, None, recipe)(**batch)["logits"]
+    model = ReaderInTraining(encoder, joint, None, recipe)
+    mask = collate(items)["passage_mask"]
+    first, again = (model(**collate(items))["logits"] for _ in range(2))
+    torch.testing.assert_close(first[mask], again[mask], atol=1e-6, rtol=0)  # the second time from kept states
     reader = SplitReader(encoder, joint)
-    for row, item in enumerate(examples.items[:6]):
-        asked = encoder.backbone.run(encoder.backbone.embed(torch.tensor([item.question])), None, 0, 2)[0]
-        read = encoder.backbone.run(encoder.backbone.embed(torch.tensor([item.passage])), None, 0, 2)[0]
-        (logits,) = reader.read(asked.detach().numpy(), [read.detach().numpy()])
-        torch.testing.assert_close(
-            trained[row, : len(item.passage)].detach(), torch.from_numpy(logits), atol=1e-5, rtol=0
+    for row, item in enumerate(items):
+        asked, read = (
+            encoder.backbone.run(encoder.backbone.embed(torch.tensor([ids])), None, 0, 2)[0].detach().numpy()
+            for ids in (item.question, item.passage)
         )
+        (logits,) = reader.read(asked, [read])
+        expected = torch.from_numpy(logits.spans)
+        torch.testing.assert_close(first[row, : len(item.passage)].detach(), expected, atol=5e-3, rtol=0)  # half
 
 
-def test_examples_point_at_the_answers_tokens(small_squad: Path, recipe: Recipe) -> None:
-    encoder = Encoder.load(recipe.encoder, k=2)
-    squad = read_squad(small_squad)
+def test_examples_point_at_the_answers_tokens(data: Path, tiny_bert: Path) -> None:
+    encoder = Encoder.load(str(tiny_bert), k=2)
     by_passage = {
         encoder.tokenizer.tokenize(paragraph.context).ids: (paragraph.context, question.answers[0].text)
-        for paragraph, question in squad.questions()
+        for paragraph, question in read_squad(data / "train.json").questions()
     }
-    for item in SquadExamples(squad, encoder, questions=0, negatives=0.0, seed=1).items:
+    items = Examples(recipe_of(tiny_bert, passes=1.0, held_back_articles=0), data, encoder).items
+    assert len(items) == 48
+    for item in items:
         context, answer = by_passage[item.passage]
         first, end = encoder.tokenizer.tokenize(context).characters(item.start, item.end)
         assert context[first:end] == answer
+
+
+def test_each_source_gives_what_it_says(data: Path, tiny_bert: Path) -> None:
+    encoder = Encoder.load(str(tiny_bert), k=2)
+
+    def items(*sources: Source, **changes: object) -> Examples:
+        return Examples(recipe_of(tiny_bert, sources=sources, **changes), data, encoder)
+
+    assert len(items(Source("train.json", answerable=1.5))) == 60  # 10 of 12 articles, 4 questions each
+    assert len(items(Source("train.json", answerable=3.0), examples=7)) == 7
+    v2 = items(Source("train-v2.json", unanswerable=2.0))
+    assert [(one.start, one.end) for one in v2.items] == [(0, 0)] * 40
+    yes_no = items(Source("boolq.jsonl", yes_no=1.0))
+    assert sorted(one.verdict for one in yes_no.items) == [NO] * 20 + [YES] * 20
+    # Held back in the first file, held back in all.
+    held = {
+        encoder.tokenizer.tokenize(paragraph.context).ids
+        for paragraph in read_squad(data / "train-v2.json").paragraphs
+        if paragraph.article in ("A10", "A11")
+    }
+    both = items(Source("train.json", answerable=1.0), Source("train-v2.json", answerable=1.0, unanswerable=1.0))
+    assert not held & {one.passage for one in both.items}
+
+
+def test_passages_elsewhere_do_not_hold_the_answer(data: Path, tiny_bert: Path) -> None:
+    encoder = Encoder.load(str(tiny_bert), k=2)
+    recipe = recipe_of(tiny_bert, sources=(Source("train.json", elsewhere=1.0),), held_back_articles=0)
+    elsewhere = Examples(recipe, data, encoder).items
+    squad = read_squad(data / "train.json")
+    ids = {encoder.tokenizer.tokenize(paragraph.context).ids: paragraph.context for paragraph in squad.paragraphs}
+    assert 40 <= len(elsewhere) <= 48
+    assert {(one.start, one.end, one.verdict) for one in elsewhere} == {(0, 0, NO_VERDICT)}
+    assert len({ids[one.passage] for one in elsewhere}) > 5  # neighbours of a rank drawn, not the nearest alone
 
 
 def test_losses_ignore_padding_and_vanish_for_equals() -> None:
@@ -192,24 +301,43 @@ def test_losses_ignore_padding_and_vanish_for_equals() -> None:
     [
         ({"learning_speed": 1}, 'unknown key "learning_speed"'),
         ({"k": "two"}, "k: expected int"),
-        ({"split": 1}, "split: expected bool"),
+        ({"tune_lower": 1}, "tune_lower: expected bool"),
         ({"precision": "int3"}, "precision"),
         ({"batch": 0}, "above 0"),
+        ({"sources": []}, "at least one"),
+        ({"sources": [{"answerable": 1.0}]}, 'source 1: key "file" is missing'),
+        ({"sources": [{"file": "x", "answerable": "all"}]}, "source 1: answerable: expected float"),
+        ({"sources": [{"file": "x", "answerable": -1}]}, "not below 0"),
     ],
 )
 def test_a_bad_recipe_is_refused_by_key(change: dict[str, object], found: str) -> None:
     with pytest.raises(BadTrainingData, match=found):
-        recipe_from({"name": "x", "split": True, "k": 2, **change}, "r.toml")
+        recipe_from({"name": "x", "k": 2, "sources": [{"file": "x.json"}], **change}, "r.toml")
 
 
-def test_a_recipe_that_distils_needs_a_teacher(small_squad: Path, recipe: Recipe, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [("", "no question"), ("[3]", "record 1"), ('{"question": "a"}', "record 1"), ("x", "line 1: not readable")],
+)
+def test_a_bad_boolq_file_is_refused_with_its_place(tmp_path: Path, content: str, found: str) -> None:
+    (tmp_path / "boolq.jsonl").write_text(content)
+    with pytest.raises(BadTrainingData, match=found):
+        read_boolq(tmp_path / "boolq.jsonl")
+
+
+def test_a_recipe_that_distils_needs_a_whole_teacher(
+    data: Path, tiny_bert: Path, whole_reader: Path, tmp_path: Path
+) -> None:
+    distilling = recipe_of(tiny_bert, kd=1.0, passes=1.0)
     with pytest.raises(BadTrainingData, match="need a teacher"):
-        train_reader(replace(recipe, kd=1.0), small_squad, tmp_path / "out")
+        train_reader(distilling, data, tmp_path / "out")
+    train_reader(recipe_of(tiny_bert, passes=1.0), data, tmp_path / "split")
+    with pytest.raises(BadTrainingData, match="k=2"):
+        train_reader(distilling, data, tmp_path / "out", teacher=tmp_path / "split")
 
 
 def test_the_shipped_recipes_are_whole() -> None:
-    for name in ("teacher-k2", "deformer-k2"):
-        path = shipped_recipe(name)
-        assert path is not None
-        assert read_recipe(path).name == name
+    for path in (Path(__file__).parents[2] / "reader" / "recipes").glob("*.toml"):
+        assert read_recipe(path).name == path.stem
+        assert (shipped_recipe(path.stem) or Path()).resolve() == path
     assert shipped_recipe("no-such") is None

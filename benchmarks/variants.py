@@ -1,0 +1,151 @@
+"""Which layers run apart, which of them learn, and what helps? The table of decision 7, on articles held back.
+
+    python benchmarks/variants.py --data DIR --teacher WHOLE_READER --out runs/variants [--only NAME ...]
+
+Each variant is trained by the same recipe on the same examples, from the last layers of the same whole reader, and
+asked about the articles that none of them saw. Trained ones are not trained again; a stopped one goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from deformer_qa.reader.encoder import Encoder
+from deformer_qa.reader.evaluation import SplitPassageReader, figures, predictions
+from deformer_qa.reader.joint import JointLayers
+from deformer_qa.reader.reading import SplitReader
+from deformer_qa.reader.squad import SquadSet, read_squad
+from deformer_qa.reader.training.examples import without
+from deformer_qa.reader.training.mining import nearest_passages
+from deformer_qa.reader.training.recipe import Recipe, Source
+from deformer_qa.reader.training.run import train_reader
+from deformer_qa.store.encodings import encoding_named
+
+TRAIN = "squad-v1.1-train.json.xz"
+BASE = Recipe(
+    name="variant",
+    k=3,
+    sources=(Source(TRAIN, answerable=1.0),),
+    examples=10_000,
+    learning_rate=1.5e-4,
+    warmup=0.05,
+    ce=0.7,
+    kd=1.1,
+    lrs=0.5,
+)
+VARIANTS: dict[str, Recipe] = {
+    "F, k=2, 4 joint layers": replace(BASE, k=2),
+    "F, k=3, 3 joint layers": BASE,
+    "F, k=4, 3 joint layers": replace(BASE, k=4, joint_layers=3),
+    "F, k=5, 3 joint layers": replace(BASE, k=5, joint_layers=3),
+    "F, k=6, 3 joint layers": replace(BASE, k=6, joint_layers=3),
+    "F, k=4, 2 joint layers": replace(BASE, k=4),
+    "T, k=3, 3 joint layers": replace(BASE, tune_lower=True),
+    "L, k=3, 3 joint layers": replace(BASE, tune_lower=True, retrieval=10.0),
+    "F, k=3, no LRS": replace(BASE, lrs=0.0),
+    "F, k=3, no KD, no LRS": replace(BASE, kd=0.0, lrs=0.0, ce=1.0),
+    "F, k=3, KD and LRS alone": replace(BASE, ce=0.0),
+    "F, k=3, four times the LRS": replace(BASE, lrs=2.0),
+    "F, k=3, twice the learning rate": replace(BASE, learning_rate=3e-4),
+}
+TOKENS = (16, 160)
+"""Of the question and of the passage whose operations are counted."""
+
+
+def main() -> None:
+    """Train what is missing; print one JSON line for each variant."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
+    parser.add_argument("--teacher", type=Path, required=True, help="a whole reader, by qa train reader whole")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--questions", type=int, default=2_000, help="held-back questions asked")
+    given = parser.parse_args()
+    for name in given.only:
+        out = given.out / "".join(character if character.isalnum() else "-" for character in name)
+        result = out / "result.json"
+        if not result.is_file():
+            recipe = replace(VARIANTS[name], name=name)
+            if not (out / "reader.json").is_file():
+                print(name, file=sys.stderr)
+                train_reader(recipe, given.data, out, teacher=given.teacher, on_log=_logged)
+            found = {"variant": name, **_measured(out, recipe, given.data / TRAIN, given.questions)}
+            result.write_text(json.dumps({**found, "recipe": asdict(recipe)}, indent=1) + "\n")
+        print(json.dumps({key: value for key, value in json.loads(result.read_text()).items() if key != "recipe"}))
+
+
+def _logged(line: dict[str, Any]) -> None:
+    if line["step"] % 100 == 0 and "loss" in line:
+        print(f"step {line['step']} of {line['of']}: loss {line['loss']:.3f}", file=sys.stderr)
+
+
+def _measured(folder: Path, recipe: Recipe, train: Path, n: int) -> dict[str, Any]:
+    reader = SplitReader.load(folder)
+    assert reader.about is not None
+    held = without(read_squad(train), set(reader.about.training["held_back_articles"]))[1]
+    asked = sample(held, n)
+    codec = encoding_named("int8")
+    split = SplitPassageReader(reader, lambda one: codec.decode(codec.encode(one)))
+    found = figures(list(predictions(split, asked)), forced=True)
+    # A tuned encoder whose vectors were not kept needs the first one beside it: for its vectors, and to index.
+    own_vectors = not recipe.tune_lower or bool(recipe.retrieval)
+    vectors_by = reader.encoder if own_vectors else Encoder.load(recipe.encoder, k=0)
+    whole = JointLayers(reader.encoder.backbone.shape, reader.encoder.backbone.shape.n_layers)
+    n_layers = reader.encoder.backbone.shape.n_layers
+    stored = reader.encoder.states("A text to be stored.")
+    return {
+        "f1": round(found.f1, 2),
+        "em": round(found.exact_match, 2),
+        "recall@20": round(recall(vectors_by, asked, 20), 2),
+        "operations": round(operations(reader.joint) / operations(whole), 3),
+        "index_layers": n_layers + (0 if own_vectors else recipe.k),
+        "bytes_per_token": codec.encode(stored).n_bytes / len(stored),
+    }
+
+
+def sample(squad: SquadSet, n: int) -> SquadSet:
+    """``n`` questions by a seeded draw, each still with its paragraph."""
+    ids = [question.id for _, question in squad.questions()]
+    chosen = set(random.Random(0).sample(ids, min(n, len(ids))))
+    return SquadSet(
+        tuple(
+            replace(paragraph, questions=tuple(one for one in paragraph.questions if one.id in chosen))
+            for paragraph in squad.paragraphs
+        ),
+        squad.has_impossible,
+    )
+
+
+def operations(joint: JointLayers) -> int:
+    """Floating-point operations of the joint layers for one candidate, the last layer without the question's rows."""
+    width = joint.marker.shape[1]
+    question, passage = (torch.zeros(1, tokens, width) for tokens in TOKENS)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        joint(question, passage)
+    return counter.get_total_flops()
+
+
+def recall(encoder: Encoder, squad: SquadSet, n: int) -> float:
+    """Percent of questions whose paragraph is among the ``n`` nearest by vector, of all held-back paragraphs."""
+    rows, passages = [], []
+    for index, paragraph in enumerate(squad.paragraphs):
+        for span in encoder.borders.split(paragraph.context, encoder.tokenizer):
+            rows.append(index)
+            passages.append(encoder.tokenizer.tokenize(paragraph.context[span.start : span.end]).ids)
+    asked = [(index, q) for index, paragraph in enumerate(squad.paragraphs) for q in paragraph.questions]
+    near = nearest_passages(encoder, [encoder.tokenizer.tokenize(q.question).ids for _, q in asked], passages, n)
+    hits = [index in {rows[row] for row in found} for (index, _), found in zip(asked, near, strict=True)]
+    return 100 * sum(hits) / len(hits)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""BoolQ files (a JSON list or lines, also .xz): yes/no questions, each with its passage (Clark et al. 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from deformer_qa.reader.data_files import read_json_records
+from deformer_qa.reader.errors import BadTrainingData
+
+_KINDS = {"question": str, "passage": str, "answer": bool}
+
+
+@dataclass(frozen=True)
+class BoolqQuestion:
+    """A question to which its passage says yes (true) or no."""
+
+    question: str
+    passage: str
+    answer: bool
+
+
+def read_boolq(path: Path) -> list[BoolqQuestion]:
+    """The questions of a file.
+
+    :raises BadTrainingData: where it is missing, not BoolQ, or empty.
+    """
+    questions = []
+    for number, record in enumerate(read_json_records(path), 1):
+        if not isinstance(record, dict) or any(not isinstance(record.get(key), kind) for key, kind in _KINDS.items()):
+            raise BadTrainingData(
+                f'{path}: record {number}: expected "question" and "passage" (texts) and "answer" (true or false).'
+            )
+        questions.append(BoolqQuestion(record["question"], record["passage"], record["answer"]))
+    if not questions:
+        raise BadTrainingData(f"{path}: no question in it.")
+    return questions

@@ -1,0 +1,48 @@
+"""Data files of the field: JSON or JSON lines, plain or .xz."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from pathlib import Path
+from typing import Any
+
+from deformer_qa.reader.errors import BadTrainingData
+
+
+def read_json(path: Path) -> Any:
+    """The content of a ``.json`` or ``.json.xz`` file.
+
+    :raises BadTrainingData: where it is missing or not JSON.
+    """
+    return _parsed(path, _text(path))
+
+
+def read_json_records(path: Path) -> list[Any]:
+    """The records of a file that is one JSON list, or has one record on each line.
+
+    :raises BadTrainingData: as ``read_json``, naming the line.
+    """
+    text = _text(path)
+    if text.lstrip().startswith("["):
+        return list(_parsed(path, text))
+    return [_parsed(path, line, f"line {n}: ") for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.suffix == ".xz":
+            with lzma.open(path, "rt", encoding="utf-8") as stream:
+                return stream.read()
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BadTrainingData(f"{path}: no such file.") from None
+    except (OSError, lzma.LZMAError, EOFError, ValueError) as error:
+        raise BadTrainingData(f"{path}: not readable as JSON ({error}).") from error
+
+
+def _parsed(path: Path, text: str, where: str = "") -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadTrainingData(f"{path}: {where}not readable as JSON ({error}).") from error

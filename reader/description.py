@@ -1,0 +1,70 @@
+"""What a reader's folder says of it: ``reader.json``, readable without loading torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deformer_qa.reader.errors import ModelNotFound
+
+DESCRIPTION = "reader.json"
+_KINDS: dict[str, type] = {
+    "encoder": str,
+    "encoder_id": str,
+    "k": int,
+    "n_joint_layers": int,
+    "ranking": dict,
+    "training": dict,
+}
+
+
+@dataclass(frozen=True)
+class ReaderDescription:
+    """What ``reader.json`` says.
+
+    :ivar encoder: name of the encoder the reader was trained on
+    :ivar encoder_id: its id; states of another encoder mean nothing to the reader
+    :ivar k: layers that run apart; 0 for a whole reader, all of whose layers are joint
+    """
+
+    folder: Path
+    encoder: str
+    encoder_id: str
+    k: int
+    n_joint_layers: int
+    ranking: dict[str, float]
+    training: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Of the recipe it was trained by, else its folder."""
+        return str(self.training.get("recipe", {}).get("name", self.folder))
+
+
+def describe_reader(folder: Path) -> ReaderDescription:
+    """What a reader's folder says of it.
+
+    :raises ModelNotFound: where it is not one.
+    """
+    try:
+        content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        for key, kind in _KINDS.items():
+            if not isinstance(content[key], kind) or (kind is int and isinstance(content[key], bool)):
+                raise ValueError(f"{key}: expected {kind.__name__}, found {content[key]!r}")
+        return ReaderDescription(folder=folder, **{key: content[key] for key in _KINDS})
+    except (FileNotFoundError, NotADirectoryError):
+        raise ModelNotFound(f"{folder}: no {DESCRIPTION} there; a reader is a folder made by qa train.") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelNotFound(
+            f"{folder / DESCRIPTION}: not a reader's description ({error}); make it again with qa train."
+        ) from error
+
+
+def set_ranking(folder: Path, ranking: dict[str, float]) -> None:
+    """Put fitted ranking weights into a reader's description."""
+    describe_reader(folder)
+    content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    content["ranking"] = ranking
+    (folder / DESCRIPTION).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
