@@ -49,6 +49,8 @@ VARIANTS: dict[str, Recipe] = {
     "F, k=5, 3 joint layers": replace(BASE, k=5, joint_layers=3),
     "F, k=6, 3 joint layers": replace(BASE, k=6, joint_layers=3),
     "F, k=4, 2 joint layers": replace(BASE, k=4),
+    "F, k=2, 4 joint layers, half as wide inside": replace(BASE, k=2, feed_forward_width=768),
+    "F, k=4, 4 joint layers, half as wide inside": replace(BASE, k=4, joint_layers=4, feed_forward_width=768),
     "T, k=3, 3 joint layers": replace(BASE, tune_lower=True),
     "L, k=3, 3 joint layers": replace(BASE, tune_lower=True, retrieval=10.0),
     "F, k=3, no LRS": replace(BASE, lrs=0.0),

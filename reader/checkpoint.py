@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.models import load_tensors, read_safetensors
 
 _WEIGHTS = "reader.safetensors"
+_WIDTH_SHOWN_BY = "layers.0.feed_in.bias"
 
 
 def save_reader(
@@ -53,10 +55,13 @@ def load_joint(folder: Path, encoder: Encoder) -> JointLayers:
             f"{folder}: expected encoder {about.encoder_id[:12]} ({about.encoder}, k={about.k}), found "
             f"{encoder.encoder_id[:12]} ({encoder.source}, k={encoder.k}); use the reader's own encoder."
         )
-    joint = JointLayers(encoder.backbone.shape, about.n_joint_layers)
     if not (folder / _WEIGHTS).is_file():
         raise ModelNotFound(f"{folder}: no {_WEIGHTS} there.")
     tensors = {name: tensor.float() for name, tensor in read_safetensors(folder / _WEIGHTS).items()}
+    shape = encoder.backbone.shape
+    if _WIDTH_SHOWN_BY in tensors:  # the joint layers may be narrower inside than the encoder's
+        shape = replace(shape, feed_forward_width=len(tensors[_WIDTH_SHOWN_BY]))
+    joint = JointLayers(shape, about.n_joint_layers)
     # A reader that was trained without yes/no questions has no such head: its two logits are equal.
     without = {name: torch.zeros_like(one) for name, one in joint.yes_no.state_dict(prefix="yes_no.").items()}
     load_tensors(joint, without | tensors, str(folder / _WEIGHTS))

@@ -35,6 +35,7 @@ class Recipe:
 
     :ivar k: layers that run apart and stay as they are; 0 makes a whole reader, all of whose layers are joint
     :ivar joint_layers: layers above them; 0 takes the backbone's own, n - k
+    :ivar feed_forward_width: of the joint layers; 0 is the backbone's, fewer keep the units of the largest weights
     :ivar examples: seen at most, the first of a seeded shuffle of all sources; 0 is all
     :ivar held_back_articles: the last of the first source, never trained on in any, for choosing
     :ivar tune_lower: whether layers 1..k are trained too; the reader then comes with an encoder of its own
@@ -48,6 +49,7 @@ class Recipe:
     k: int
     sources: tuple[Source, ...]
     joint_layers: int = 0
+    feed_forward_width: int = 0
     encoder: str = DEFAULT_ENCODER
     examples: int = 0
     held_back_articles: int = 20
@@ -94,10 +96,10 @@ def recipe_from(content: dict[str, Any], where: str) -> Recipe:
     recipe = Recipe(**_checked({**content, "sources": ()}, Recipe, where) | {"sources": tuple(sources)})
     if recipe.precision not in ("bf16", "fp32"):
         raise BadTrainingData(f'{where}: precision: expected "bf16" or "fp32", found "{recipe.precision}".')
-    if recipe.batch < 1 or recipe.learning_rate <= 0 or min(recipe.examples, recipe.k, recipe.joint_layers) < 0:
-        raise BadTrainingData(
-            f"{where}: batch and learning_rate must be above 0; examples, k and joint_layers not below."
-        )
+    if recipe.batch < 1 or recipe.learning_rate <= 0:
+        raise BadTrainingData(f"{where}: batch and learning_rate must be above 0.")
+    if min(recipe.examples, recipe.k, recipe.joint_layers, recipe.feed_forward_width) < 0:
+        raise BadTrainingData(f"{where}: examples, k, joint_layers and feed_forward_width must not be below 0.")
     return recipe
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
@@ -94,7 +95,7 @@ def train_reader(
         raise BadTrainingData(f"{teacher}: expected a whole reader (k=0), found k={describe_reader(teacher).k}.")
     aim = load_joint(teacher, Encoder.load(recipe.encoder, k=0)) if teacher else None
     torch.manual_seed(recipe.seed)
-    joint = _starting_joint(encoder, recipe.joint_layers, start_from)
+    joint = _starting_joint(encoder, recipe, start_from)
     examples = Examples(recipe, data, encoder, on_event)
     model = ReaderInTraining(encoder, joint, aim, recipe)
     trainer = _trainer(recipe, model, examples, out, device, on_log)
@@ -122,10 +123,11 @@ def train_reader(
     return out
 
 
-def _starting_joint(encoder: Encoder, n_layers: int, start_from: Path | None) -> JointLayers:
+def _starting_joint(encoder: Encoder, recipe: Recipe, start_from: Path | None) -> JointLayers:
     """Joint layers that begin as the last ones of a reader, or of the backbone."""
     shape = encoder.backbone.shape
-    joint = JointLayers(shape, n_layers or shape.n_layers - encoder.k)
+    width = recipe.feed_forward_width or shape.feed_forward_width
+    joint = JointLayers(replace(shape, feed_forward_width=width), recipe.joint_layers or shape.n_layers - encoder.k)
     given = None
     if start_from is not None:
         about = describe_reader(start_from)
@@ -134,12 +136,26 @@ def _starting_joint(encoder: Encoder, n_layers: int, start_from: Path | None) ->
     if len(joint.layers) > len(layers):
         raise BadTrainingData(f"{len(joint.layers)} joint layers cannot begin as {len(layers)}; ask for fewer.")
     for ours, theirs in zip(joint.layers, layers[len(layers) - len(joint.layers) :], strict=True):
-        ours.load_state_dict(theirs.state_dict())
+        ours.load_state_dict(_narrowed(theirs.state_dict(), width))
     if given:
         joint.head.load_state_dict(given.head.state_dict())
         joint.yes_no.load_state_dict(given.yes_no.state_dict())
         joint.marker.data.copy_(given.marker)
     return joint
+
+
+def _narrowed(layer: Mapping[str, Tensor], width: int) -> dict[str, Tensor]:
+    """A layer's tensors with the ``width`` feed-forward units whose weights in and out have the largest norms."""
+    if width > len(layer["feed_in.bias"]):
+        raise BadTrainingData(f"feed_forward_width is {width}, and the layers to start from have fewer units.")
+    sizes = layer["feed_in.weight"].norm(dim=1) * layer["feed_out.weight"].norm(dim=0)
+    kept = sizes.topk(width).indices.sort().values
+    return {
+        **layer,
+        "feed_in.weight": layer["feed_in.weight"][kept],
+        "feed_in.bias": layer["feed_in.bias"][kept],
+        "feed_out.weight": layer["feed_out.weight"][:, kept],
+    }
 
 
 def _trainer(

@@ -161,6 +161,10 @@ def test_a_reader_begins_as_the_last_layers_of_another(
     for ours, theirs in zip(made.layers, start.layers[-2:], strict=True):
         torch.testing.assert_close(ours.qkv.weight, theirs.qkv.weight, atol=1e-3, rtol=0)
     torch.testing.assert_close(made.head.weight, start.head.weight, atol=1e-3, rtol=0)
+    narrow = train_reader(replace(still, feed_forward_width=24), data, tmp_path / "narrow", start_from=whole_reader)
+    assert load_joint(narrow, Encoder.load(str(tiny_bert), k=3)).layers[0].feed_in.weight.shape == (24, 32)
+    with pytest.raises(BadTrainingData, match="fewer units"):
+        train_reader(replace(still, feed_forward_width=65), data, tmp_path / "wide", start_from=whole_reader)
     with pytest.raises(BadTrainingData, match="5 joint layers"):
         train_reader(replace(still, joint_layers=5), data, tmp_path / "more", start_from=whole_reader)
 
