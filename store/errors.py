@@ -48,7 +48,7 @@ class EncoderMismatch(StoreError):
     def __init__(self, path: Path, what: str, found: str, expected: str) -> None:
         super().__init__(
             f"{path}: built with {what} {found}, asked for with {expected}. "
-            "Use the encoder that it was built with, or build a new store in another folder."
+            "Use that one (or a reader trained on it), or build a new store in another folder."
         )
         self.path = path
         self.found = found

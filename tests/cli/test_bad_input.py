@@ -159,11 +159,11 @@ def test_a_store_of_another_encoder(qa: Qa, example_store: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        ({"split": False}, "trained whole"),
+        ({"encoder": 3}, "encoder: expected str"),
         ({"k": "2"}, "k: expected int"),
         ({"n_joint_layers": 3}, "not those that its configuration describes"),
         ({"ranking": {"margin": 1.0}}, "no number for"),
-        ({"encoder_id": "0" * 32}, "expected encoder 000000000000"),
+        ({"encoder_id": "0" * 32}, "asked for with 000000000000"),
         (None, "not a whole safetensors file"),
     ],
 )
