@@ -35,7 +35,7 @@ BASE = Recipe(
     name="variant",
     k=3,
     sources=(Source(TRAIN, answerable=1.0),),
-    examples=10_000,
+    examples=6_400,
     learning_rate=1.5e-4,
     warmup=0.05,
     ce=0.7,

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from deformer_qa.reader.boolq import read_boolq
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData, TextTooLong
-from deformer_qa.reader.squad import GoldAnswer, SquadSet, read_squad
+from deformer_qa.reader.squad import GoldAnswer, SquadParagraph, SquadQuestion, SquadSet, read_squad
 from deformer_qa.reader.tokens import TokenizedText
 from deformer_qa.reader.training.mining import nearest_passages
 from deformer_qa.reader.training.recipe import Recipe, Source
@@ -55,11 +55,15 @@ class _Passage:
 
 
 class _Asked(NamedTuple):
-    """A question with an answer: what is kept of it to look for passages without."""
+    """A question with its answer, and what other examples are made of."""
 
-    question: tuple[int, ...]
-    answers: tuple[str, ...]
+    paragraph: SquadParagraph
+    question: SquadQuestion
     example: Example
+
+    @property
+    def answers(self) -> set[str]:
+        return {gold.text.lower() for gold in self.question.answers}
 
 
 def held_back(squad: SquadSet, n_articles: int) -> tuple[SquadSet, SquadSet]:
@@ -98,7 +102,7 @@ class Examples(Dataset[Example]):
             on_event(f"reading {source.file}")
             if source.yes_no:
                 self.items += self._sampled(list(self._yes_no(folder / source.file)), source.yes_no)
-            if not (source.answerable or source.unanswerable or source.elsewhere):
+            if not (source.answerable or source.unanswerable or source.elsewhere or source.claims):
                 continue
             squad = read_squad(folder / source.file)
             if index == 0 and recipe.held_back_articles:
@@ -139,7 +143,8 @@ class Examples(Dataset[Example]):
         asked: list[_Asked] = []
         unanswerable: list[Example] = []
         for paragraph, question in squad.questions():
-            if not (source.answerable or source.elsewhere if question.answers else source.unanswerable):
+            wanted = source.answerable or source.elsewhere or source.claims
+            if not (wanted if question.answers else source.unanswerable):
                 continue
             ids = self._question(question.question)
             if ids is None:
@@ -152,10 +157,11 @@ class Examples(Dataset[Example]):
             if found is None:
                 self.n_skipped += 1
                 continue
-            asked.append(_Asked(ids, tuple(gold.text.lower() for gold in question.answers), found))
+            asked.append(_Asked(paragraph, question, found))
         yield from self._sampled([one.example for one in asked], source.answerable)
         yield from self._sampled(unanswerable, source.unanswerable)
         yield from self._elsewhere(self._sampled(asked, source.elsewhere), squad)
+        yield from self._claims(self._sampled(asked, source.claims))
 
     def _elsewhere(self, asked: list[_Asked], squad: SquadSet) -> Iterator[Example]:
         """Each question on one of the passages nearest to it by vector that does not hold its answer's text."""
@@ -165,13 +171,26 @@ class Examples(Dataset[Example]):
         self._on_event(f"retrieving for {len(asked):,} questions among {len(passages):,} passages")
         lowered = [one.text.lower() for one in passages]
         near = nearest_passages(
-            self._encoder, [one.question for one in asked], [one.tokens.ids for one in passages], n=_NEIGHBOURS
+            self._encoder, [one.example.question for one in asked], [one.tokens.ids for one in passages], n=_NEIGHBOURS
         )
         for one, rows in zip(asked, near, strict=True):
             fit = [row for row in rows if not any(answer in lowered[row] for answer in one.answers)]
             if fit:
                 rank = min(int(self._chance.expovariate(_HARDNESS)), len(fit) - 1)
-                yield Example(one.question, passages[fit[rank]].tokens.ids)
+                yield Example(one.example.question, passages[fit[rank]].tokens.ids)
+
+    def _claims(self, asked: list[_Asked]) -> Iterator[Example]:
+        """The question with an answer behind it, its own or another of its paragraph: does that follow?"""
+        for one in asked:
+            others = {gold.text.lower() for other in one.paragraph.questions for gold in other.answers}
+            wrong = sorted(text for text in others if not any(text in own or own in text for own in one.answers))
+            right = self._chance.random() < 0.5
+            if not right and not wrong:
+                continue
+            claimed = one.question.answers[0].text if right else self._chance.choice(wrong)
+            ids = self._question(f"{one.question.question.rstrip('? ')}: {claimed}?")
+            if ids is not None:
+                yield Example(ids, one.example.passage, verdict=YES if right else NO)
 
     def _yes_no(self, path: Path) -> Iterator[Example]:
         for record in read_boolq(path):

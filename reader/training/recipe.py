@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ class Source:
     :ivar answerable: questions with an answer, each on the passage that holds it
     :ivar unanswerable: questions marked as having none, on a passage of their paragraph
     :ivar elsewhere: questions with an answer, on a passage retrieved for them that does not hold it
+    :ivar claims: questions with an answer, made yes/no questions: does their own answer follow, or another of the
+        paragraph's answers; a coin decides
     :ivar yes_no: yes/no questions (BoolQ's records), on their passage
     """
 
@@ -26,6 +28,7 @@ class Source:
     answerable: float = 0.0
     unanswerable: float = 0.0
     elsewhere: float = 0.0
+    claims: float = 0.0
     yes_no: float = 0.0
 
 
@@ -90,7 +93,7 @@ def recipe_from(content: dict[str, Any], where: str) -> Recipe:
     for number, entry in enumerate(entries, 1):
         here = f"{where}: source {number}"
         source = Source(**_checked(entry, Source, here))
-        if min(source.answerable, source.unanswerable, source.elsewhere, source.yes_no) < 0:
+        if min(passes for passes in asdict(source).values() if isinstance(passes, float | int)) < 0:
             raise BadTrainingData(f"{here}: passes are not below 0.")
         sources.append(source)
     recipe = Recipe(**_checked({**content, "sources": ()}, Recipe, where) | {"sources": tuple(sources)})

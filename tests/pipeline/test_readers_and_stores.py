@@ -1,4 +1,4 @@
-"""A store outlives its readers: one retrained on the same encoder answers from it, one of another encoder is refused."""
+"""A store outlives its readers: one retrained on the same encoder answers from it, one of another is refused."""
 
 from __future__ import annotations
 

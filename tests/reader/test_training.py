@@ -285,6 +285,30 @@ def test_passages_elsewhere_do_not_hold_the_answer(data: Path, tiny_bert: Path) 
     assert len({ids[one.passage] for one in elsewhere}) > 5  # neighbours of a rank drawn, not the nearest alone
 
 
+def test_claims_are_answers_of_the_question_or_of_another(tmp_path: Path, tiny_bert: Path) -> None:
+    encoder = Encoder.load(str(tiny_bert), k=2)
+    context = "ulm was old and the river was red"
+    asked = [("which city?", "ulm"), ("which age?", "old"), ("what?", "the river")]
+    qas = [
+        {"id": str(number), "question": question, "answers": [{"text": text, "answer_start": context.index(text)}]}
+        for number, (question, text) in enumerate(
+            [("which city?", "ulm"), ("which age?", "old"), ("what?", "the river")]
+        )
+    ]
+    squad = {"data": [{"title": "A", "paragraphs": [{"context": context, "qas": qas}]}]}
+    (tmp_path / "train.json").write_text(json.dumps(squad))
+    recipe = recipe_of(tiny_bert, sources=(Source("train.json", claims=20.0),), held_back_articles=0)
+    items = Examples(recipe, tmp_path, encoder).items
+    tokens = encoder.tokenizer.tokenize
+    expected = {
+        (tokens(f"{one['question'].rstrip('?')}: {text}?").ids, YES if text == one["answers"][0]["text"] else NO)  # type: ignore[attr-defined, index]
+        for one in qas
+        for text in ("ulm", "old", "the river")
+    }
+    assert {(item.question, item.verdict) for item in items} == expected
+    assert {item.passage for item in items} == {tokens(context).ids}
+
+
 def test_losses_ignore_padding_and_vanish_for_equals() -> None:
     torch.manual_seed(0)
     logits, mask = torch.randn(3, 7, 2), torch.ones(3, 7, dtype=torch.bool)
