@@ -291,9 +291,7 @@ def test_claims_are_answers_of_the_question_or_of_another(tmp_path: Path, tiny_b
     asked = [("which city?", "ulm"), ("which age?", "old"), ("what?", "the river")]
     qas = [
         {"id": str(number), "question": question, "answers": [{"text": text, "answer_start": context.index(text)}]}
-        for number, (question, text) in enumerate(
-            [("which city?", "ulm"), ("which age?", "old"), ("what?", "the river")]
-        )
+        for number, (question, text) in enumerate(asked)
     ]
     squad = {"data": [{"title": "A", "paragraphs": [{"context": context, "qas": qas}]}]}
     (tmp_path / "train.json").write_text(json.dumps(squad))
