@@ -31,6 +31,7 @@ from deformer_qa.reader.training.run import train_reader
 from deformer_qa.store.encodings import encoding_named
 
 TRAIN = "squad-v1.1-train.json.xz"
+V2 = "squad-v2.0-train-backtranslated.json.xz"
 BASE = Recipe(
     name="variant",
     k=3,
@@ -58,6 +59,16 @@ VARIANTS: dict[str, Recipe] = {
     "F, k=3, KD and LRS alone": replace(BASE, ce=0.0),
     "F, k=3, four times the LRS": replace(BASE, lrs=2.0),
     "F, k=3, twice the learning rate": replace(BASE, learning_rate=3e-4),
+    "F, k=3, learning rates 0.8 a layer": replace(BASE, layer_decay=0.8),
+    "F, k=3, mean of the last 2 saves": replace(BASE, average_last=2),
+    "F, k=3, half paraphrases": replace(BASE, sources=(Source(TRAIN, answerable=0.5), Source(V2, answerable=0.5))),
+    "F, k=3, with Natural Questions": replace(
+        BASE, sources=(Source(TRAIN, answerable=0.6), Source("nq-spans-train.json.xz", answerable=5.0))
+    ),
+    "F, k=3, a third unanswerable": replace(
+        BASE, sources=(Source(TRAIN, answerable=0.6), Source(V2, answerable=0.1, unanswerable=0.7))
+    ),
+    "F, k=3, three times as long": replace(BASE, examples=19_200),
 }
 TOKENS = (16, 160)
 """Of the question and of the passage whose operations are counted."""

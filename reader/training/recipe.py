@@ -45,6 +45,8 @@ class Recipe:
     :ivar retrieval: weight of what keeps a tuned encoder's vectors where they were: 1 - their cosine to the old ones
     :ivar kd, lrs, ce: weights of the losses (alpha, beta, gamma of the paper, equation 5)
     :ivar temperature: of the distillation's softmax
+    :ivar layer_decay: each layer's learning rate as a share of that of the layer above it
+    :ivar average_last: the weights are the mean of those at the last so many saves, 250 steps apart; 0 takes the last
     :ivar warmup: share of the steps over which the learning rate rises
     """
 
@@ -58,6 +60,8 @@ class Recipe:
     held_back_articles: int = 20
     batch: int = 16
     learning_rate: float = 1e-4
+    layer_decay: float = 1.0
+    average_last: int = 0
     warmup: float = 0.1
     weight_decay: float = 0.01
     tune_lower: bool = False
@@ -101,8 +105,9 @@ def recipe_from(content: dict[str, Any], where: str) -> Recipe:
         raise BadTrainingData(f'{where}: precision: expected "bf16" or "fp32", found "{recipe.precision}".')
     if recipe.batch < 1 or recipe.learning_rate <= 0:
         raise BadTrainingData(f"{where}: batch and learning_rate must be above 0.")
-    if min(recipe.examples, recipe.k, recipe.joint_layers, recipe.feed_forward_width) < 0:
-        raise BadTrainingData(f"{where}: examples, k, joint_layers and feed_forward_width must not be below 0.")
+    for key in ("examples", "k", "joint_layers", "feed_forward_width", "average_last"):
+        if getattr(recipe, key) < 0:
+            raise BadTrainingData(f"{where}: {key}: expected 0 or more, found {getattr(recipe, key)}.")
     return recipe
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -46,7 +47,16 @@ class _LengthGrouped(Sampler[int]):
 
 
 class _GroupedTrainer(Trainer):  # type: ignore[misc]
-    """The Trainer, with examples of like lengths together."""
+    """The Trainer, with examples of like lengths together and a learning rate for each layer."""
+
+    layer_decay = 1.0
+
+    def create_optimizer(self, *given: Any) -> torch.optim.Optimizer:
+        is_new = self.optimizer is None
+        optimizer: torch.optim.Optimizer = super().create_optimizer(*given)
+        if is_new and self.layer_decay != 1.0:
+            _decay_by_layer(optimizer, self.model, self.layer_decay)
+        return optimizer
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         examples = train_dataset if train_dataset is not None else self.train_dataset
@@ -102,6 +112,8 @@ def train_reader(
     began = time.time()
     resume = any((out / "steps").glob("checkpoint-*"))
     outcome = trainer.train(resume_from_checkpoint=resume)
+    if recipe.average_last:
+        _load_mean(model, sorted((out / "steps").glob("checkpoint-*"), key=_step_of)[-recipe.average_last :])
     record = {
         "recipe": asdict(recipe),
         "n_examples": len(examples),
@@ -121,6 +133,28 @@ def train_reader(
         encoder = save_tuned_encoder(out / "encoder", recipe.encoder, model.lower, recipe.k)
     save_reader(out, joint.cpu(), encoder, training=record)
     return out
+
+
+def _decay_by_layer(optimizer: torch.optim.Optimizer, model: ReaderInTraining, decay: float) -> None:
+    """Give each layer its own parameter group; the heads, and the last layer, keep the recipe's learning rate."""
+    layers = [*model.lower, *model.joint.layers]
+    depth = {id(one): len(layers) - 1 - index for index, layer in enumerate(layers) for one in layer.parameters()}
+    depth[id(model.joint.marker)] = len(model.joint.layers)
+    groups = list(optimizer.param_groups)
+    optimizer.param_groups.clear()
+    for group in groups:
+        for below in sorted({depth.get(id(one), 0) for one in group["params"]}):
+            members = [one for one in group["params"] if depth.get(id(one), 0) == below]
+            optimizer.add_param_group({**group, "params": members, "lr": group["lr"] * decay**below})
+
+
+def _load_mean(model: ReaderInTraining, checkpoints: Sequence[Path]) -> None:
+    saved = [load_file(checkpoint / "model.safetensors") for checkpoint in checkpoints]
+    model.load_state_dict({name: torch.stack([one[name] for one in saved]).mean(0) for name in saved[0]})
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rsplit("-", 1)[1])
 
 
 def _starting_joint(encoder: Encoder, recipe: Recipe, start_from: Path | None) -> JointLayers:
@@ -182,7 +216,7 @@ def _trainer(
         use_cpu=device == "cpu" or not torch.cuda.is_available(),
         logging_steps=25,
         save_steps=250,
-        save_total_limit=2,
+        save_total_limit=max(2, recipe.average_last),
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to=[],
@@ -195,5 +229,6 @@ def _trainer(
         data_collator=collate,
         callbacks=[_Progress(out / "progress.jsonl", on_log)],
     )
+    trainer.layer_decay = recipe.layer_decay
     trainer.remove_callback(PrinterCallback)  # it prints on stdout, which is for data
     return trainer

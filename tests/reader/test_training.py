@@ -169,6 +169,36 @@ def test_a_reader_begins_as_the_last_layers_of_another(
         train_reader(replace(still, joint_layers=5), data, tmp_path / "more", start_from=whole_reader)
 
 
+def test_layers_may_learn_at_rates_of_their_own_and_saves_be_averaged(
+    data: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import load_file
+
+    from deformer_qa.reader.training import run
+
+    trainers = []
+    make = run._trainer
+
+    def noting(*arguments: object) -> object:
+        trainers.append(make(*arguments))  # type: ignore[arg-type]
+        trainers[-1].args.save_steps = 5
+        return trainers[-1]
+
+    monkeypatch.setattr(run, "_trainer", noting)
+    recipe = recipe_of(tiny_bert, passes=4.0, layer_decay=0.5, average_last=2, tune_lower=True)
+    train_reader(recipe, data, tmp_path / "out")
+    model, groups = trainers[0].model, trainers[0].optimizer.param_groups
+    rates = {id(one): group["initial_lr"] for group in groups for one in group["params"]}
+    assert set(rates) == {id(one) for one in model.parameters()}
+    layers = [*model.lower, *model.joint.layers]
+    found = [rates[id(layer.qkv.weight)] for layer in layers]
+    assert found == pytest.approx([3e-3 / 8, 3e-3 / 4, 3e-3 / 2, 3e-3])
+    assert rates[id(model.joint.head.bias)] == 3e-3
+    saved = [load_file(path / "model.safetensors") for path in (tmp_path / "out" / "steps").glob("checkpoint-*")]
+    mean = (saved[0]["joint.head.weight"] + saved[1]["joint.head.weight"]) / 2
+    torch.testing.assert_close(model.joint.head.weight.detach(), mean)
+
+
 def test_the_frozen_layers_stay_as_they_were(data: Path, tiny_bert: Path, tmp_path: Path) -> None:
     train_reader(recipe_of(tiny_bert, passes=2.0), data, tmp_path / "out")
     before, after = Encoder.load(str(tiny_bert), k=2), SplitReader.load(tmp_path / "out").encoder
@@ -330,6 +360,7 @@ def test_losses_ignore_padding_and_vanish_for_equals() -> None:
         ({"tune_lower": 1}, "tune_lower: expected bool"),
         ({"precision": "int3"}, "precision"),
         ({"batch": 0}, "above 0"),
+        ({"average_last": -1}, "average_last: expected 0 or more"),
         ({"sources": []}, "at least one"),
         ({"sources": [{"answerable": 1.0}]}, 'source 1: key "file" is missing'),
         ({"sources": [{"file": "x", "answerable": "all"}]}, "source 1: answerable: expected float"),
