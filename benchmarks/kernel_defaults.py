@@ -19,10 +19,12 @@ import subprocess
 import sys
 import time
 
-WAITING = {"passive (as qa sets it)": {"OMP_WAIT_POLICY": "PASSIVE"}, "active": {"OMP_WAIT_POLICY": "ACTIVE"}}
+from deformer_qa.reader.kernel_defaults import KERNEL_DEFAULTS
+
+WAITING = {"passive, as qa sets it": {}, "active": {"OMP_WAIT_POLICY": "ACTIVE"}}
 MEMORY = {
-    "64 primitives (as qa sets it)": {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"},
-    "1,024 primitives (the default)": {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024"},
+    "64 primitives kept, as qa sets it": {},
+    "1,024 primitives kept, the default": {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024"},
 }
 CANDIDATES = 20
 
@@ -48,9 +50,11 @@ def child(reads: int) -> None:
 
 
 def run(environment: dict[str, str], reads: int) -> dict[str, float]:
-    """One child's figures."""
+    """The figures of a child with qa's environment but for what is given."""
     command = [sys.executable, __file__, "--child", "--reads", str(reads)]
-    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, env={**os.environ, **KERNEL_DEFAULTS, **environment}, capture_output=True, text=True, check=True
+    )
     found: dict[str, float] = json.loads(done.stdout)
     return found
 

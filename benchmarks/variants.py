@@ -12,7 +12,7 @@ import argparse
 import json
 import random
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +85,14 @@ def main() -> None:
     given = parser.parse_args()
     for name in given.only:
         out = given.out / "".join(character if character.isalnum() else "-" for character in name)
-        result = out / "result.json"
+        result = out / f"result-{given.questions}.json"
+        recipe = replace(VARIANTS[name], name=name)
+        print(name, file=sys.stderr)
+        train_reader(recipe, given.data, out, teacher=given.teacher, on_log=_logged)  # refuses another run's folder
         if not result.is_file():
-            recipe = replace(VARIANTS[name], name=name)
-            if not (out / "reader.json").is_file():
-                print(name, file=sys.stderr)
-                train_reader(recipe, given.data, out, teacher=given.teacher, on_log=_logged)
             found = {"variant": name, **_measured(out, recipe, given.data / TRAIN, given.questions)}
-            result.write_text(json.dumps({**found, "recipe": asdict(recipe)}, indent=1) + "\n")
-        print(json.dumps({key: value for key, value in json.loads(result.read_text()).items() if key != "recipe"}))
+            result.write_text(json.dumps(found, indent=1) + "\n")
+        print(json.dumps(json.loads(result.read_text())), flush=True)
 
 
 def _logged(line: dict[str, Any]) -> None:

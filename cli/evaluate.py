@@ -151,12 +151,14 @@ def boolq(
     questions = questions[:limit] if limit else questions
     _writable(predictions)
     split, about = _split_reader(reader_folder or SHIPPED, states, device, precision)
+    if not split.reader.joint.knows_yes_and_no:
+        raise click.UsageError(f"{reader_folder or SHIPPED}: this reader was not trained on yes/no questions.")
     yeses = []
     with counting(len(questions)) as advance:
         for yes in evaluation.verdicts(split, questions):
             yeses.append(yes)
             advance("read")
-    _write(predictions, {str(number): yes > 0 for number, yes in enumerate(yeses)})
+    _write(predictions, {str(number): yes > 0 for number, yes in enumerate(yeses, 1)})
     accuracy = 100 * sum((yes > 0) == one.answer for yes, one in zip(yeses, questions, strict=True)) / len(questions)
     n_yes = sum(one.answer for one in questions)
     majority = 100 * max(n_yes, len(questions) - n_yes) / len(questions)
@@ -233,7 +235,7 @@ def _passage_reader(
 ) -> tuple[PassageReader, dict[str, Any]]:
     """A reader of ours, or a fine-tuned checkpoint; and what is said of it beside the figures."""
     from deformer_qa.reader.description import DESCRIPTION, describe_reader
-    from deformer_qa.reader.whole import WholeReader
+    from deformer_qa.reader.fine_tuned import FineTunedReader
 
     folder = SHIPPED if name is None else Path(name)
     if name is not None and not (folder / DESCRIPTION).is_file():
@@ -241,7 +243,9 @@ def _passage_reader(
             raise click.UsageError(
                 f"--k {k}: {name} was not trained split, only --k 0 is its own function; see qa train."
             )
-        return WholeReader.load(name).to(device), {"reader": name, "k": 0}
+        if precision != "fp32":
+            raise click.UsageError(f"--precision {precision}: {name} is a fine-tuned checkpoint, read in fp32.")
+        return FineTunedReader.load(name).to(device), {"reader": name, "k": 0, "precision": precision}
     about = describe_reader(folder)
     if k is not None and k != about.k:
         raise click.UsageError(f"--k {k}: {folder} was trained with k={about.k}; give that, or nothing.")

@@ -22,6 +22,7 @@ from deformer_qa.cli.remove import rm
 from deformer_qa.cli.search import search
 from deformer_qa.cli.show import show
 from deformer_qa.cli.train import train
+from deformer_qa.reader.kernel_defaults import set_kernel_defaults
 
 
 class _Commands(click.Group):
@@ -62,7 +63,7 @@ for command in (index, ask, search, show, info, verify_store, rm, train, evaluat
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line's entry point; always leaves through ``sys.exit``."""
-    _set_defaults_of_cpu_kernels()
+    set_kernel_defaults()
     _make_streams_safe()
     code = run(list(sys.argv[1:] if arguments is None else arguments))
     try:
@@ -128,14 +129,6 @@ def _make_streams_safe() -> None:
         setattr(sys, name, stream)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _set_defaults_of_cpu_kernels() -> None:
-    """Before torch is loaded, which reads these once; docs/decisions/0006 has the measurements."""
-    # Threads that wait do not spin: beside other work on the same cores, spinning made asking thirty times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Kernels keep memory for each shape they have met, by default for a thousand of them: half a gigabyte.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
 def _silence_stdout() -> None:

@@ -53,11 +53,11 @@ def reader(
 ) -> int:
     """Train the joint layers by RECIPE: a TOML file, or the name of one that ships (whole, deformer)."""
     from deformer_qa.cli.train_progress import training_progress
-    from deformer_qa.reader.recipes import shipped_recipe
+    from deformer_qa.reader.recipes import recipe_file
     from deformer_qa.reader.training.recipe import read_recipe
     from deformer_qa.reader.training.run import train_reader
 
-    chosen = read_recipe(shipped_recipe(recipe) or Path(recipe))
+    chosen = read_recipe(recipe_file(recipe))
     with training_progress() as on_log:
         train_reader(
             chosen,

@@ -91,7 +91,7 @@ def sampled(questions: Sequence[OpenQuestion], n: int, seed: int) -> list[OpenQu
 
 @dataclass(frozen=True)
 class ReadQuestion:
-    """The spans read for one question over its own document and the union of all rankings' first passages.
+    """The spans read for one question over the union of all rankings' first passages, each passage once.
 
     :ivar in_gold: for each span, whether its passage is of the gold document
     """
@@ -115,13 +115,18 @@ def read_open(
     *,
     n_candidates: int = N_CANDIDATES,
     methods: Sequence[Method] = METHODS,
+    with_gold: bool = False,
 ) -> Iterator[ReadQuestion]:
-    """Spans of every candidate of each question."""
+    """Spans of every candidate of each question.
+
+    :param with_gold: whether the passages of the question's own document are read also where they were not retrieved.
+    """
     for one in questions:
         asked = pipeline.reader.encoder.encode(one.question.question, f"question {one.question.id}")
         retrieved = retrieve(pipeline.snapshot, one.question.question, asked.vector)
         wanted = dict.fromkeys(pid for method in methods for pid in retrieved.by(method)[:n_candidates])
-        wanted |= dict.fromkeys(record.id for record in pipeline.snapshot.document_passages(one.gold_document))
+        if with_gold:
+            wanted |= dict.fromkeys(record.id for record in pipeline.snapshot.document_passages(one.gold_document))
         chosen = candidates(pipeline.snapshot, asked.vector, retrieved, list(wanted))
         states = pipeline.snapshot.states([candidate.key for candidate in chosen])
         spans = pipeline.spans(asked.states, chosen, states)
@@ -151,7 +156,7 @@ def answer_figures(
     lost of 100 % EM, reading loses 100 - given, retrieval given - given_if_retrieved, ranking the rest.
     """
     sums: dict[str, NDArray[np.float64]] = {}
-    for read in read_open(pipeline, questions, n_candidates=n_candidates):
+    for read in read_open(pipeline, questions, n_candidates=n_candidates, with_gold=True):
         own = [index for index, in_gold in enumerate(read.in_gold) if in_gold]
         texts: dict[str, str] = {method: _asked(pipeline, read, _of(read, method, n_candidates)) for method in METHODS}
         texts["given"] = _best_by_margin(read, own)

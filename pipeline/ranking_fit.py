@@ -14,7 +14,7 @@ from deformer_qa.pipeline.ranking import FEATURES
 from deformer_qa.reader.squad import exact_match, f1
 
 _RIGHT_F1 = 0.6
-"""A span counts as right where it stands in the gold document and shares this much with the answer."""
+"""A span counts as right where it equals an answer, or stands in the gold document and shares this much with one."""
 _PENALTY = 1e-3
 
 
@@ -46,11 +46,10 @@ def fit_ranking(
     n_without = 0
     for read in read_open(pipeline, questions, n_candidates=N_CANDIDATES, methods=("fused",)):
         golds = read.golds
-        retrieved = set(read.retrieved.fused[:N_CANDIDATES])
         take_away = chance.random() < without_answer
         rows, right = [], []
         for span, text, in_gold in zip(read.spans, read.texts, read.in_gold, strict=True):
-            if span.candidate.passage_id not in retrieved or (take_away and in_gold):
+            if take_away and in_gold:
                 continue
             rows.append(span.features)
             right.append(exact_match(text, golds) > 0 or (in_gold and f1(text, golds) >= _RIGHT_F1))

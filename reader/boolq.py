@@ -13,11 +13,12 @@ _KINDS = {"question": str, "passage": str, "answer": bool}
 
 @dataclass(frozen=True)
 class BoolqQuestion:
-    """A question to which its passage says yes (true) or no."""
+    """A question to which its passage says yes (true) or no; ``article`` is empty where the file names none."""
 
     question: str
     passage: str
     answer: bool
+    article: str = ""
 
 
 def read_boolq(path: Path) -> list[BoolqQuestion]:
@@ -31,7 +32,11 @@ def read_boolq(path: Path) -> list[BoolqQuestion]:
             raise BadTrainingData(
                 f'{path}: record {number}: expected "question" and "passage" (texts) and "answer" (true or false).'
             )
-        questions.append(BoolqQuestion(record["question"], record["passage"], record["answer"]))
+        if not record["question"].strip() or not record["passage"].strip():
+            raise BadTrainingData(f"{path}: record {number}: its question or its passage is empty.")
+        questions.append(
+            BoolqQuestion(record["question"], record["passage"], record["answer"], str(record.get("title") or ""))
+        )
     if not questions:
         raise BadTrainingData(f"{path}: no question in it.")
     return questions

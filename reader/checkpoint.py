@@ -16,7 +16,7 @@ from deformer_qa.reader.errors import ModelNotFound, WrongEncoder
 from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.models import load_tensors, read_safetensors
 
-_WEIGHTS = "reader.safetensors"
+WEIGHTS = "reader.safetensors"
 _WIDTH_SHOWN_BY = "layers.0.feed_in.bias"
 
 
@@ -31,10 +31,10 @@ def save_reader(
     """Write a reader; the folder is made if it is not there."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in joint.state_dict().items()}
-    save_file(tensors, folder / _WEIGHTS)
+    save_file(tensors, folder / WEIGHTS)
     description = {
         "schema": 1,
-        "encoder": str(Path(encoder.source).resolve()) if Path(encoder.source).is_dir() else encoder.source,
+        "encoder": _named_from(folder, encoder.source),
         "encoder_id": encoder.encoder_id,
         "k": encoder.k,
         "n_joint_layers": len(joint.layers),
@@ -42,6 +42,15 @@ def save_reader(
         "training": training,
     }
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+
+
+def _named_from(folder: Path, source: str) -> str:
+    """The encoder's name or folder; one inside the reader's own folder is named from there, so that both can move."""
+    path = Path(source)
+    if not path.is_dir():
+        return source
+    inside = path.resolve().is_relative_to(folder.resolve())
+    return f"./{path.resolve().relative_to(folder.resolve())}" if inside else str(path.resolve())
 
 
 def load_joint(folder: Path, encoder: Encoder) -> JointLayers:
@@ -55,14 +64,14 @@ def load_joint(folder: Path, encoder: Encoder) -> JointLayers:
             f"{folder}: expected encoder {about.encoder_id[:12]} ({about.encoder}, k={about.k}), found "
             f"{encoder.encoder_id[:12]} ({encoder.source}, k={encoder.k}); use the reader's own encoder."
         )
-    if not (folder / _WEIGHTS).is_file():
-        raise ModelNotFound(f"{folder}: no {_WEIGHTS} there.")
-    tensors = {name: tensor.float() for name, tensor in read_safetensors(folder / _WEIGHTS).items()}
+    if not (folder / WEIGHTS).is_file():
+        raise ModelNotFound(f"{folder}: no {WEIGHTS} there.")
+    tensors = {name: tensor.float() for name, tensor in read_safetensors(folder / WEIGHTS).items()}
     shape = encoder.backbone.shape
     if _WIDTH_SHOWN_BY in tensors:  # the joint layers may be narrower inside than the encoder's
         shape = replace(shape, feed_forward_width=len(tensors[_WIDTH_SHOWN_BY]))
     joint = JointLayers(shape, about.n_joint_layers)
-    # A reader that was trained without yes/no questions has no such head: its two logits are equal.
+    # Readers of before there was a yes/no head: it says nothing.
     without = {name: torch.zeros_like(one) for name, one in joint.yes_no.state_dict(prefix="yes_no.").items()}
-    load_tensors(joint, without | tensors, str(folder / _WEIGHTS))
+    load_tensors(joint, without | tensors, str(folder / WEIGHTS))
     return joint

@@ -53,6 +53,9 @@ def describe_reader(folder: Path) -> ReaderDescription:
         for key, kind in _KINDS.items():
             if not isinstance(content[key], kind) or (kind is int and isinstance(content[key], bool)):
                 raise ValueError(f"{key}: expected {kind.__name__}, found {content[key]!r}")
+        encoder = content["encoder"]
+        if encoder.startswith("./"):  # inside the reader's own folder
+            content["encoder"] = str(folder / encoder)
         return ReaderDescription(folder=folder, **{key: content[key] for key in _KINDS})
     except (FileNotFoundError, NotADirectoryError):
         raise ModelNotFound(f"{folder}: no {DESCRIPTION} there; a reader is a folder made by qa train.") from None

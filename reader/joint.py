@@ -35,10 +35,16 @@ class JointLayers(nn.Module):
         self.marker = nn.Parameter(torch.zeros(2, shape.hidden_width))
         self.layers = nn.ModuleList(TransformerLayer(shape) for _ in range(n_layers))
         self.head = nn.Linear(shape.hidden_width, 2)
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
         self.yes_no = nn.Linear(shape.hidden_width, 2)
-        for head in (self.head, self.yes_no):
-            nn.init.normal_(head.weight, std=0.02)
-            nn.init.zeros_(head.bias)
+        nn.init.zeros_(self.yes_no.weight)  # untrained, it says nothing
+        nn.init.zeros_(self.yes_no.bias)
+
+    @property
+    def knows_yes_and_no(self) -> bool:
+        """Whether it was trained on yes/no questions."""
+        return bool(self.yes_no.weight.any())
 
     def mark(self, question: Tensor, passage: Tensor) -> Tensor:
         """The two texts' states side by side: (batch, question tokens + passage tokens, hidden)."""

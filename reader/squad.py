@@ -82,7 +82,7 @@ def read_squad(path: Path) -> SquadSet:
                 paragraphs.append(SquadParagraph(title, context, tuple(questions)))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadTrainingData(
-            f"{path}: article {len(paragraphs)}: not SQuAD JSON ({type(error).__name__}: {error}); "
+            f"{path}: after {len(paragraphs):,} paragraphs: not SQuAD JSON ({type(error).__name__}: {error}); "
             'expected "paragraphs" with "context" and "qas" of "id", "question", "answers".'
         ) from error
     if misplaced:

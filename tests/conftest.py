@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import json
 import string
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,10 @@ from deformer_qa.indexer.sync import sync
 from deformer_qa.pipeline.asking import Pipeline
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.reading import SplitReader
+
+sys.path.append(str(Path(__file__).parent))  # for tiny_training
+
+from tiny_training import write_training_data
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 _SHARED = REPOSITORY.parent / "shared" / "data"
@@ -97,6 +102,12 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sentence-transformers folder of a tiny random BERT."""
     torch.manual_seed(1)
     return write_model(tmp_path_factory.mktemp("tiny-bert"), BertModel(tiny_config()).eval(), sentence_transformer=True)
+
+
+@pytest.fixture(scope="session")
+def training_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of data that a tiny model learns in seconds."""
+    return write_training_data(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")

@@ -25,8 +25,8 @@ class Family(Protocol):
         """Hugging Face's tensors under the names of ``reader.backbone.Backbone``."""
         ...
 
-    def layer_tensors(self, layer: nn.Module, index: int) -> dict[str, Tensor]:
-        """A layer's tensors under Hugging Face's names; ``index`` counts layers from 0."""
+    def with_layers(self, tensors: Mapping[str, Tensor], layers: nn.ModuleList) -> dict[str, Tensor]:
+        """Hugging Face's tensors with the first layers replaced by these of ours."""
         ...
 
     def span_head(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:

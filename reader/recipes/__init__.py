@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deformer_qa.reader.errors import BadTrainingData
 
-def shipped_recipe(name: str) -> Path | None:
-    """The file of a recipe that comes with the package, None where there is none of that name."""
-    path = Path(__file__).parent / f"{name}.toml"
-    return path if path.is_file() else None
+_FOLDER = Path(__file__).parent
+
+
+def recipe_file(name: str) -> Path:
+    """The file of a recipe that ships, or a recipe's own file.
+
+    :raises BadTrainingData: where it is neither.
+    """
+    shipped = _FOLDER / f"{name}.toml"
+    if shipped.is_file():
+        return shipped
+    if Path(name).is_file():
+        return Path(name)
+    known = ", ".join(sorted(path.stem for path in _FOLDER.glob("*.toml")))
+    raise BadTrainingData(f"{name}: no such recipe; those that ship are: {known}.")

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from deformer_qa.reader.errors import ReaderError
-from deformer_qa.reader.recipes import shipped_recipe
+from deformer_qa.reader.kernel_defaults import set_kernel_defaults
+from deformer_qa.reader.recipes import recipe_file
 from deformer_qa.reader.training.recipe import read_recipe
-from deformer_qa.reader.training.run import train_reader
 
 
 def main() -> int:
@@ -23,8 +23,11 @@ def main() -> int:
     parser.add_argument("--start-from", type=Path, help="a reader whose joint layers are the start")
     parser.add_argument("--device", help="cpu, or the accelerator there is (the default)")
     given = parser.parse_args()
+    set_kernel_defaults()
+    from deformer_qa.reader.training.run import train_reader
+
     try:
-        recipe = read_recipe(shipped_recipe(given.recipe) or Path(given.recipe))
+        recipe = read_recipe(recipe_file(given.recipe))
         train_reader(
             recipe,
             given.data,

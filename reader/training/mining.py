@@ -10,6 +10,7 @@ from torch import Tensor
 
 from deformer_qa.reader.encoder import Encoder, pooled
 from deformer_qa.reader.layers import attention_bias
+from deformer_qa.reader.training.padding import padded
 
 _TEXTS_PER_BATCH = 48
 _QUESTIONS_AT_ONCE = 1_024
@@ -34,17 +35,9 @@ def _vectors(encoder: Encoder, texts: Sequence[tuple[int, ...]]) -> Tensor:
     backbone, device = encoder.backbone, encoder.device
     vectors = torch.empty(len(texts), backbone.shape.hidden_width)
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-    first = 0
-    while first < len(order):
+    for first in range(0, len(order), _TEXTS_PER_BATCH):
         batch = order[first : first + _TEXTS_PER_BATCH]
-        first += len(batch)
-        width = -(-max(len(texts[index]) for index in batch) // 16) * 16
-        ids = torch.zeros(len(batch), width, dtype=torch.int64)
-        mask = torch.zeros(len(batch), width, dtype=torch.bool)
-        for row, index in enumerate(batch):
-            ids[row, : len(texts[index])] = torch.tensor(texts[index])
-            mask[row, : len(texts[index])] = True
-        ids, mask = ids.to(device), mask.to(device)
+        ids, mask = (one.to(device) for one in padded([texts[index] for index in batch], step=16))
         with torch.autocast(device.type, torch.bfloat16):
             states = backbone.run(backbone.embed(ids), attention_bias(mask), 0, backbone.shape.n_layers).float()
         vectors[batch] = F.normalize(pooled(states, mask, encoder.pooling), dim=1).cpu()

@@ -11,18 +11,19 @@ from torch import Tensor, nn
 from deformer_qa.reader.encoder import Encoder, pooled
 from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.layers import attention_bias
+from deformer_qa.reader.training.examples import NO_VERDICT
 from deformer_qa.reader.training.losses import distillation, layerwise_similarity, span_cross_entropy
 from deformer_qa.reader.training.recipe import Recipe
 
-_TOKENS_KEPT = 6_000_000
-"""Tokens whose layer-k states are kept while training on CPU; 384 wide and in half precision that is 4.6 GB."""
+_BYTES_KEPT = 4 << 30
+"""Of layer-k states, in half precision, while training on CPU."""
 
 
 class ReaderInTraining(nn.Module):
     """``forward(batch)`` gives the loss and the span logits; its parameters are the layers that learn.
 
     What stays as it is, the encoder and the teacher, is no submodule, so that neither a checkpoint nor the optimizer
-    holds it.
+    holds it; both are on the device where this will be.
 
     :param teacher: the joint layers of a whole reader (k = 0) of the same encoder, to distil from.
     :ivar lower: layers 1..k where the recipe tunes them, else empty
@@ -47,7 +48,7 @@ class ReaderInTraining(nn.Module):
         verdict: Tensor,
     ) -> dict[str, Tensor]:
         """Loss (scalar) and logits (batch, passage tokens, 2) of a padded batch, see ``examples.collate``."""
-        frozen, recipe = self._frozen.to(question.device), self.recipe
+        frozen, recipe = self._frozen, self.recipe
         texts = ((question, question_mask), (passage, passage_mask))
         apart = [self._tuned(ids, mask) if recipe.tune_lower else frozen.lower_once(ids, mask) for ids, mask in texts]
         both_mask = torch.cat([question_mask, passage_mask], dim=1)
@@ -56,7 +57,7 @@ class ReaderInTraining(nn.Module):
         rows = states[-1][:, question.shape[1] :]
         logits, yes_no = (one.float() for one in self.joint.logits(rows))
         aim = frozen.teacher_states(question, passage, bias)
-        spans = verdict < 0
+        spans = verdict == NO_VERDICT
         share = spans.float().mean()  # losses are means over the batch, of either kind its share
         loss = logits.new_zeros(())
         if spans.any():
@@ -93,13 +94,7 @@ class _Frozen:
         self._encoder = encoder
         self._teacher = teacher.eval().requires_grad_(False) if teacher else None
         self._kept: dict[bytes, Tensor] = {}
-        self._n_kept = 0
-
-    def to(self, device: torch.device) -> _Frozen:
-        self.backbone.to(device)
-        if self._teacher:
-            self._teacher.to(device)
-        return self
+        self._n_bytes = 0
 
     @torch.no_grad()
     def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -118,9 +113,9 @@ class _Frozen:
             n = int(mask[row].sum())
             if key in self._kept:
                 states[row, :n] = self._kept[key]
-            elif self._n_kept + n <= _TOKENS_KEPT:
+            elif self._n_bytes + 2 * n * states.shape[2] <= _BYTES_KEPT:
                 self._kept[key] = states[row, :n].half()
-                self._n_kept += n
+                self._n_bytes += 2 * n * states.shape[2]
         return states
 
     @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
@@ -37,10 +38,10 @@ class Recipe:
     """Everything that a run depends on, data files and the readers it starts from apart.
 
     :ivar k: layers that run apart and stay as they are; 0 makes a whole reader, all of whose layers are joint
-    :ivar joint_layers: layers above them; 0 takes the backbone's own, n - k
-    :ivar feed_forward_width: of the joint layers; 0 is the backbone's, fewer keep the units of the largest weights
+    :ivar joint_layers: layers above them; 0 takes as many as the backbone has, n - k
+    :ivar feed_forward_width: of the joint layers; 0 as in those they begin as, fewer keep the units of largest weights
     :ivar examples: seen at most, the first of a seeded shuffle of all sources; 0 is all
-    :ivar held_back_articles: the last of the first source, never trained on in any, for choosing
+    :ivar held_back_articles: the last of the first source in SQuAD's format, never trained on in any, for choosing
     :ivar tune_lower: whether layers 1..k are trained too; the reader then comes with an encoder of its own
     :ivar retrieval: weight of what keeps a tuned encoder's vectors where they were: 1 - their cosine to the old ones
     :ivar kd, lrs, ce: weights of the losses (alpha, beta, gamma of the paper, equation 5)
@@ -93,22 +94,37 @@ def recipe_from(content: dict[str, Any], where: str) -> Recipe:
     entries = content.get("sources")
     if not isinstance(entries, list) or not entries:
         raise BadTrainingData(f"{where}: expected at least one [[sources]], found none.")
-    sources = []
-    for number, entry in enumerate(entries, 1):
-        here = f"{where}: source {number}"
-        source = Source(**_checked(entry, Source, here))
-        if min(passes for passes in asdict(source).values() if isinstance(passes, float | int)) < 0:
-            raise BadTrainingData(f"{here}: passes are not below 0.")
-        sources.append(source)
-    recipe = Recipe(**_checked({**content, "sources": ()}, Recipe, where) | {"sources": tuple(sources)})
+    sources = tuple(_source(entry, f"{where}: source {number}") for number, entry in enumerate(entries, 1))
+    recipe = Recipe(**_checked({**content, "sources": ()}, Recipe, where) | {"sources": sources})
     if recipe.precision not in ("bf16", "fp32"):
         raise BadTrainingData(f'{where}: precision: expected "bf16" or "fp32", found "{recipe.precision}".')
-    if recipe.batch < 1 or recipe.learning_rate <= 0:
-        raise BadTrainingData(f"{where}: batch and learning_rate must be above 0.")
-    for key in ("examples", "k", "joint_layers", "feed_forward_width", "average_last"):
-        if getattr(recipe, key) < 0:
+    for key in ("batch", "learning_rate", "temperature", "layer_decay"):
+        if not 0 < getattr(recipe, key) < math.inf:
+            raise BadTrainingData(f"{where}: {key}: expected more than 0, found {getattr(recipe, key)}.")
+    for key in _NOT_NEGATIVE:
+        if not 0 <= getattr(recipe, key) < math.inf:
             raise BadTrainingData(f"{where}: {key}: expected 0 or more, found {getattr(recipe, key)}.")
+    if recipe.tune_lower and not recipe.k:
+        raise BadTrainingData(f"{where}: tune_lower: a whole reader (k = 0) has no lower layers.")
+    if recipe.retrieval and not recipe.tune_lower:
+        raise BadTrainingData(f"{where}: retrieval: needs tune_lower; frozen layers keep their vectors anyway.")
     return recipe
+
+
+_NOT_NEGATIVE = (
+    *("k", "joint_layers", "feed_forward_width", "examples", "held_back_articles", "average_last"),
+    *("warmup", "weight_decay", "retrieval", "kd", "lrs", "ce"),
+)
+
+
+def _source(entry: Any, where: str) -> Source:
+    source = Source(**_checked(entry, Source, where))
+    passes = {key: value for key, value in asdict(source).items() if key != "file"}
+    if not all(0 <= value < math.inf for value in passes.values()) or not any(passes.values()):
+        raise BadTrainingData(f"{where}: expected passes above 0 for at least one of: {', '.join(passes)}.")
+    if source.yes_no and sum(map(bool, passes.values())) > 1:
+        raise BadTrainingData(f"{where}: yes_no is of BoolQ's records, which have no other kind of question.")
+    return source
 
 
 _KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}

@@ -2,47 +2,201 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from deformer_qa.reader.checkpoint import load_joint, save_reader
-from deformer_qa.reader.description import describe_reader
+from deformer_qa.reader.checkpoint import WEIGHTS, load_joint, save_reader
+from deformer_qa.reader.description import DESCRIPTION, describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
-from deformer_qa.reader.joint import JointLayers
-from deformer_qa.reader.training.examples import Examples, collate
+from deformer_qa.reader.training.examples import Example, ExampleSet, collate, make_examples
 from deformer_qa.reader.training.model import ReaderInTraining
 from deformer_qa.reader.training.recipe import Recipe
+from deformer_qa.reader.training.starting import starting_joint
 from deformer_qa.reader.training.tuned_encoder import save_tuned_encoder
+
+_RUN = "run.json"
+_SAVED_EVERY = 250
+_LOGGED_EVERY = 25
+
+
+def train_reader(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    teacher: Path | None = None,
+    start_from: Path | None = None,
+    device: str | None = None,
+    on_log: Callable[[dict[str, Any]], None] = lambda line: None,
+    on_event: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Train the joint layers and save a reader in ``out``.
+
+    A run that was stopped goes on from the last whole checkpoint in ``out/steps``; one that ended is left as it is.
+
+    :param data: the folder with the files that the recipe's sources name.
+    :param teacher: a whole reader (k = 0) to distil from; needed where the recipe weighs KD or LRS.
+    :param start_from: a reader whose joint layers are the start; the teacher's by default, else the backbone's own.
+    :param device: "cpu" or "cuda"; the accelerator, where there is one, by default.
+    :param on_log: called every 25 steps with step, loss, learning rate.
+    :param on_event: called with a line on what is being prepared.
+    :return: the folder of the reader, ``out``.
+    :raises BadTrainingData: before any step is taken; also where ``out`` holds another run.
+    """
+    if (recipe.kd or recipe.lrs) and teacher is None:
+        raise BadTrainingData(f"recipe {recipe.name}: kd and lrs need a teacher; pass one, or set both to 0.")
+    if teacher and describe_reader(teacher).k:
+        raise BadTrainingData(f"{teacher}: expected a whole reader (k=0), found k={describe_reader(teacher).k}.")
+    place = _usable_device(device)
+    encoder = Encoder.load(recipe.encoder, k=recipe.k)
+    if _is_finished(out, _identity(recipe, data, encoder, teacher, start_from or teacher)):
+        on_event(f"{out}: this run has ended; its reader is left as it is")
+        return out
+    torch.manual_seed(recipe.seed)
+    start_from = start_from or teacher
+    joint = starting_joint(encoder, recipe, start_from)
+    distils = teacher is not None and bool(recipe.kd or recipe.lrs)
+    aim = load_joint(teacher, Encoder.load(recipe.encoder, k=0)).to(place) if teacher and distils else None
+    encoder.to(place)
+    examples = make_examples(recipe, data, encoder, on_event)
+    model = ReaderInTraining(encoder, joint, aim, recipe)
+    trainer = _trainer(recipe, model, examples.items, out, place, on_log)
+    began = time.time()
+    outcome = trainer.train(resume_from_checkpoint=_last_whole_checkpoint(out / "steps"))
+    if recipe.average_last:
+        _load_mean(model, _checkpoints(out / "steps")[-recipe.average_last :])
+    record = {
+        **_record(recipe, examples, trainer),
+        "train_loss_since_last_start": round(float(outcome.training_loss), 4),
+        "seconds_since_last_start": round(time.time() - began),
+        "teacher": describe_reader(teacher).name if teacher and distils else None,
+        "starts_from": describe_reader(start_from).name if start_from else None,
+    }
+    encoder.to("cpu")
+    if recipe.tune_lower:
+        encoder = save_tuned_encoder(out / "encoder", recipe.encoder, model.lower.cpu(), recipe.k)
+    save_reader(out, joint.cpu(), encoder, training=record)
+    return out
+
+
+def _record(recipe: Recipe, examples: ExampleSet, trainer: Trainer) -> dict[str, Any]:
+    on_cpu = trainer.args.device.type == "cpu"
+    return {
+        "recipe": asdict(recipe),
+        "n_examples": len(examples.items),
+        "n_questions_left_out": examples.n_left_out,
+        "held_back_articles": list(examples.held_back),
+        "steps": trainer.state.global_step,
+        "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads"
+        if on_cpu
+        else torch.cuda.get_device_name(),
+        "torch": torch.__version__,
+    }
+
+
+def _usable_device(name: str | None) -> str:
+    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    if chosen not in ("cpu", "cuda") or (chosen == "cuda" and not torch.cuda.is_available()):
+        raise BadTrainingData(
+            f'device "{chosen}": cannot be used here for training; give cpu, or cuda where there is one.'
+        )
+    return chosen
+
+
+# Is what lies in ``out`` this run?
+
+
+def _identity(
+    recipe: Recipe, data: Path, encoder: Encoder, teacher: Path | None, start_from: Path | None
+) -> dict[str, Any]:
+    """What a run hangs on; two of equal identity are one."""
+    return {
+        "recipe": json.loads(json.dumps(asdict(recipe))),
+        "encoder": encoder.encoder_id,
+        "data": {source.file: _sha256(data / source.file) for source in recipe.sources},
+        "teacher": _sha256(teacher / WEIGHTS) if teacher else None,
+        "start": _sha256(start_from / WEIGHTS) if start_from else None,
+    }
+
+
+def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
+    """Whether this very run has ended in ``out``; notes it there if it is new.
+
+    :raises BadTrainingData: where another one was begun there.
+    """
+    file = out / _RUN
+    if file.is_file():
+        found = json.loads(file.read_text(encoding="utf-8"))
+        other = [key for key in identity if found.get(key) != identity[key]]
+        if other:
+            raise BadTrainingData(
+                f"{out}: another run was begun there, with another {' and '.join(other)}; take another folder."
+            )
+        return (out / DESCRIPTION).is_file()
+    if (out / "steps").exists() or (out / DESCRIPTION).exists():
+        raise BadTrainingData(f"{out}: a reader is there, and no {_RUN} that says how it is made; take another folder.")
+    out.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
+    return False
+
+
+def _sha256(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise BadTrainingData(f"{file}: no such file.") from None
+
+
+def _checkpoints(steps: Path) -> list[Path]:
+    """Checkpoints written to their end (its state is what is written last), the oldest first."""
+    whole = [path for path in steps.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    return sorted(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]))
+
+
+def _last_whole_checkpoint(steps: Path) -> str | None:
+    """Where to go on; what a kill left half written is removed."""
+    whole = _checkpoints(steps)
+    for path in steps.glob("checkpoint-*"):
+        if path not in whole:
+            shutil.rmtree(path)
+    return str(whole[-1]) if whole else None
+
+
+def _load_mean(model: ReaderInTraining, checkpoints: Sequence[Path]) -> None:
+    saved = [load_file(checkpoint / "model.safetensors") for checkpoint in checkpoints]
+    model.load_state_dict({name: torch.stack([one[name] for one in saved]).mean(0) for name in saved[0]})
+
+
+# The trainer
 
 
 class _LengthGrouped(Sampler[int]):
-    """Batches of like lengths, so that little is padding; the order hangs on seed and epoch alone, for resuming."""
+    """Batches of like lengths, so that little is padding; the order hangs on the seed alone, for resuming."""
 
     def __init__(self, lengths: list[int], batch: int, seed: int) -> None:
-        self._lengths, self._batch, self._seed, self._epoch = lengths, batch, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self._epoch = epoch
+        self._lengths, self._batch, self._seed = lengths, batch, seed
 
     def __len__(self) -> int:
         return len(self._lengths)
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        generator = torch.Generator().manual_seed(self._seed)
         return iter(get_length_grouped_indices(self._lengths, self._batch, generator=generator))
 
 
@@ -59,80 +213,8 @@ class _GroupedTrainer(Trainer):  # type: ignore[misc]
         return optimizer
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        examples = train_dataset if train_dataset is not None else self.train_dataset
-        return _LengthGrouped(examples.lengths, self.args.train_batch_size, self.args.seed)
-
-
-class _Progress(TrainerCallback):  # type: ignore[misc]
-    """One JSON line per log, on a file, and a call to whoever listens; training for hours must be watchable."""
-
-    def __init__(self, path: Path, on_log: Callable[[dict[str, Any]], None]) -> None:
-        self.path, self.listener = path, on_log
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        with self.path.open("a", encoding="utf-8") as stream:
-            line = {"step": state.global_step, "of": state.max_steps, "time": round(time.time()), **(logs or {})}
-            stream.write(json.dumps(line) + "\n")
-        self.listener(line)
-
-
-def train_reader(
-    recipe: Recipe,
-    data: Path,
-    out: Path,
-    *,
-    teacher: Path | None = None,
-    start_from: Path | None = None,
-    device: str | None = None,
-    on_log: Callable[[dict[str, Any]], None] = lambda line: None,
-    on_event: Callable[[str], None] = lambda line: None,
-) -> Path:
-    """Train the joint layers and save a reader in ``out``; resumes from ``out/steps`` if there is a checkpoint.
-
-    :param data: the folder with the files that the recipe's sources name.
-    :param teacher: a whole reader (k = 0) to distil from; needed where the recipe weighs KD or LRS.
-    :param start_from: a reader whose joint layers are the start; the teacher's by default, else the backbone's own.
-    :param on_log: called every 25 steps with step, loss, learning rate.
-    :param on_event: called with a line on what is being prepared.
-    :return: the folder of the reader, ``out``.
-    :raises BadTrainingData: before any compute is spent.
-    """
-    if (recipe.kd or recipe.lrs) and teacher is None:
-        raise BadTrainingData(f"recipe {recipe.name}: kd and lrs need a teacher; pass one, or set both to 0.")
-    start_from = start_from or teacher
-    encoder = Encoder.load(recipe.encoder, k=recipe.k)
-    if teacher and describe_reader(teacher).k:
-        raise BadTrainingData(f"{teacher}: expected a whole reader (k=0), found k={describe_reader(teacher).k}.")
-    aim = load_joint(teacher, Encoder.load(recipe.encoder, k=0)) if teacher else None
-    torch.manual_seed(recipe.seed)
-    joint = _starting_joint(encoder, recipe, start_from)
-    examples = Examples(recipe, data, encoder, on_event)
-    model = ReaderInTraining(encoder, joint, aim, recipe)
-    trainer = _trainer(recipe, model, examples, out, device, on_log)
-    began = time.time()
-    resume = any((out / "steps").glob("checkpoint-*"))
-    outcome = trainer.train(resume_from_checkpoint=resume)
-    if recipe.average_last:
-        _load_mean(model, sorted((out / "steps").glob("checkpoint-*"), key=_step_of)[-recipe.average_last :])
-    record = {
-        "recipe": asdict(recipe),
-        "n_examples": len(examples),
-        "n_questions_left_out": examples.n_skipped,
-        "held_back_articles": sorted(examples.reserve),
-        "steps": trainer.state.global_step,
-        "train_loss": round(float(outcome.training_loss), 4),
-        "seconds_since_last_start": round(time.time() - began),
-        "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads"
-        if trainer.args.device.type == "cpu"
-        else torch.cuda.get_device_name(),
-        "torch": torch.__version__,
-        "teacher": describe_reader(teacher).name if teacher else None,
-        "starts_from": describe_reader(start_from).name if start_from else None,
-    }
-    if recipe.tune_lower:
-        encoder = save_tuned_encoder(out / "encoder", recipe.encoder, model.lower, recipe.k)
-    save_reader(out, joint.cpu(), encoder, training=record)
-    return out
+        lengths = [example.n_tokens for example in self.train_dataset]
+        return _LengthGrouped(lengths, self.args.train_batch_size, self.args.seed)
 
 
 def _decay_by_layer(optimizer: torch.optim.Optimizer, model: ReaderInTraining, decay: float) -> None:
@@ -148,60 +230,28 @@ def _decay_by_layer(optimizer: torch.optim.Optimizer, model: ReaderInTraining, d
             optimizer.add_param_group({**group, "params": members, "lr": group["lr"] * decay**below})
 
 
-def _load_mean(model: ReaderInTraining, checkpoints: Sequence[Path]) -> None:
-    saved = [load_file(checkpoint / "model.safetensors") for checkpoint in checkpoints]
-    model.load_state_dict({name: torch.stack([one[name] for one in saved]).mean(0) for name in saved[0]})
+class _Progress(TrainerCallback):  # type: ignore[misc]
+    """One JSON line per log, on a file, and a call to whoever listens; training for hours must be watchable."""
 
+    def __init__(self, path: Path, on_log: Callable[[dict[str, Any]], None]) -> None:
+        self.path, self.listener = path, on_log
 
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.rsplit("-", 1)[1])
-
-
-def _starting_joint(encoder: Encoder, recipe: Recipe, start_from: Path | None) -> JointLayers:
-    """Joint layers that begin as the last ones of a reader, or of the backbone."""
-    shape = encoder.backbone.shape
-    width = recipe.feed_forward_width or shape.feed_forward_width
-    joint = JointLayers(replace(shape, feed_forward_width=width), recipe.joint_layers or shape.n_layers - encoder.k)
-    given = None
-    if start_from is not None:
-        about = describe_reader(start_from)
-        given = load_joint(start_from, Encoder.load(about.encoder, k=about.k))
-    layers = given.layers if given else encoder.backbone.layers
-    if len(joint.layers) > len(layers):
-        raise BadTrainingData(f"{len(joint.layers)} joint layers cannot begin as {len(layers)}; ask for fewer.")
-    for ours, theirs in zip(joint.layers, layers[len(layers) - len(joint.layers) :], strict=True):
-        ours.load_state_dict(_narrowed(theirs.state_dict(), width))
-    if given:
-        joint.head.load_state_dict(given.head.state_dict())
-        joint.yes_no.load_state_dict(given.yes_no.state_dict())
-        joint.marker.data.copy_(given.marker)
-    return joint
-
-
-def _narrowed(layer: Mapping[str, Tensor], width: int) -> dict[str, Tensor]:
-    """A layer's tensors with the ``width`` feed-forward units whose weights in and out have the largest norms."""
-    if width > len(layer["feed_in.bias"]):
-        raise BadTrainingData(f"feed_forward_width is {width}, and the layers to start from have fewer units.")
-    sizes = layer["feed_in.weight"].norm(dim=1) * layer["feed_out.weight"].norm(dim=0)
-    kept = sizes.topk(width).indices.sort().values
-    return {
-        **layer,
-        "feed_in.weight": layer["feed_in.weight"][kept],
-        "feed_in.bias": layer["feed_in.bias"][kept],
-        "feed_out.weight": layer["feed_out.weight"][:, kept],
-    }
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        with self.path.open("a", encoding="utf-8") as stream:
+            line = {"step": state.global_step, "of": state.max_steps, "time": round(time.time()), **(logs or {})}
+            stream.write(json.dumps(line) + "\n")
+        self.listener(line)
 
 
 def _trainer(
     recipe: Recipe,
     model: ReaderInTraining,
-    examples: Examples,
+    items: list[Example],
     out: Path,
-    device: str | None,
+    device: str,
     on_log: Callable[[dict[str, Any]], None],
 ) -> Trainer:
-    out.mkdir(parents=True, exist_ok=True)
-    n_steps = -(-len(examples) // recipe.batch)
+    n_steps = -(-len(items) // recipe.batch)
     arguments = TrainingArguments(
         output_dir=str(out / "steps"),
         per_device_train_batch_size=recipe.batch,
@@ -213,9 +263,9 @@ def _trainer(
         max_grad_norm=1.0,
         bf16=recipe.precision == "bf16",
         seed=recipe.seed,
-        use_cpu=device == "cpu" or not torch.cuda.is_available(),
-        logging_steps=25,
-        save_steps=250,
+        use_cpu=device == "cpu",
+        logging_steps=_LOGGED_EVERY,
+        save_steps=_SAVED_EVERY,
         save_total_limit=max(2, recipe.average_last),
         remove_unused_columns=False,
         disable_tqdm=True,
@@ -225,10 +275,11 @@ def _trainer(
     trainer = _GroupedTrainer(
         model=model,
         args=arguments,
-        train_dataset=examples,
+        train_dataset=items,
         data_collator=collate,
         callbacks=[_Progress(out / "progress.jsonl", on_log)],
     )
+    trainer.args._n_gpu = min(1, trainer.args.n_gpu)  # what is frozen lies on one
     trainer.layer_decay = recipe.layer_decay
     trainer.remove_callback(PrinterCallback)  # it prints on stdout, which is for data
     return trainer

@@ -24,10 +24,8 @@ def save_tuned_encoder(folder: Path, source: str, lower: nn.ModuleList, k: int) 
     shutil.copytree(
         found.path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors", "*.bin", "*.py")
     )
-    tensors = read_tensors(found)
-    prefix = "bert." if any(name.startswith("bert.") for name in tensors) else ""
-    for index, layer in enumerate(lower):
-        for name, tensor in family.layer_tensors(layer, index).items():
-            tensors[prefix + name] = tensor.detach().float().contiguous()
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
+    tensors = family.with_layers(read_tensors(found), lower)
+    save_file(
+        {name: tensor.float().cpu().contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors"
+    )
     return Encoder.load(str(folder), k=k)

@@ -12,7 +12,7 @@ import torch
 from deformer_qa.reader import models
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import ModelNotFound, TextTooLong, UnsupportedModel
-from deformer_qa.reader.whole import WholeReader
+from deformer_qa.reader.fine_tuned import FineTunedReader
 
 
 def _copy(folder: Path, to: Path, **config: object) -> Path:
@@ -134,7 +134,7 @@ def test_k_beyond_the_layers_is_refused(tiny_bert: Path) -> None:
 
 def test_a_bare_encoder_is_no_reader(tiny_bert: Path) -> None:
     with pytest.raises(UnsupportedModel, match="no span head"):
-        WholeReader.load(str(tiny_bert))
+        FineTunedReader.load(str(tiny_bert))
 
 
 def test_a_text_beyond_the_encoder_is_refused_with_both_numbers(tiny_encoder: Encoder) -> None:

@@ -12,10 +12,10 @@ from torch import Tensor
 from transformers import BertForQuestionAnswering, BertModel
 
 from deformer_qa.reader.encoder import Encoder
+from deformer_qa.reader.fine_tuned import FineTunedReader
 from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.models import find_model
 from deformer_qa.reader.reading import SplitReader
-from deformer_qa.reader.whole import WholeReader
 
 TEXTS = [
     "the river",
@@ -34,7 +34,7 @@ def _ragged(chance: random.Random, n_texts: int, longest: int) -> tuple[Tensor, 
 
 def test_the_whole_model_gives_the_logits_of_hugging_face_on_ragged_batches(tiny_reader_checkpoint: Path) -> None:
     theirs = BertForQuestionAnswering.from_pretrained(tiny_reader_checkpoint).eval()
-    ours = WholeReader.load(str(tiny_reader_checkpoint)).model
+    ours = FineTunedReader.load(str(tiny_reader_checkpoint)).model
     chance = random.Random(3)
     for seed in range(8):
         torch.manual_seed(seed)

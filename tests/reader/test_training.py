@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import random
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tiny_training import recipe_of
 
 from deformer_qa.reader.boolq import read_boolq
 from deformer_qa.reader.checkpoint import load_joint
@@ -19,75 +18,21 @@ from deformer_qa.reader.errors import BadTrainingData, WrongEncoder
 from deformer_qa.reader.evaluation import SplitPassageReader, figures, predictions, verdicts
 from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.reading import SplitReader
-from deformer_qa.reader.recipes import shipped_recipe
+from deformer_qa.reader.recipes import recipe_file
 from deformer_qa.reader.squad import read_squad
-from deformer_qa.reader.training.examples import NO, NO_VERDICT, YES, Examples, collate
+from deformer_qa.reader.training.examples import NO, NO_VERDICT, YES, collate, make_examples
 from deformer_qa.reader.training.losses import distillation, layerwise_similarity, span_cross_entropy
 from deformer_qa.reader.training.model import ReaderInTraining
-from deformer_qa.reader.training.recipe import Recipe, Source, read_recipe, recipe_from
+from deformer_qa.reader.training.recipe import Source, read_recipe, recipe_from
 from deformer_qa.reader.training.run import train_reader
 
-PLACES = ["ulm", "basel", "prague", "lodz", "turku"]
-QUESTION = "where was the city?"
 
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Questions whose answer is the only place named, or is not there; yes/no questions told by one letter."""
-    chance = random.Random(0)
-    folder = tmp_path_factory.mktemp("data")
-
-    def sentence(place: str | None) -> str:
-        words = chance.choices(["the", "river", "of", "and", "was"], k=chance.randint(3, 9))
-        if place:
-            words.insert(chance.randrange(len(words)), place)
-        return " ".join(words)
-
-    def squad(impossible: bool) -> str:
-        articles = []
-        for number in range(12):
-            paragraphs = []
-            for part in range(4):
-                place = None if impossible and part % 2 else chance.choice(PLACES)
-                context = sentence(place)
-                answers = [{"text": place, "answer_start": context.index(place)}] if place else []
-                entry = {"id": f"{number}-{part}", "question": QUESTION, "answers": answers}
-                paragraphs.append(
-                    {"context": context, "qas": [{**entry, "is_impossible": not place} if impossible else entry]}
-                )
-            articles.append({"title": f"A{number}", "paragraphs": paragraphs})
-        return json.dumps({"data": articles})
-
-    (folder / "train.json").write_text(squad(False), encoding="utf-8")
-    (folder / "train-v2.json").write_text(squad(True), encoding="utf-8")
-    yes_no = [
-        {"question": "was it?", "passage": f"the city was {'xxx' if answer else 'ooo'} in 1", "answer": answer}
-        for answer in [True, False] * 20
-    ]
-    (folder / "boolq.jsonl").write_text("\n".join(map(json.dumps, yes_no)) + "\n", encoding="utf-8")
-    return folder
-
-
-def recipe_of(encoder: Path, **changes: object) -> Recipe:
-    passes = changes.pop("passes", 20.0)
-    source = Source("train.json", answerable=passes)  # type: ignore[arg-type]
-    tiny = Recipe(
-        name="tiny",
-        k=2,
-        sources=(source,),
-        encoder=str(encoder),
-        held_back_articles=2,
-        batch=8,
-        learning_rate=3e-3,
-        precision="fp32",
-    )
-    return replace(tiny, **changes)  # type: ignore[arg-type]
-
-
-def test_a_split_reader_learns_and_is_the_same_after_loading(data: Path, tiny_bert: Path, tmp_path: Path) -> None:
-    train_reader(recipe_of(tiny_bert), data, tmp_path / "out")
+def test_a_split_reader_learns_and_is_the_same_after_loading(
+    training_data: Path, tiny_bert: Path, tmp_path: Path
+) -> None:
+    train_reader(recipe_of(tiny_bert), training_data, tmp_path / "out")
     reader = SplitPassageReader(SplitReader.load(tmp_path / "out"))
-    squad = read_squad(data / "train.json")
+    squad = read_squad(training_data / "train.json")
     assert figures(list(predictions(reader, squad)), forced=True).f1 > 80
     about = describe_reader(tmp_path / "out")
     assert (about.k, about.n_joint_layers, about.name) == (2, 2, "tiny")
@@ -95,12 +40,12 @@ def test_a_split_reader_learns_and_is_the_same_after_loading(data: Path, tiny_be
 
 
 def test_a_stopped_run_goes_on_from_its_last_checkpoint(
-    data: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    training_data: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from deformer_qa.reader.training import run
 
     short = recipe_of(tiny_bert, passes=5.0)
-    train_reader(short, data, tmp_path / "whole")
+    train_reader(short, training_data, tmp_path / "whole")
     make = run._trainer
 
     def stopping(*arguments: object) -> object:
@@ -118,10 +63,10 @@ def test_a_stopped_run_goes_on_from_its_last_checkpoint(
     resumed = False
     monkeypatch.setattr(run, "_trainer", stopping)
     with pytest.raises(KeyboardInterrupt):
-        train_reader(short, data, tmp_path / "stopped")
+        train_reader(short, training_data, tmp_path / "stopped")
     assert (tmp_path / "stopped" / "steps" / "checkpoint-10").is_dir()
     resumed = True
-    train_reader(short, data, tmp_path / "stopped")
+    train_reader(short, training_data, tmp_path / "stopped")
     encoder = Encoder.load(str(tiny_bert), k=2)
     whole, stopped = (load_joint(tmp_path / name, encoder).state_dict() for name in ("whole", "stopped"))
     for name in whole:
@@ -132,18 +77,18 @@ def test_a_stopped_run_goes_on_from_its_last_checkpoint(
 
 
 @pytest.fixture(scope="module")
-def whole_reader(data: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_reader(recipe_of(tiny_bert, k=0, name="whole"), data, tmp_path_factory.mktemp("whole"))
+def whole_reader(training_data: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_reader(recipe_of(tiny_bert, k=0, name="whole"), training_data, tmp_path_factory.mktemp("whole"))
 
 
 def test_a_student_is_distilled_from_a_whole_reader(
-    data: Path, tiny_bert: Path, whole_reader: Path, tmp_path: Path
+    training_data: Path, tiny_bert: Path, whole_reader: Path, tmp_path: Path
 ) -> None:
-    squad = read_squad(data / "train.json")
+    squad = read_squad(training_data / "train.json")
     teacher = SplitPassageReader(SplitReader.load(whole_reader))
     assert figures(list(predictions(teacher, squad)), forced=True).f1 > 80
     student = recipe_of(tiny_bert, passes=15.0, kd=1.0, lrs=0.5, ce=0.5)
-    train_reader(student, data, tmp_path / "student", teacher=whole_reader)
+    train_reader(student, training_data, tmp_path / "student", teacher=whole_reader)
     about = describe_reader(tmp_path / "student")
     assert (about.training["teacher"], about.training["starts_from"]) == ("whole", "whole")
     split = SplitPassageReader(SplitReader.load(tmp_path / "student"))
@@ -151,26 +96,28 @@ def test_a_student_is_distilled_from_a_whole_reader(
 
 
 def test_a_reader_begins_as_the_last_layers_of_another(
-    data: Path, tiny_bert: Path, whole_reader: Path, tmp_path: Path
+    training_data: Path, tiny_bert: Path, whole_reader: Path, tmp_path: Path
 ) -> None:
     start = load_joint(whole_reader, Encoder.load(str(tiny_bert), k=0))
     still = recipe_of(tiny_bert, k=3, joint_layers=2, passes=0.02, learning_rate=1e-12)
-    train_reader(still, data, tmp_path / "out", start_from=whole_reader)
+    train_reader(still, training_data, tmp_path / "out", start_from=whole_reader)
     made = load_joint(tmp_path / "out", Encoder.load(str(tiny_bert), k=3))
     assert len(made.layers) == 2
     for ours, theirs in zip(made.layers, start.layers[-2:], strict=True):
         torch.testing.assert_close(ours.qkv.weight, theirs.qkv.weight, atol=1e-3, rtol=0)
     torch.testing.assert_close(made.head.weight, start.head.weight, atol=1e-3, rtol=0)
-    narrow = train_reader(replace(still, feed_forward_width=24), data, tmp_path / "narrow", start_from=whole_reader)
+    narrow = train_reader(
+        replace(still, feed_forward_width=24), training_data, tmp_path / "narrow", start_from=whole_reader
+    )
     assert load_joint(narrow, Encoder.load(str(tiny_bert), k=3)).layers[0].feed_in.weight.shape == (24, 32)
-    with pytest.raises(BadTrainingData, match="fewer units"):
-        train_reader(replace(still, feed_forward_width=65), data, tmp_path / "wide", start_from=whole_reader)
+    with pytest.raises(BadTrainingData, match="65 is more than the 64"):
+        train_reader(replace(still, feed_forward_width=65), training_data, tmp_path / "wide", start_from=whole_reader)
     with pytest.raises(BadTrainingData, match="5 joint layers"):
-        train_reader(replace(still, joint_layers=5), data, tmp_path / "more", start_from=whole_reader)
+        train_reader(replace(still, joint_layers=5), training_data, tmp_path / "more", start_from=whole_reader)
 
 
 def test_layers_may_learn_at_rates_of_their_own_and_saves_be_averaged(
-    data: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    training_data: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from safetensors.torch import load_file
 
@@ -186,7 +133,7 @@ def test_layers_may_learn_at_rates_of_their_own_and_saves_be_averaged(
 
     monkeypatch.setattr(run, "_trainer", noting)
     recipe = recipe_of(tiny_bert, passes=4.0, layer_decay=0.5, average_last=2, tune_lower=True)
-    train_reader(recipe, data, tmp_path / "out")
+    train_reader(recipe, training_data, tmp_path / "out")
     model, groups = trainers[0].model, trainers[0].optimizer.param_groups
     rates = {id(one): group["initial_lr"] for group in groups for one in group["params"]}
     assert set(rates) == {id(one) for one in model.parameters()}
@@ -199,8 +146,8 @@ def test_layers_may_learn_at_rates_of_their_own_and_saves_be_averaged(
     torch.testing.assert_close(model.joint.head.weight.detach(), mean)
 
 
-def test_the_frozen_layers_stay_as_they_were(data: Path, tiny_bert: Path, tmp_path: Path) -> None:
-    train_reader(recipe_of(tiny_bert, passes=2.0), data, tmp_path / "out")
+def test_the_frozen_layers_stay_as_they_were(training_data: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    train_reader(recipe_of(tiny_bert, passes=2.0), training_data, tmp_path / "out")
     before, after = Encoder.load(str(tiny_bert), k=2), SplitReader.load(tmp_path / "out").encoder
     assert before.encoder_id == after.encoder_id
     for ours, theirs in zip(before.backbone.parameters(), after.backbone.parameters(), strict=True):
@@ -209,48 +156,48 @@ def test_the_frozen_layers_stay_as_they_were(data: Path, tiny_bert: Path, tmp_pa
 
 @pytest.mark.parametrize("retrieval", [0.0, 20.0])
 def test_tuned_lower_layers_make_an_encoder_of_their_own(
-    data: Path, tiny_bert: Path, tmp_path: Path, retrieval: float
+    training_data: Path, tiny_bert: Path, tmp_path: Path, retrieval: float
 ) -> None:
     recipe = recipe_of(tiny_bert, passes=25.0, tune_lower=True, retrieval=retrieval)
-    train_reader(recipe, data, tmp_path / "out")
+    train_reader(recipe, training_data, tmp_path / "out")
     reader = SplitReader.load(tmp_path / "out")
     before = Encoder.load(str(tiny_bert), k=2)
     assert reader.encoder.encoder_id != before.encoder_id
     for index, (ours, theirs) in enumerate(zip(reader.encoder.backbone.layers, before.backbone.layers, strict=True)):
         assert torch.equal(ours.qkv.weight, theirs.qkv.weight) == (index >= 2)
-    squad = read_squad(data / "train.json")
+    squad = read_squad(training_data / "train.json")
     assert figures(list(predictions(SplitPassageReader(reader), squad)), forced=True).f1 > 80
     text = squad.paragraphs[0].context
     cosine = float(np.dot(reader.encoder.encode(text).vector, before.encode(text).vector))
     assert cosine > 0.98 if retrieval else cosine < 0.98
 
 
-def test_a_reader_of_another_encoder_is_refused(data: Path, tiny_bert: Path, tmp_path: Path) -> None:
-    train_reader(recipe_of(tiny_bert, passes=1.0), data, tmp_path / "out")
+def test_a_reader_of_another_encoder_is_refused(training_data: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    train_reader(recipe_of(tiny_bert, passes=1.0), training_data, tmp_path / "out")
     with pytest.raises(WrongEncoder, match="k=2"):
         load_joint(tmp_path / "out", Encoder.load(str(tiny_bert), k=3))
 
 
-def test_a_reader_learns_to_say_no_answer_and_yes_and_no(data: Path, tiny_bert: Path, tmp_path: Path) -> None:
+def test_a_reader_learns_to_say_no_answer_and_yes_and_no(training_data: Path, tiny_bert: Path, tmp_path: Path) -> None:
     sources = (
         Source("train-v2.json", answerable=60.0, unanswerable=30.0),
         Source("boolq.jsonl", yes_no=8.0),
     )
-    train_reader(recipe_of(tiny_bert, sources=sources), data, tmp_path / "out")
+    train_reader(recipe_of(tiny_bert, sources=sources), training_data, tmp_path / "out")
     reader = SplitPassageReader(SplitReader.load(tmp_path / "out"))
-    found = figures(list(predictions(reader, read_squad(data / "train-v2.json"))), forced=False)
+    found = figures(list(predictions(reader, read_squad(training_data / "train-v2.json"))), forced=False)
     assert found.answerable is not None
     assert found.unanswerable is not None
     assert min(found.answerable.f1, found.unanswerable.f1) > 80
-    questions = read_boolq(data / "boolq.jsonl")
+    questions = read_boolq(training_data / "boolq.jsonl")
     said = list(verdicts(reader, questions))
     assert [yes > 0 for yes in said] == [one.answer for one in questions]
 
 
-def test_training_computes_what_reading_computes(data: Path, tiny_bert: Path) -> None:
+def test_training_computes_what_reading_computes(training_data: Path, tiny_bert: Path) -> None:
     recipe = recipe_of(tiny_bert, passes=1.0)
     encoder = Encoder.load(recipe.encoder, k=2)
-    items = Examples(recipe, data, encoder).items[:6]
+    items = make_examples(recipe, training_data, encoder).items[:6]
     joint = JointLayers(encoder.backbone.shape, 2)
     torch.nn.init.normal_(joint.marker)
     model = ReaderInTraining(encoder, joint, None, recipe)
@@ -266,75 +213,6 @@ def test_training_computes_what_reading_computes(data: Path, tiny_bert: Path) ->
         (logits,) = reader.read(asked, [read])
         expected = torch.from_numpy(logits.spans)
         torch.testing.assert_close(first[row, : len(item.passage)].detach(), expected, atol=5e-3, rtol=0)  # half
-
-
-def test_examples_point_at_the_answers_tokens(data: Path, tiny_bert: Path) -> None:
-    encoder = Encoder.load(str(tiny_bert), k=2)
-    by_passage = {
-        encoder.tokenizer.tokenize(paragraph.context).ids: (paragraph.context, question.answers[0].text)
-        for paragraph, question in read_squad(data / "train.json").questions()
-    }
-    items = Examples(recipe_of(tiny_bert, passes=1.0, held_back_articles=0), data, encoder).items
-    assert len(items) == 48
-    for item in items:
-        context, answer = by_passage[item.passage]
-        first, end = encoder.tokenizer.tokenize(context).characters(item.start, item.end)
-        assert context[first:end] == answer
-
-
-def test_each_source_gives_what_it_says(data: Path, tiny_bert: Path) -> None:
-    encoder = Encoder.load(str(tiny_bert), k=2)
-
-    def items(*sources: Source, **changes: object) -> Examples:
-        return Examples(recipe_of(tiny_bert, sources=sources, **changes), data, encoder)
-
-    assert len(items(Source("train.json", answerable=1.5))) == 60  # 10 of 12 articles, 4 questions each
-    assert len(items(Source("train.json", answerable=3.0), examples=7)) == 7
-    v2 = items(Source("train-v2.json", unanswerable=2.0))
-    assert [(one.start, one.end) for one in v2.items] == [(0, 0)] * 40
-    yes_no = items(Source("boolq.jsonl", yes_no=1.0))
-    assert sorted(one.verdict for one in yes_no.items) == [NO] * 20 + [YES] * 20
-    # Held back in the first file, held back in all.
-    held = {
-        encoder.tokenizer.tokenize(paragraph.context).ids
-        for paragraph in read_squad(data / "train-v2.json").paragraphs
-        if paragraph.article in ("A10", "A11")
-    }
-    both = items(Source("train.json", answerable=1.0), Source("train-v2.json", answerable=1.0, unanswerable=1.0))
-    assert not held & {one.passage for one in both.items}
-
-
-def test_passages_elsewhere_do_not_hold_the_answer(data: Path, tiny_bert: Path) -> None:
-    encoder = Encoder.load(str(tiny_bert), k=2)
-    recipe = recipe_of(tiny_bert, sources=(Source("train.json", elsewhere=1.0),), held_back_articles=0)
-    elsewhere = Examples(recipe, data, encoder).items
-    squad = read_squad(data / "train.json")
-    ids = {encoder.tokenizer.tokenize(paragraph.context).ids: paragraph.context for paragraph in squad.paragraphs}
-    assert 40 <= len(elsewhere) <= 48
-    assert {(one.start, one.end, one.verdict) for one in elsewhere} == {(0, 0, NO_VERDICT)}
-    assert len({ids[one.passage] for one in elsewhere}) > 5  # neighbours of a rank drawn, not the nearest alone
-
-
-def test_claims_are_answers_of_the_question_or_of_another(tmp_path: Path, tiny_bert: Path) -> None:
-    encoder = Encoder.load(str(tiny_bert), k=2)
-    context = "ulm was old and the river was red"
-    asked = [("which city?", "ulm"), ("which age?", "old"), ("what?", "the river")]
-    qas = [
-        {"id": str(number), "question": question, "answers": [{"text": text, "answer_start": context.index(text)}]}
-        for number, (question, text) in enumerate(asked)
-    ]
-    squad = {"data": [{"title": "A", "paragraphs": [{"context": context, "qas": qas}]}]}
-    (tmp_path / "train.json").write_text(json.dumps(squad))
-    recipe = recipe_of(tiny_bert, sources=(Source("train.json", claims=20.0),), held_back_articles=0)
-    items = Examples(recipe, tmp_path, encoder).items
-    tokens = encoder.tokenizer.tokenize
-    expected = {
-        (tokens(f"{one['question'].rstrip('?')}: {text}?").ids, YES if text == one["answers"][0]["text"] else NO)  # type: ignore[attr-defined, index]
-        for one in qas
-        for text in ("ulm", "old", "the river")
-    }
-    assert {(item.question, item.verdict) for item in items} == expected
-    assert {item.passage for item in items} == {tokens(context).ids}
 
 
 def test_losses_ignore_padding_and_vanish_for_equals() -> None:
@@ -359,42 +237,95 @@ def test_losses_ignore_padding_and_vanish_for_equals() -> None:
         ({"k": "two"}, "k: expected int"),
         ({"tune_lower": 1}, "tune_lower: expected bool"),
         ({"precision": "int3"}, "precision"),
-        ({"batch": 0}, "above 0"),
+        ({"batch": 0}, "batch: expected more than 0"),
         ({"average_last": -1}, "average_last: expected 0 or more"),
         ({"sources": []}, "at least one"),
         ({"sources": [{"answerable": 1.0}]}, 'source 1: key "file" is missing'),
         ({"sources": [{"file": "x", "answerable": "all"}]}, "source 1: answerable: expected float"),
-        ({"sources": [{"file": "x", "answerable": -1}]}, "not below 0"),
+        ({"sources": [{"file": "x", "answerable": -1}]}, "above 0"),
+        ({"sources": [{"file": "x"}]}, "above 0"),
+        ({"sources": [{"file": "x", "yes_no": 1.0, "claims": 1.0}]}, "no other kind"),
+        ({"tune_lower": True, "k": 0}, "no lower layers"),
+        ({"retrieval": 1.0}, "needs tune_lower"),
+        ({"temperature": 0.0}, "temperature: expected more than 0"),
     ],
 )
 def test_a_bad_recipe_is_refused_by_key(change: dict[str, object], found: str) -> None:
     with pytest.raises(BadTrainingData, match=found):
-        recipe_from({"name": "x", "k": 2, "sources": [{"file": "x.json"}], **change}, "r.toml")
-
-
-@pytest.mark.parametrize(
-    ("content", "found"),
-    [("", "no question"), ("[3]", "record 1"), ('{"question": "a"}', "record 1"), ("x", "line 1: not readable")],
-)
-def test_a_bad_boolq_file_is_refused_with_its_place(tmp_path: Path, content: str, found: str) -> None:
-    (tmp_path / "boolq.jsonl").write_text(content)
-    with pytest.raises(BadTrainingData, match=found):
-        read_boolq(tmp_path / "boolq.jsonl")
+        recipe_from({"name": "x", "k": 2, "sources": [{"file": "x.json", "answerable": 1.0}], **change}, "r.toml")
 
 
 def test_a_recipe_that_distils_needs_a_whole_teacher(
-    data: Path, tiny_bert: Path, whole_reader: Path, tmp_path: Path
+    training_data: Path, tiny_bert: Path, whole_reader: Path, tmp_path: Path
 ) -> None:
     distilling = recipe_of(tiny_bert, kd=1.0, passes=1.0)
     with pytest.raises(BadTrainingData, match="need a teacher"):
-        train_reader(distilling, data, tmp_path / "out")
-    train_reader(recipe_of(tiny_bert, passes=1.0), data, tmp_path / "split")
+        train_reader(distilling, training_data, tmp_path / "out")
+    train_reader(recipe_of(tiny_bert, passes=1.0), training_data, tmp_path / "split")
     with pytest.raises(BadTrainingData, match="k=2"):
-        train_reader(distilling, data, tmp_path / "out", teacher=tmp_path / "split")
+        train_reader(distilling, training_data, tmp_path / "out", teacher=tmp_path / "split")
 
 
-def test_the_shipped_recipes_are_whole() -> None:
+def test_the_shipped_recipes_are_whole(tmp_path: Path) -> None:
     for path in (Path(__file__).parents[2] / "reader" / "recipes").glob("*.toml"):
-        assert read_recipe(path).name == path.stem
-        assert (shipped_recipe(path.stem) or Path()).resolve() == path
-    assert shipped_recipe("no-such") is None
+        assert read_recipe(recipe_file(path.stem)).name == path.stem
+    own = tmp_path / "own.toml"
+    own.write_text("")
+    assert recipe_file(str(own)) == own
+    with pytest.raises(BadTrainingData, match=r"no such recipe; those that ship are: .*whole"):
+        recipe_file("no-such")
+
+
+def test_a_folder_holds_one_run(training_data: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    recipe, out = recipe_of(tiny_bert, passes=1.0), tmp_path / "out"
+    train_reader(recipe, training_data, out)
+    made = (out / "reader.json").read_bytes()
+    events: list[str] = []
+    train_reader(recipe, training_data, out, on_event=events.append)
+    assert (out / "reader.json").read_bytes() == made
+    assert "has ended" in events[-1]
+    with pytest.raises(BadTrainingData, match="another recipe"):
+        train_reader(replace(recipe, learning_rate=1e-3), training_data, out)
+    (out / "run.json").unlink()
+    with pytest.raises(BadTrainingData, match=r"no run\.json"):
+        train_reader(recipe, training_data, out)
+    with pytest.raises(BadTrainingData, match=r"no-such\.json: no such file"):
+        train_reader(
+            replace(recipe, sources=(Source("no-such.json", answerable=1.0),)), training_data, tmp_path / "new"
+        )
+    with pytest.raises(BadTrainingData, match='device "banana"'):
+        train_reader(recipe, training_data, tmp_path / "new", device="banana")
+
+
+def test_a_tuned_reader_and_its_encoder_can_move(training_data: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    train_reader(recipe_of(tiny_bert, passes=1.0, tune_lower=True), training_data, tmp_path / "out")
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert SplitReader.load(tmp_path / "moved").encoder.source == str(tmp_path / "moved" / "encoder")
+    from sentence_transformers import SentenceTransformer
+
+    theirs = SentenceTransformer(str(tmp_path / "moved" / "encoder"), device="cpu").encode(["the river of ulm"])
+    ours = SplitReader.load(tmp_path / "moved").encoder.encode("the river of ulm").vector
+    np.testing.assert_allclose(theirs[0], ours, atol=1e-5)
+
+
+def test_the_loss_is_the_sum_of_its_parts(training_data: Path, tiny_bert: Path) -> None:
+    """Cross entropy, distillation and similarity of a batch with spans, no answers and verdicts, one term at a time."""
+    sources = (Source("train-v2.json", answerable=1.0, unanswerable=1.0), Source("boolq.jsonl", yes_no=1.0))
+    recipe = recipe_of(tiny_bert, sources=sources)
+    encoder = Encoder.load(recipe.encoder, k=2)
+    items = make_examples(recipe, training_data, encoder).items[:12]
+    assert {item.verdict for item in items} == {NO_VERDICT, NO, YES}
+    joint, teacher = JointLayers(encoder.backbone.shape, 2), JointLayers(encoder.backbone.shape, 4)
+    for one in (joint, teacher):
+        torch.nn.init.normal_(one.head.weight)
+        torch.nn.init.normal_(one.yes_no.weight)
+
+    def loss(**weights: float) -> float:
+        weighed = replace(recipe, **{"ce": 0.0, **weights})  # type: ignore[arg-type]
+        return float(ReaderInTraining(encoder, joint, teacher, weighed)(**collate(items))["loss"].detach())
+
+    parts = [loss(ce=1.0), loss(kd=1.0), loss(lrs=1.0)]
+    assert min(parts) > 0.01
+    assert loss(ce=0.5, kd=2.0, lrs=3.0) == pytest.approx(0.5 * parts[0] + 2 * parts[1] + 3 * parts[2], rel=1e-4)
+    apart = [float(ReaderInTraining(encoder, joint, None, recipe)(**collate([one]))["loss"].detach()) for one in items]
+    assert loss(ce=1.0) == pytest.approx(sum(apart) / len(apart), rel=1e-2)  # padding of the batch changes nothing

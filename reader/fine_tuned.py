@@ -38,7 +38,7 @@ class WholeModel(nn.Module):
         return cast(Tensor, self.head(states))
 
 
-class WholeReader:
+class FineTunedReader:
     """A fine-tuned extractive checkpoint (``BertForQuestionAnswering`` and the like), a local folder or a hub id."""
 
     def __init__(self, model: WholeModel, tokenizer: TextTokenizer, borders: PassageBorders) -> None:
@@ -47,7 +47,7 @@ class WholeReader:
         self.device = torch.device("cpu")
 
     @classmethod
-    def load(cls, name: str) -> WholeReader:
+    def load(cls, name: str) -> FineTunedReader:
         """:raises ModelNotFound, UnsupportedModel: with what was found."""
         folder = find_model(name)
         config = folder.json("config.json")

@@ -1,0 +1,63 @@
+"""Where do joint layers begin? As the last layers of another reader, or of the backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from deformer_qa.reader.checkpoint import load_joint
+from deformer_qa.reader.description import describe_reader
+from deformer_qa.reader.encoder import Encoder
+from deformer_qa.reader.errors import BadTrainingData
+from deformer_qa.reader.joint import JointLayers
+from deformer_qa.reader.training.recipe import Recipe
+
+
+def starting_joint(encoder: Encoder, recipe: Recipe, start_from: Path | None) -> JointLayers:
+    """The recipe's joint layers, beginning as the last ones of the reader in ``start_from``, else of the backbone.
+
+    :raises BadTrainingData: where those are too few, too narrow, or of another shape.
+    """
+    given = None
+    if start_from is not None:
+        about = describe_reader(start_from)
+        given = load_joint(start_from, Encoder.load(about.encoder, k=about.k))
+        if given.marker.shape[1] != encoder.hidden_width:
+            raise BadTrainingData(
+                f"{start_from}: its layers are {given.marker.shape[1]} wide, those of {encoder.source} "
+                f"{encoder.hidden_width}; start from a reader of the same backbone."
+            )
+    layers = given.layers if given else encoder.backbone.layers
+    n_layers = recipe.joint_layers or encoder.backbone.shape.n_layers - encoder.k
+    if not 0 < n_layers <= len(layers):
+        raise BadTrainingData(
+            f"recipe {recipe.name}: {n_layers} joint layers cannot begin as {len(layers)}; give joint_layers 1 to that."
+        )
+    begun = [layer.state_dict() for layer in layers[len(layers) - n_layers :]]
+    width = recipe.feed_forward_width or len(begun[0]["feed_in.bias"])
+    joint = JointLayers(replace(encoder.backbone.shape, feed_forward_width=width), n_layers)
+    for ours, theirs in zip(joint.layers, begun, strict=True):
+        ours.load_state_dict(_narrowed(theirs, width))
+    if given:
+        joint.head.load_state_dict(given.head.state_dict())
+        joint.yes_no.load_state_dict(given.yes_no.state_dict())
+        joint.marker.data.copy_(given.marker)
+    return joint
+
+
+def _narrowed(layer: Mapping[str, Tensor], width: int) -> dict[str, Tensor]:
+    """A layer's tensors with the ``width`` feed-forward units whose weights in and out have the largest norms."""
+    found = len(layer["feed_in.bias"])
+    if width > found:
+        raise BadTrainingData(f"feed_forward_width: {width} is more than the {found} of the layers to begin as.")
+    sizes = layer["feed_in.weight"].norm(dim=1) * layer["feed_out.weight"].norm(dim=0)
+    kept = sizes.topk(width).indices.sort().values
+    return {
+        **layer,
+        "feed_in.weight": layer["feed_in.weight"][kept],
+        "feed_in.bias": layer["feed_in.bias"][kept],
+        "feed_out.weight": layer["feed_out.weight"][:, kept],
+    }

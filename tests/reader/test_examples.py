@@ -1,0 +1,122 @@
+"""What a recipe's sources become: spans, no answers, passages from elsewhere, claims, yes/no questions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_training import recipe_of
+
+from deformer_qa.reader.boolq import read_boolq
+from deformer_qa.reader.encoder import Encoder
+from deformer_qa.reader.errors import BadTrainingData
+from deformer_qa.reader.squad import read_squad
+from deformer_qa.reader.training.examples import NO, NO_VERDICT, YES, ExampleSet, make_examples
+from deformer_qa.reader.training.recipe import Source
+
+
+def test_examples_point_at_the_answers_tokens(training_data: Path, tiny_bert: Path) -> None:
+    encoder = Encoder.load(str(tiny_bert), k=2)
+    by_passage = {
+        encoder.tokenizer.tokenize(paragraph.context).ids: (paragraph.context, question.answers[0].text)
+        for paragraph, question in read_squad(training_data / "train.json").questions()
+    }
+    items = make_examples(recipe_of(tiny_bert, passes=1.0, held_back_articles=0), training_data, encoder).items
+    assert len(items) == 48
+    for item in items:
+        context, answer = by_passage[item.passage]
+        first, end = encoder.tokenizer.tokenize(context).characters(item.start, item.end)
+        assert context[first:end] == answer
+
+
+def test_each_source_gives_what_it_says(training_data: Path, tiny_bert: Path) -> None:
+    encoder = Encoder.load(str(tiny_bert), k=2)
+
+    def items(*sources: Source, **changes: object) -> ExampleSet:
+        return make_examples(recipe_of(tiny_bert, sources=sources, **changes), training_data, encoder)
+
+    assert len(items(Source("train.json", answerable=1.5)).items) == 60  # 10 of 12 articles, 4 questions each
+    assert len(items(Source("train.json", answerable=3.0), examples=7).items) == 7
+    v2 = items(Source("train-v2.json", unanswerable=2.0))
+    assert [(one.start, one.end) for one in v2.items] == [(0, 0)] * 40
+    yes_no = items(Source("boolq.jsonl", yes_no=1.0), held_back_articles=0)
+    assert sorted(one.verdict for one in yes_no.items) == [NO] * 20 + [YES] * 20
+    with pytest.raises(BadTrainingData, match="hold back"):
+        items(Source("boolq.jsonl", yes_no=1.0))
+
+
+def test_an_article_held_back_in_the_first_file_is_held_back_in_all(tmp_path: Path, tiny_bert: Path) -> None:
+    encoder = Encoder.load(str(tiny_bert), k=2)
+
+    def squad(titles: list[str], context: str) -> str:
+        entry = {"id": "1", "question": "where?", "answers": [{"text": "ulm", "answer_start": context.index("ulm")}]}
+        paragraphs = [{"context": context, "qas": [entry]}]
+        return json.dumps({"data": [{"title": title, "paragraphs": paragraphs} for title in titles]})
+
+    (tmp_path / "a.json").write_text(squad(["One", "Xbox_360"], "a ulm"))
+    (tmp_path / "b.json").write_text(squad(["Xbox 360", "Two"], "b ulm"))
+    boolq = [{"question": "is it?", "passage": "c", "answer": True, "title": t} for t in ("xbox 360", "Three")]
+    (tmp_path / "c.json").write_text(json.dumps(boolq))
+    passes = {"answerable": 1.0, "elsewhere": 1.0, "claims": 1.0, "unanswerable": 1.0}
+    sources = (Source("c.json", yes_no=1.0), Source("a.json", **passes), Source("b.json", **passes))
+    made = make_examples(recipe_of(tiny_bert, sources=sources, held_back_articles=1), tmp_path, encoder)
+    assert made.held_back == ("Xbox_360",)
+    read = sorted(one.passage for one in made.items)
+    assert read == sorted(encoder.tokenizer.tokenize(text).ids for text in ("a ulm", "b ulm", "c"))
+
+
+def test_passages_elsewhere_do_not_hold_the_answer(tmp_path: Path, tiny_bert: Path) -> None:
+    """Each question names the place that is its answer, so that a token tells whether a passage holds it."""
+    encoder = Encoder.load(str(tiny_bert), k=2)
+    places = [first + second for first in "abcdef" for second in "xyz"]
+    paragraphs = []
+    for number, place in enumerate(places):
+        context = f"the city of {place} and {places[number - 1]}"
+        entry = {"id": place, "question": f"where was {place}?", "answers": [{"text": place, "answer_start": 12}]}
+        paragraphs.append({"context": context, "qas": [entry]})
+    (tmp_path / "train.json").write_text(json.dumps({"data": [{"title": "A", "paragraphs": paragraphs}]}))
+    recipe = recipe_of(tiny_bert, sources=(Source("train.json", elsewhere=4.0),), held_back_articles=0)
+    items = make_examples(recipe, tmp_path, encoder).items
+    assert len(items) == 4 * len(places)
+    answer_of = {encoder.tokenizer.tokenize(f"where was {place}?").ids: place for place in places}
+    text_of = {encoder.tokenizer.tokenize(one["context"]).ids: one["context"] for one in paragraphs}
+    assert not any(answer_of[item.question] in text_of[item.passage] for item in items)
+    assert {(one.start, one.end, one.verdict) for one in items} == {(0, 0, NO_VERDICT)}
+    assert len({item.passage for item in items if item.question == items[0].question}) > 1  # not the nearest alone
+
+
+def test_claims_are_answers_of_the_question_or_of_another(tmp_path: Path, tiny_bert: Path) -> None:
+    encoder = Encoder.load(str(tiny_bert), k=2)
+    context = "Ulm was old and the River was red"
+    asked = [("which city?", "Ulm"), ("which age?", "old"), ("what?", "the River"), ("what then?", "River")]
+    qas = [
+        {"id": str(number), "question": question, "answers": [{"text": text, "answer_start": context.index(text)}]}
+        for number, (question, text) in enumerate(asked)
+    ]
+    lone = {"id": "9", "question": "where?", "answers": [{"text": "Turku", "answer_start": 0}]}
+    paragraphs = [{"context": context, "qas": qas}, {"context": "Turku was there", "qas": [lone]}]
+    (tmp_path / "train.json").write_text(json.dumps({"data": [{"title": "A", "paragraphs": paragraphs}]}))
+    recipe = recipe_of(tiny_bert, sources=(Source("train.json", claims=40.0),), held_back_articles=0)
+    items = make_examples(recipe, tmp_path, encoder).items
+    tokens = encoder.tokenizer.tokenize
+    claimed = {
+        (question, text)
+        for question, own in asked
+        for _, text in asked
+        if text == own or not (text in own or own in text)  # "River" is not wrong where "the River" is right
+    }
+    verdicts_of = {claim: YES if claim in asked else NO for claim in claimed}
+    expected = {(tokens(f"{q.rstrip('?')}: {text}?").ids, said) for (q, text), said in verdicts_of.items()}
+    assert {(item.question, item.verdict) for item in items} == expected
+    assert {item.passage for item in items} == {tokens(context).ids}
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [("", "no question"), ("[3]", "record 1"), ('{"question": "a"}', "record 1"), ("x", "line 1: not readable")],
+)
+def test_a_bad_boolq_file_is_refused_with_its_place(tmp_path: Path, content: str, found: str) -> None:
+    (tmp_path / "boolq.jsonl").write_text(content)
+    with pytest.raises(BadTrainingData, match=found):
+        read_boolq(tmp_path / "boolq.jsonl")
