@@ -43,6 +43,7 @@ BASE = Recipe(
     kd=1.1,
     lrs=0.5,
 )
+NARROW = replace(BASE, joint_layers=4, feed_forward_width=768)
 VARIANTS: dict[str, Recipe] = {
     "F, k=2, 4 joint layers": replace(BASE, k=2),
     "F, k=3, 3 joint layers": BASE,
@@ -52,8 +53,13 @@ VARIANTS: dict[str, Recipe] = {
     "F, k=4, 2 joint layers": replace(BASE, k=4),
     "F, k=2, 4 joint layers, half as wide inside": replace(BASE, k=2, feed_forward_width=768),
     "F, k=4, 4 joint layers, half as wide inside": replace(BASE, k=4, joint_layers=4, feed_forward_width=768),
+    "F, k=2, 5 joint layers, a third as wide inside": replace(BASE, k=2, joint_layers=5, feed_forward_width=512),
+    "F, k=4, 5 joint layers, a third as wide inside": replace(BASE, k=4, joint_layers=5, feed_forward_width=512),
+    "F, k=4, 6 joint layers, a sixth as wide inside": replace(BASE, k=4, joint_layers=6, feed_forward_width=256),
     "T, k=3, 3 joint layers": replace(BASE, tune_lower=True),
-    "L, k=3, 3 joint layers": replace(BASE, tune_lower=True, retrieval=10.0),
+    "T, k=3, 4 joint layers, half as wide inside": replace(NARROW, tune_lower=True),
+    "L, k=3, 4 joint layers, half as wide inside": replace(NARROW, tune_lower=True, retrieval=10.0),
+    "F, k=3, 4 joint layers, half as wide inside": NARROW,
     "F, k=3, no LRS": replace(BASE, lrs=0.0),
     "F, k=3, no KD, no LRS": replace(BASE, kd=0.0, lrs=0.0, ce=1.0),
     "F, k=3, KD and LRS alone": replace(BASE, ce=0.0),

@@ -26,7 +26,7 @@ from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.training.examples import Example, ExampleSet, collate, make_examples
 from deformer_qa.reader.training.model import ReaderInTraining
 from deformer_qa.reader.training.recipe import Recipe
-from deformer_qa.reader.training.starting import starting_joint
+from deformer_qa.reader.training.starting import starting_joint, starting_lower
 from deformer_qa.reader.training.tuned_encoder import save_tuned_encoder
 
 _RUN = "run.json"
@@ -74,7 +74,7 @@ def train_reader(
     aim = load_joint(teacher, Encoder.load(recipe.encoder, k=0)).to(place) if teacher and distils else None
     encoder.to(place)
     examples = make_examples(recipe, data, encoder, on_event)
-    model = ReaderInTraining(encoder, joint, aim, recipe)
+    model = ReaderInTraining(encoder, joint, aim, recipe, starting_lower(encoder, recipe, start_from))
     trainer = _trainer(recipe, model, examples.items, out, place, on_log)
     began = time.time()
     outcome = trainer.train(resume_from_checkpoint=_last_whole_checkpoint(out / "steps"))

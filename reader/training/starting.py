@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from deformer_qa.reader.checkpoint import load_joint
 from deformer_qa.reader.description import describe_reader
@@ -46,6 +46,20 @@ def starting_joint(encoder: Encoder, recipe: Recipe, start_from: Path | None) ->
         joint.yes_no.load_state_dict(given.yes_no.state_dict())
         joint.marker.data.copy_(given.marker)
     return joint
+
+
+def starting_lower(encoder: Encoder, recipe: Recipe, start_from: Path | None) -> nn.ModuleList | None:
+    """Layers 1..k as they begin where the recipe tunes them.
+
+    The encoder's own where its vectors are to be kept; else those of a whole reader to start from, which know the task.
+    """
+    if not recipe.tune_lower:
+        return None
+    if start_from is not None and not recipe.retrieval and describe_reader(start_from).k == 0:
+        given = load_joint(start_from, Encoder.load(recipe.encoder, k=0)).layers
+        if len(given) == encoder.backbone.shape.n_layers:
+            return given[: encoder.k]
+    return encoder.backbone.layers[: encoder.k]
 
 
 def _narrowed(layer: Mapping[str, Tensor], width: int) -> dict[str, Tensor]:
