@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from deformer_qa.reader.backbone import Backbone
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.families import family_of
-from deformer_qa.reader.models import DEFAULT_ENCODER, ModelFolder, find_model, load_tensors, read_tensors
+from deformer_qa.reader.models import (
+    DEFAULT_ENCODER,
+    ModelFolder,
+    find_model,
+    load_tensors,
+    read_safetensors,
+    read_tensors,
+)
 from deformer_qa.reader.passages import BORDERS_VERSION, PassageBorders
 from deformer_qa.reader.tokens import TextTokenizer
 
@@ -83,6 +90,10 @@ class Encoder:
         with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
             backbone = Backbone(shape)
         load_tensors(backbone, family.backbone_tensors(read_tensors(folder), shape), str(folder.path))
+        if folder.tuned:
+            tuned = {name: tensor.float() for name, tensor in read_safetensors(folder.tuned).items()}
+            n_layers = len({name.split(".")[0] for name in tuned})
+            load_tensors(backbone.layers[:n_layers], tuned, str(folder.tuned))
         max_tokens = _max_tokens(folder, shape.n_positions)
         tokenizer = TextTokenizer.from_folder(folder.path, max_tokens)
         pooling, normalize = _pooling(folder)

