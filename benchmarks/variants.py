@@ -43,39 +43,45 @@ BASE = Recipe(
     kd=1.1,
     lrs=0.5,
 )
-NARROW = replace(BASE, joint_layers=4, feed_forward_width=768)
+HALF, THIRD, SIXTH = 768, 512, 256
+"""Of the feed-forward width: four, five or six layers cost no more than three whole ones."""
+DEEP = replace(BASE, k=2, joint_layers=5, feed_forward_width=THIRD)
 VARIANTS: dict[str, Recipe] = {
-    "F, k=2, 4 joint layers": replace(BASE, k=2),
-    "F, k=3, 3 joint layers": BASE,
-    "F, k=4, 3 joint layers": replace(BASE, k=4, joint_layers=3),
-    "F, k=5, 3 joint layers": replace(BASE, k=5, joint_layers=3),
-    "F, k=6, 3 joint layers": replace(BASE, k=6, joint_layers=3),
-    "F, k=4, 2 joint layers": replace(BASE, k=4),
-    "F, k=2, 4 joint layers, half as wide inside": replace(BASE, k=2, feed_forward_width=768),
-    "F, k=4, 4 joint layers, half as wide inside": replace(BASE, k=4, joint_layers=4, feed_forward_width=768),
-    "F, k=2, 5 joint layers, a third as wide inside": replace(BASE, k=2, joint_layers=5, feed_forward_width=512),
-    "F, k=4, 5 joint layers, a third as wide inside": replace(BASE, k=4, joint_layers=5, feed_forward_width=512),
-    "F, k=4, 6 joint layers, a sixth as wide inside": replace(BASE, k=4, joint_layers=6, feed_forward_width=256),
-    "T, k=3, 3 joint layers": replace(BASE, tune_lower=True),
-    "T, k=3, 4 joint layers, half as wide inside": replace(NARROW, tune_lower=True),
-    "L, k=3, 4 joint layers, half as wide inside": replace(NARROW, tune_lower=True, retrieval=10.0),
-    "F, k=3, 4 joint layers, half as wide inside": NARROW,
-    "F, k=3, no LRS": replace(BASE, lrs=0.0),
-    "F, k=3, no KD, no LRS": replace(BASE, kd=0.0, lrs=0.0, ce=1.0),
-    "F, k=3, KD and LRS alone": replace(BASE, ce=0.0),
-    "F, k=3, four times the LRS": replace(BASE, lrs=2.0),
-    "F, k=3, twice the learning rate": replace(BASE, learning_rate=3e-4),
-    "F, k=3, learning rates 0.8 a layer": replace(BASE, layer_decay=0.8),
-    "F, k=3, mean of the last 2 saves": replace(BASE, average_last=2),
-    "F, k=3, half paraphrases": replace(BASE, sources=(Source(TRAIN, answerable=0.5), Source(V2, answerable=0.5))),
-    "F, k=3, with Natural Questions": replace(
-        BASE, sources=(Source(TRAIN, answerable=0.6), Source("nq-spans-train.json.xz", answerable=5.0))
+    "F, k=2, 4 layers": replace(BASE, k=2),
+    "F, k=3, 3 layers": BASE,
+    "F, k=4, 3 layers": replace(BASE, k=4, joint_layers=3),
+    "F, k=6, 3 layers": replace(BASE, k=6, joint_layers=3),
+    "F, k=2, 4 layers, 1/2 wide": replace(BASE, k=2, joint_layers=4, feed_forward_width=HALF),
+    "F, k=4, 4 layers, 1/2 wide": replace(BASE, k=4, joint_layers=4, feed_forward_width=HALF),
+    "F, k=1, 5 layers, 1/3 wide": replace(DEEP, k=1),
+    "F, k=2, 5 layers, 1/3 wide": DEEP,
+    "F, k=3, 5 layers, 1/3 wide": replace(DEEP, k=3),
+    "F, k=4, 5 layers, 1/3 wide": replace(DEEP, k=4),
+    "F, k=2, 6 layers, 1/6 wide": replace(BASE, k=2, joint_layers=6, feed_forward_width=SIXTH),
+    "no cache, 6 layers, 1/6 wide": replace(BASE, k=0, joint_layers=6, feed_forward_width=SIXTH),
+    "T, k=3, 4 layers, 1/2 wide": replace(BASE, joint_layers=4, feed_forward_width=HALF, tune_lower=True),
+    "L, k=3, 4 layers, 1/2 wide": replace(
+        BASE, joint_layers=4, feed_forward_width=HALF, tune_lower=True, retrieval=10.0
     ),
-    "F, k=3, a third unanswerable": replace(
-        BASE, sources=(Source(TRAIN, answerable=0.6), Source(V2, answerable=0.1, unanswerable=0.7))
+    "T, k=2, 5 layers, 1/3 wide": replace(DEEP, tune_lower=True),
+    "L, k=2, 5 layers, 1/3 wide": replace(DEEP, tune_lower=True, retrieval=10.0),
+    "no LRS": replace(DEEP, lrs=0.0),
+    "no KD, no LRS": replace(DEEP, kd=0.0, lrs=0.0, ce=1.0),
+    "KD and LRS alone": replace(DEEP, ce=0.0),
+    "four times the LRS": replace(DEEP, lrs=2.0),
+    "twice the learning rate": replace(DEEP, learning_rate=3e-4),
+    "learning rates 0.8 a layer": replace(DEEP, layer_decay=0.8),
+    "half paraphrases": replace(DEEP, sources=(Source(TRAIN, answerable=0.5), Source(V2, answerable=0.5))),
+    "with Natural Questions": replace(
+        DEEP, sources=(Source(TRAIN, answerable=0.6), Source("nq-spans-train.json.xz", answerable=5.0))
     ),
-    "F, k=3, three times as long": replace(BASE, examples=19_200),
+    "a third unanswerable": replace(
+        DEEP, sources=(Source(TRAIN, answerable=0.6), Source(V2, answerable=0.1, unanswerable=0.7))
+    ),
+    "three times as long": replace(DEEP, examples=19_200),
+    "three times as long, mean of the last 2 saves": replace(DEEP, examples=19_200, average_last=2),
 }
+"""Levers, named alone, change the fifth of F."""
 TOKENS = (16, 160)
 """Of the question and of the passage whose operations are counted."""
 
