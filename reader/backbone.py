@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast
 
 import torch
@@ -47,6 +48,11 @@ class Backbone(nn.Module):
 
     def run(self, states: Tensor, bias: Tensor | None, first: int, last: int) -> Tensor:
         """States after layer ``last``, from those after layer ``first``; layers count from 1, 0 is the embeddings."""
-        for layer in self.layers[first:last]:
-            states = layer(states, bias)
-        return states
+        return run_layers(self.layers[first:last], states, bias)
+
+
+def run_layers(layers: Iterable[nn.Module], states: Tensor, bias: Tensor | None) -> Tensor:
+    """States after some layers, one upon another."""
+    for layer in layers:
+        states = layer(states, bias)
+    return states

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import nn
 
-from deformer_qa.reader.backbone import Backbone
+from deformer_qa.reader.backbone import Backbone, run_layers
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.families import family_of
+from deformer_qa.reader.layers import TransformerLayer
 from deformer_qa.reader.models import (
     DEFAULT_ENCODER,
     ModelFolder,
@@ -61,10 +63,13 @@ class Encoder:
         borders: PassageBorders,
         source: str,
         sha256: dict[str, str],
+        lower: nn.ModuleList | None = None,
     ) -> None:
+        """:param lower: layers 1..k that make the states where others make the vector; None where the same do."""
         if not 0 <= k <= backbone.shape.n_layers:
             raise UnsupportedModel(f"k={k}: {source} has {backbone.shape.n_layers} layers, k lies between 0 and that.")
         self.backbone = backbone.eval().requires_grad_(False)
+        self._own_lower = lower.eval().requires_grad_(False) if lower is not None else None
         self.tokenizer, self.k, self.pooling, self.normalize = tokenizer, k, pooling, normalize
         self.borders, self.source, self._sha256 = borders, source, sha256
         self.device = torch.device("cpu")
@@ -74,6 +79,8 @@ class Encoder:
         """The same encoder on another device; what it gives stays numpy's."""
         self.device = torch.device(device)
         self.backbone.to(self.device)
+        if self._own_lower is not None:
+            self._own_lower.to(self.device)
         return self
 
     @classmethod
@@ -90,10 +97,7 @@ class Encoder:
         with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
             backbone = Backbone(shape)
         load_tensors(backbone, family.backbone_tensors(read_tensors(folder), shape), str(folder.path))
-        if folder.tuned:
-            tuned = {name: tensor.float() for name, tensor in read_safetensors(folder.tuned).items()}
-            n_layers = len({name.split(".")[0] for name in tuned})
-            load_tensors(backbone.layers[:n_layers], tuned, str(folder.tuned))
+        lower = _tuned_layers(folder, backbone, k) if folder.tuned else None
         max_tokens = _max_tokens(folder, shape.n_positions)
         tokenizer = TextTokenizer.from_folder(folder.path, max_tokens)
         pooling, normalize = _pooling(folder)
@@ -106,7 +110,13 @@ class Encoder:
             borders=PassageBorders(budget=max_tokens - tokenizer.n_special),
             source=folder.name,
             sha256=dict(folder.sha256),
+            lower=None if folder.tuned_makes_vectors else lower,
         )
+
+    @property
+    def lower(self) -> nn.ModuleList:
+        """Layers 1..k, whose output is the states."""
+        return self._own_lower if self._own_lower is not None else self.backbone.layers[: self.k]
 
     @property
     def hidden_width(self) -> int:
@@ -118,8 +128,10 @@ class Encoder:
         """What the states depend on, in plain values; the encoder id is its hash."""
         # The default encoder's configuration is pinned by hash where it is loaded; another's is part of the id.
         shape = {} if self.source == DEFAULT_ENCODER else {"shape": self.backbone.shape.as_dict()}
+        own = {"vectors": "base"} if self._own_lower is not None else {}
         return {
             **shape,
+            **own,
             "name": self.source if self.source == DEFAULT_ENCODER else "local",
             "sha256": dict(sorted(self._sha256.items())),
             "k": self.k,
@@ -143,8 +155,12 @@ class Encoder:
         :param what: what the text is, for the error message.
         :raises TextTooLong: where it does not fit the encoder.
         """
-        states = self._lower(text, what)
-        top = self.backbone.run(states, None, self.k, self.backbone.shape.n_layers)
+        embedded, states = self._lower(text, what)
+        n_layers = self.backbone.shape.n_layers
+        if self._own_lower is None:
+            top = self.backbone.run(states, None, self.k, n_layers)
+        else:
+            top = self.backbone.run(embedded, None, 0, n_layers)
         vector = top[0].mean(0) if self.pooling == "mean" else top[0, 0]
         if self.normalize:
             vector = F.normalize(vector, dim=0)
@@ -153,13 +169,29 @@ class Encoder:
     @torch.inference_mode()
     def states(self, text: str, what: str = "text") -> NDArray[np.float32]:
         """Layer-k states alone, without the layers above. *Shape:* (tokens, hidden), float32."""
-        return cast(NDArray[np.float32], self._lower(text, what)[0].cpu().numpy())
+        return cast(NDArray[np.float32], self._lower(text, what)[1][0].cpu().numpy())
 
-    def _lower(self, text: str, what: str) -> torch.Tensor:
-        """*Shape:* (1, tokens, hidden): after layer k."""
+    def _lower(self, text: str, what: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """*Shape:* (1, tokens, hidden) each: after the embeddings, and after layer k."""
         ids = torch.tensor([self.tokenizer.tokenize(text, what).ids], device=self.device)
         self.n_passes += 1
-        return self.backbone.run(self.backbone.embed(ids), None, 0, self.k)
+        embedded = self.backbone.embed(ids)
+        return embedded, run_layers(self.lower, embedded, None)
+
+
+def _tuned_layers(folder: ModelFolder, backbone: Backbone, k: int) -> nn.ModuleList:
+    """The layers that a tuned model has of its own: in the backbone, or apart where its vectors stay the base's."""
+    assert folder.tuned is not None
+    tuned = {name: tensor.float() for name, tensor in read_safetensors(folder.tuned).items()}
+    n_layers = len({name.split(".")[0] for name in tuned})
+    if n_layers != k:
+        raise UnsupportedModel(f"{folder.tuned}: found {n_layers} tuned layers, expected k={k} of them.")
+    layers = backbone.layers[:k]
+    if not folder.tuned_makes_vectors:
+        with torch.device("meta"):
+            layers = nn.ModuleList(TransformerLayer(backbone.shape) for _ in range(k))
+    load_tensors(layers, tuned, str(folder.tuned))
+    return layers
 
 
 def pooled(states: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:

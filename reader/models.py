@@ -36,12 +36,14 @@ class ModelFolder:
     :ivar name: what the user called it, for messages and records
     :ivar sha256: of ``model.safetensors`` and ``tokenizer.json`` (where there), by file name
     :ivar tuned: a file with its first layers as they were trained further, where they were
+    :ivar tuned_makes_vectors: whether the vector is made from their states too, or by the layers as they were
     """
 
     path: Path
     name: str
     sha256: Mapping[str, str]
     tuned: Path | None = None
+    tuned_makes_vectors: bool = False
 
     def json(self, name: str) -> dict[str, Any]:
         """A JSON file of the folder, an empty dict where it is not there."""
@@ -70,16 +72,17 @@ def find_model(name: str = DEFAULT_ENCODER) -> ModelFolder:
     return _checked(_from_hub(name), name)
 
 
-def write_tuned(folder: Path, base: str, layers: nn.ModuleList) -> None:
-    """A model folder that is another model with its first layers replaced; they are kept in half precision.
+def write_tuned(folder: Path, base: str, layers: nn.ModuleList, *, makes_vectors: bool) -> None:
+    """A model folder that is another model with its first layers trained further; they are kept in half precision.
 
     :param base: a name as ``find_model`` takes it.
+    :param makes_vectors: see ``ModelFolder.tuned_makes_vectors``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().half().contiguous() for name, tensor in layers.state_dict().items()}
     save_file(tensors, folder / _TUNED_LAYERS)
     place = str(Path(base).resolve()) if Path(base).is_dir() else base
-    about = {"schema": 1, "base": place, "n_layers": len(layers)}
+    about = {"schema": 1, "base": place, "n_layers": len(layers), "makes_vectors": makes_vectors}
     (folder / _TUNED).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
@@ -120,7 +123,8 @@ def _tuned_model(folder: Path, name: str) -> ModelFolder:
     if not isinstance(about.get("base"), str) or not layers.is_file():
         raise ModelNotFound(f"{folder}: expected a {_TUNED} that names its base, and {_TUNED_LAYERS} beside it.")
     base = find_model(about["base"])
-    return ModelFolder(base.path, name, {**base.sha256, _TUNED_LAYERS: _sha256(layers)}, tuned=layers)
+    digests = {**base.sha256, _TUNED_LAYERS: _sha256(layers)}
+    return ModelFolder(base.path, name, digests, layers, tuned_makes_vectors=about.get("makes_vectors") is True)
 
 
 def _default_model() -> ModelFolder:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deformer_qa.reader.backbone import run_layers
 from deformer_qa.reader.encoder import Encoder, pooled
 from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.layers import attention_bias
@@ -92,10 +93,7 @@ class ReaderInTraining(nn.Module):
         """Layer-k states of one text of each pair, by the layers that learn."""
         with torch.no_grad():
             states = self._frozen.backbone.embed(ids)
-        bias = attention_bias(mask)
-        for layer in self.lower:
-            states = layer(states, bias)
-        return states
+        return run_layers(self.lower, states, attention_bias(mask))
 
 
 class _Frozen:
@@ -110,7 +108,7 @@ class _Frozen:
 
     @torch.no_grad()
     def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return self.backbone.run(self.backbone.embed(ids), attention_bias(mask), 0, self._encoder.k)
+        return run_layers(self._encoder.lower, self.backbone.embed(ids), attention_bias(mask))
 
     def lower_once(self, ids: Tensor, mask: Tensor) -> Tensor:
         """As ``lower``; on CPU a text met before is not run again, a passage has several questions."""

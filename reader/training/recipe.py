@@ -42,8 +42,9 @@ class Recipe:
     :ivar feed_forward_width: of the joint layers; 0 as in those they begin as, fewer keep the units of largest weights
     :ivar examples: seen at most, the first of a seeded shuffle of all sources; 0 is all
     :ivar held_back_articles: the last of the first source in SQuAD's format, never trained on in any, for choosing
-    :ivar tune_lower: whether layers 1..k are trained too; the reader then comes with an encoder of its own
-    :ivar retrieval: weight of what keeps a tuned encoder's vectors where they were: 1 - their cosine to the old ones
+    :ivar tune_lower: whether layers 1..k are trained too; the reader then comes with an encoder of its own, which
+        makes states by them and vectors by the layers as they were
+    :ivar retrieval: weight of what lets tuned layers make the vectors too: 1 - their cosine to those of before
     :ivar kd, lrs, ce: weights of the losses (alpha, beta, gamma of the paper, equation 5)
     :ivar temperature: of the distillation's softmax
     :ivar layer_decay: each layer's learning rate as a share of that of the layer above it

@@ -19,7 +19,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from deformer_qa.reader.checkpoint import WEIGHTS, load_joint, save_reader
+from deformer_qa.reader.checkpoint import WEIGHTS, save_reader
 from deformer_qa.reader.description import DESCRIPTION, describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
@@ -27,7 +27,7 @@ from deformer_qa.reader.models import write_tuned
 from deformer_qa.reader.training.examples import Example, ExampleSet, collate, make_examples
 from deformer_qa.reader.training.model import ReaderInTraining
 from deformer_qa.reader.training.recipe import Recipe
-from deformer_qa.reader.training.starting import starting_joint, starting_lower
+from deformer_qa.reader.training.starting import starting_joint, starting_lower, whole_joint
 
 _RUN = "run.json"
 _SAVED_EVERY = 250
@@ -71,7 +71,7 @@ def train_reader(
     start_from = start_from or teacher
     joint = starting_joint(encoder, recipe, start_from)
     distils = teacher is not None and bool(recipe.kd or recipe.lrs)
-    aim = load_joint(teacher, Encoder.load(recipe.encoder, k=0)).to(place) if teacher and distils else None
+    aim = whole_joint(teacher).to(place) if teacher and distils else None
     encoder.to(place)
     examples = make_examples(recipe, data, encoder, on_event)
     model = ReaderInTraining(encoder, joint, aim, recipe, starting_lower(encoder, recipe, start_from))
@@ -89,7 +89,7 @@ def train_reader(
     }
     encoder.to("cpu")
     if recipe.tune_lower:
-        write_tuned(out / "encoder", recipe.encoder, model.lower)
+        write_tuned(out / "encoder", recipe.encoder, model.lower, makes_vectors=bool(recipe.retrieval))
         encoder = Encoder.load(str(out / "encoder"), k=recipe.k)
     save_reader(out, joint.cpu(), encoder, training=record)
     return out

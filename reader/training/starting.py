@@ -23,8 +23,7 @@ def starting_joint(encoder: Encoder, recipe: Recipe, start_from: Path | None) ->
     """
     given = None
     if start_from is not None:
-        about = describe_reader(start_from)
-        given = load_joint(start_from, Encoder.load(about.encoder, k=about.k))
+        given = _joint_of(start_from)
         if given.marker.shape[1] != encoder.hidden_width:
             raise BadTrainingData(
                 f"{start_from}: its layers are {given.marker.shape[1]} wide, those of {encoder.source} "
@@ -56,10 +55,25 @@ def starting_lower(encoder: Encoder, recipe: Recipe, start_from: Path | None) ->
     if not recipe.tune_lower:
         return None
     if start_from is not None and not recipe.retrieval and describe_reader(start_from).k == 0:
-        given = load_joint(start_from, Encoder.load(recipe.encoder, k=0)).layers
+        given = whole_joint(start_from).layers
         if len(given) == encoder.backbone.shape.n_layers:
             return given[: encoder.k]
-    return encoder.backbone.layers[: encoder.k]
+    return encoder.lower
+
+
+def whole_joint(folder: Path) -> JointLayers:
+    """All layers of a whole reader.
+
+    :raises BadTrainingData: where it is a split one.
+    """
+    if describe_reader(folder).k:
+        raise BadTrainingData(f"{folder}: expected a whole reader (k=0), found k={describe_reader(folder).k}.")
+    return _joint_of(folder)
+
+
+def _joint_of(folder: Path) -> JointLayers:
+    about = describe_reader(folder)
+    return load_joint(folder, Encoder.load(about.encoder, k=about.k))
 
 
 def _narrowed(layer: Mapping[str, Tensor], width: int) -> dict[str, Tensor]:
