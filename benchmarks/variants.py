@@ -64,6 +64,7 @@ VARIANTS: dict[str, Recipe] = {
         BASE, joint_layers=4, feed_forward_width=HALF, tune_lower=True, retrieval=10.0
     ),
     "T, k=2, 5 layers, 1/3 wide": replace(DEEP, tune_lower=True),
+    "L, k=3, 5 layers, 1/3 wide": replace(DEEP, k=3, tune_lower=True, retrieval=10.0),
     "L, k=2, 5 layers, 1/3 wide": replace(DEEP, tune_lower=True, retrieval=10.0),
     "no LRS": replace(DEEP, lrs=0.0),
     "no KD, no LRS": replace(DEEP, kd=0.0, lrs=0.0, ce=1.0),
