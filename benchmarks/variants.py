@@ -1,6 +1,7 @@
 """Which layers run apart, which of them learn, and what helps? The table of decision 7, on articles held back.
 
     python benchmarks/variants.py --data DIR --teacher WHOLE_READER --out runs/variants [--only NAME ...]
+    python benchmarks/variants.py --times
 
 Each variant is trained by the same recipe on the same examples, from the last layers of the same whole reader, and
 asked about the articles that none of them saw. Trained ones are not trained again; a stopped one goes on.
@@ -11,7 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import statistics
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +86,7 @@ VARIANTS: dict[str, Recipe] = {
     "three times as long, mean of the last 2 saves": replace(DEEP, examples=19_200, average_last=2),
 }
 """Levers, named alone, change the fifth of F."""
+TURNS = 15
 TOKENS = (16, 160)
 """Of the question and of the passage whose operations are counted."""
 
@@ -90,12 +94,18 @@ TOKENS = (16, 160)
 def main() -> None:
     """Train what is missing; print one JSON line for each variant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
-    parser.add_argument("--teacher", type=Path, required=True, help="a whole reader, by qa train reader whole")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="folder of the training data")
+    parser.add_argument("--teacher", type=Path, help="a whole reader, by qa train reader whole")
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--times", action="store_true", help="train nothing; time the joint layers of each shape")
     parser.add_argument("--questions", type=int, default=2_000, help="held-back questions asked")
     given = parser.parse_args()
+    if given.times:
+        print_times()
+        return
+    if not (given.data and given.teacher and given.out):
+        parser.error("--data, --teacher and --out are needed, or --times")
     for name in given.only:
         out = given.out / "".join(character if character.isalnum() else "-" for character in name)
         result = out / f"result-{given.questions}.json"
@@ -157,6 +167,30 @@ def operations(joint: JointLayers) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         joint(question, passage)
     return counter.get_total_flops()
+
+
+def print_times() -> None:
+    """Time and operations of each shape on 20 candidates, as shares of the whole model's; medians, taking turns, fp32."""
+    shape = Encoder.load(k=0).backbone.shape
+    built = {"whole": JointLayers(shape, shape.n_layers).eval()}
+    for recipe in VARIANTS.values():
+        n_layers = recipe.joint_layers or shape.n_layers - recipe.k
+        width = recipe.feed_forward_width or shape.feed_forward_width
+        name = f"{n_layers} layers, {width} wide inside"
+        built.setdefault(name, JointLayers(replace(shape, feed_forward_width=width), n_layers).eval())
+    question, passages = torch.randn(1, TOKENS[0], shape.hidden_width), torch.randn(20, TOKENS[1], shape.hidden_width)
+    seconds: dict[str, list[float]] = {name: [] for name in built}
+    with torch.inference_mode():
+        for turn in range(TURNS + 1):
+            for name, joint in built.items():
+                began = time.perf_counter()
+                joint(question, passages)
+                if turn:
+                    seconds[name].append(time.perf_counter() - began)
+    whole = statistics.median(seconds["whole"])
+    for name, taken in seconds.items():
+        share = operations(built[name]) / operations(built["whole"])
+        print(f"{statistics.median(taken) / whole:5.2f}  {share:5.2f}  {name}")
 
 
 def recall(encoder: Encoder, squad: SquadSet, n: int) -> float:
