@@ -170,7 +170,7 @@ def operations(joint: JointLayers) -> int:
 
 
 def print_times() -> None:
-    """Time and operations of each shape on 20 candidates, as shares of the whole model's; medians, taking turns, fp32."""
+    """Time and operations of each shape on 20 candidates, as shares of the whole model's; medians in turn, fp32."""
     shape = Encoder.load(k=0).backbone.shape
     built = {"whole": JointLayers(shape, shape.n_layers).eval()}
     for recipe in VARIANTS.values():
