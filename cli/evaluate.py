@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +29,15 @@ def evaluate() -> None:
     """Measure a reader on given passages (squad, boolq), or retrieval and reading over a store (open)."""
 
 
-def _options(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
-        return command
+@dataclass(frozen=True)
+class _Run:
+    """How questions are read in given passages; ``states`` is None where the reader's own way is meant."""
 
-    return decorated
+    states: str | None
+    precision: Precision
+    limit: int
+    device: str
+    predictions: Path | None
 
 
 _file_argument = click.argument("file", type=click.Path(path_type=Path, readable=False))
@@ -44,13 +48,11 @@ _precision_option = click.option(
     show_default=True,
     help="Of the joint layers; bf16 is faster where the processor has it.",
 )
-_given_passages_options = _options(
+_RUN_OPTIONS = (
     click.option(
         "--states",
         type=click.Choice(["int8", "fp16", "exact"]),
-        default="int8",
-        show_default=True,
-        help="What the store would do to passages' states on their way to a split reader's joint layers.",
+        help="What the store would do to passages' states on their way to a split reader's joint layers. [int8]",
     ),
     click.option(
         "--limit", type=click.IntRange(min=0), default=0, metavar="N", help="Only the file's first N questions."
@@ -66,6 +68,19 @@ _given_passages_options = _options(
     ),
     _precision_option,
 )
+
+
+def _run_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The options of a run over given passages, handed on as ``run``."""
+
+    @functools.wraps(command)
+    def with_run(**given: Any) -> int:
+        run = _Run(**{field.name: given.pop(field.name) for field in fields(_Run)})
+        return command(run=run, **given)
+
+    for option in reversed(_RUN_OPTIONS):
+        with_run = option(with_run)
+    return with_run
 
 
 def _fail_under_option(measure: str) -> Callable[..., Any]:
@@ -86,18 +101,14 @@ def _fail_under_option(measure: str) -> Callable[..., Any]:
     metavar="K",
     help="Layers run apart; must be the reader's own. 0 for an undecomposed checkpoint.",
 )
-@_given_passages_options
+@_run_options
 @_fail_under_option("F1")
 @format_option
 def squad(
     file: Path,
     reader: str | None,
     k: int | None,
-    states: str,
-    precision: Precision,
-    limit: int,
-    device: str,
-    predictions: Path | None,
+    run: _Run,
     fail_under: float | None,
     form: str,
 ) -> int:
@@ -110,18 +121,18 @@ def squad(
     from deformer_qa.reader.squad import read_squad
 
     questions = read_squad(file)
-    _writable(predictions)
-    passage_reader, about = _passage_reader(reader, k, states, device, precision)
+    _writable(run.predictions)
+    passage_reader, about = _passage_reader(reader, k, run)
     n = sum(1 for _ in questions.questions())
     made = []
     began = time.perf_counter()
-    with counting(min(n, limit) if limit else n) as advance:
-        for one in evaluation.predictions(passage_reader, questions, limit=limit):
+    with counting(min(n, run.limit or n)) as advance:
+        for one in evaluation.predictions(passage_reader, questions, limit=run.limit):
             made.append(one)
             advance("read")
     message(f"{len(made):,} questions in {time.perf_counter() - began:.0f} s")
     found = evaluation.figures(made, forced=not questions.has_impossible)
-    _write(predictions, {one.id: one.text for one in made})
+    _write(run.predictions, {one.id: one.text for one in made})
     _print_figures({"schema": 1, "file": file.name, **found.as_dict(), **about}, form)
     return _judged("F1", found.f1, fail_under)
 
@@ -129,17 +140,13 @@ def squad(
 @evaluate.command()
 @_file_argument
 @reader_option
-@_given_passages_options
+@_run_options
 @_fail_under_option("ACCURACY")
 @format_option
 def boolq(
     file: Path,
     reader_folder: Path | None,
-    states: str,
-    precision: Precision,
-    limit: int,
-    device: str,
-    predictions: Path | None,
+    run: _Run,
     fail_under: float | None,
     form: str,
 ) -> int:
@@ -148,9 +155,9 @@ def boolq(
     from deformer_qa.reader.boolq import read_boolq
 
     questions = read_boolq(file)
-    questions = questions[:limit] if limit else questions
-    _writable(predictions)
-    split, about = _split_reader(reader_folder or SHIPPED, states, device, precision)
+    questions = questions[: run.limit or None]
+    _writable(run.predictions)
+    split, about = _split_reader(reader_folder or SHIPPED, run)
     if not split.reader.joint.knows_yes_and_no:
         raise click.UsageError(f"{reader_folder or SHIPPED}: this reader was not trained on yes/no questions.")
     yeses = []
@@ -158,7 +165,7 @@ def boolq(
         for yes in evaluation.verdicts(split, questions):
             yeses.append(yes)
             advance("read")
-    _write(predictions, {str(number): yes > 0 for number, yes in enumerate(yeses, 1)})
+    _write(run.predictions, {str(number): yes > 0 for number, yes in enumerate(yeses, 1)})
     accuracy = 100 * sum((yes > 0) == one.answer for yes, one in zip(yeses, questions, strict=True)) / len(questions)
     n_yes = sum(one.answer for one in questions)
     majority = 100 * max(n_yes, len(questions) - n_yes) / len(questions)
@@ -230,9 +237,7 @@ def open_(
     return _judged("F1", result["answers"]["fused"]["f1"], fail_under)
 
 
-def _passage_reader(
-    name: str | None, k: int | None, states: str, device: str, precision: Precision
-) -> tuple[PassageReader, dict[str, Any]]:
+def _passage_reader(name: str | None, k: int | None, run: _Run) -> tuple[PassageReader, dict[str, Any]]:
     """A reader of ours, or a fine-tuned checkpoint; and what is said of it beside the figures."""
     from deformer_qa.reader.description import DESCRIPTION, describe_reader
     from deformer_qa.reader.fine_tuned import FineTunedReader
@@ -243,33 +248,39 @@ def _passage_reader(
             raise click.UsageError(
                 f"--k {k}: {name} was not trained split, only --k 0 is its own function; see qa train."
             )
-        if precision != "fp32":
-            raise click.UsageError(f"--precision {precision}: {name} is a fine-tuned checkpoint, read in fp32.")
-        return FineTunedReader.load(name).to(device), {"reader": name, "k": 0, "precision": precision}
+        if run.precision != "fp32":
+            raise click.UsageError(f"--precision {run.precision}: {name} is a fine-tuned checkpoint, read in fp32.")
+        _nothing_stored(name, run)
+        return FineTunedReader.load(name).to(run.device), {"reader": name, "k": 0, "precision": run.precision}
     about = describe_reader(folder)
     if k is not None and k != about.k:
         raise click.UsageError(f"--k {k}: {folder} was trained with k={about.k}; give that, or nothing.")
-    return _split_reader(folder, states, device, precision)
+    return _split_reader(folder, run)
 
 
-def _split_reader(
-    folder: Path, states: str, device: str, precision: Precision
-) -> tuple[SplitPassageReader, dict[str, Any]]:
+def _split_reader(folder: Path, run: _Run) -> tuple[SplitPassageReader, dict[str, Any]]:
     from deformer_qa.reader.evaluation import SplitPassageReader
     from deformer_qa.reader.reading import SplitReader
     from deformer_qa.store.encodings import encoding_named
 
-    reader = SplitReader.load(folder).to(device)
+    reader = SplitReader.load(folder).to(run.device)
     assert reader.about is not None
-    reader.precision = precision
-    about = {"reader": reader.about.name, "k": reader.about.k, "precision": precision}
-    if reader.about.k == 0:  # a whole reader: nothing of its passages is ever stored
+    reader.precision = run.precision
+    about = {"reader": reader.about.name, "k": reader.about.k, "precision": run.precision}
+    if reader.about.k == 0:
+        _nothing_stored(str(folder), run)
         return SplitPassageReader(reader), about
+    states = run.states or "int8"
     about["states"] = states
     if states == "exact":
         return SplitPassageReader(reader), about
     codec = encoding_named(states)
     return SplitPassageReader(reader, lambda one: codec.decode(codec.encode(one))), about
+
+
+def _nothing_stored(name: str, run: _Run) -> None:
+    if run.states:
+        raise click.UsageError(f"--states {run.states}: {name} runs no layers apart, no states of it are stored.")
 
 
 def _writable(file: Path | None) -> None:

@@ -161,7 +161,7 @@ class Encoder:
             top = self.backbone.run(states, None, self.k, n_layers)
         else:
             top = self.backbone.run(embedded, None, 0, n_layers)
-        vector = top[0].mean(0) if self.pooling == "mean" else top[0, 0]
+        vector = pooled(top, torch.ones(top.shape[:2], dtype=torch.bool, device=self.device), self.pooling)[0]
         if self.normalize:
             vector = F.normalize(vector, dim=0)
         return EncodedText(vector.cpu().numpy(), states[0].cpu().numpy())

@@ -10,7 +10,6 @@ from pathlib import Path
 from deformer_qa.reader.errors import ReaderError
 from deformer_qa.reader.kernel_defaults import set_kernel_defaults
 from deformer_qa.reader.recipes import recipe_file
-from deformer_qa.reader.training.recipe import read_recipe
 
 
 def main() -> int:
@@ -19,11 +18,12 @@ def main() -> int:
     parser.add_argument("recipe", help="a TOML file, or the name of a recipe that ships")
     parser.add_argument("--data", type=Path, required=True, help="the folder of the recipe's data files")
     parser.add_argument("--out", type=Path, required=True, help="where the reader and its steps go")
-    parser.add_argument("--teacher", type=Path, help="a reader to distil from")
+    parser.add_argument("--teacher", type=Path, help="a whole reader to distil from")
     parser.add_argument("--start-from", type=Path, help="a reader whose joint layers are the start")
     parser.add_argument("--device", help="cpu, or the accelerator there is (the default)")
     given = parser.parse_args()
-    set_kernel_defaults()
+    set_kernel_defaults()  # before torch is imported
+    from deformer_qa.reader.training.recipe import read_recipe
     from deformer_qa.reader.training.run import train_reader
 
     try:

@@ -37,7 +37,7 @@ class Source:
 class Recipe:
     """Everything that a run depends on, data files and the readers it starts from apart.
 
-    :ivar k: layers that run apart and stay as they are; 0 makes a whole reader, all of whose layers are joint
+    :ivar k: layers that run apart, unchanged unless ``tune_lower``; 0 makes a whole reader, all of its layers joint
     :ivar joint_layers: layers above them; 0 takes as many as the backbone has, n - k
     :ivar feed_forward_width: of the joint layers; 0 as in those they begin as, fewer keep the units of largest weights
     :ivar examples: seen at most, the first of a seeded shuffle of all sources; 0 is all

@@ -45,7 +45,7 @@ def train_reader(
     on_log: Callable[[dict[str, Any]], None] = lambda line: None,
     on_event: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """Train the joint layers and save a reader in ``out``.
+    """Train a reader by a recipe and save it in ``out``.
 
     A run that was stopped goes on from the last whole checkpoint in ``out/steps``; one that ended is left as it is.
 
@@ -60,18 +60,16 @@ def train_reader(
     """
     if (recipe.kd or recipe.lrs) and teacher is None:
         raise BadTrainingData(f"recipe {recipe.name}: kd and lrs need a teacher; pass one, or set both to 0.")
-    if teacher and describe_reader(teacher).k:
-        raise BadTrainingData(f"{teacher}: expected a whole reader (k=0), found k={describe_reader(teacher).k}.")
+    aim = whole_joint(teacher) if teacher else None
+    start_from = start_from or teacher
     place = _usable_device(device)
     encoder = Encoder.load(recipe.encoder, k=recipe.k)
-    if _is_finished(out, _identity(recipe, data, encoder, teacher, start_from or teacher)):
+    if _is_finished(out, _identity(recipe, data, encoder, teacher, start_from)):
         on_event(f"{out}: this run has ended; its reader is left as it is")
         return out
     torch.manual_seed(recipe.seed)
-    start_from = start_from or teacher
     joint = starting_joint(encoder, recipe, start_from)
-    distils = teacher is not None and bool(recipe.kd or recipe.lrs)
-    aim = whole_joint(teacher).to(place) if teacher and distils else None
+    aim = aim.to(place) if aim and (recipe.kd or recipe.lrs) else None
     encoder.to(place)
     examples = make_examples(recipe, data, encoder, on_event)
     model = ReaderInTraining(encoder, joint, aim, recipe, starting_lower(encoder, recipe, start_from))
@@ -84,7 +82,7 @@ def train_reader(
         **_record(recipe, examples, trainer),
         "train_loss_since_last_start": round(float(outcome.training_loss), 4),
         "seconds_since_last_start": round(time.time() - began),
-        "teacher": describe_reader(teacher).name if teacher and distils else None,
+        "teacher": describe_reader(teacher).name if teacher and aim else None,
         "starts_from": describe_reader(start_from).name if start_from else None,
     }
     encoder.to("cpu")
