@@ -4,7 +4,7 @@
     python benchmarks/variants.py --times
 
 Each variant is trained by the same recipe on the same examples, from the last layers of the same whole reader, and
-asked about the articles that none of them saw. Trained ones are not trained again; a stopped one goes on.
+asked about articles held back from all training. Trained ones are not trained again; a stopped one goes on.
 """
 
 from __future__ import annotations
