@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from deformer_qa.store import catalogue_schema as schema
 from deformer_qa.store import names, ranges
+from deformer_qa.store.conditions import Where
 from deformer_qa.store.errors import StoreDamaged
 from deformer_qa.store.manifest import CatalogueEntry
 from deformer_qa.store.mapping import map_array, open_segment_file
@@ -124,6 +125,15 @@ class Catalogue:
     def documents_of_root(self, root: str) -> list[DocumentInfo]:
         """The live documents of a root, in any order."""
         return self._infos("root = ?", (root,))
+
+    def documents_where(self, where: Where) -> list[DocumentInfo]:
+        """The live documents that SQL finds for a condition, in any order."""
+        return self._infos(where.sql, where.parameters)
+
+    def passages_of_documents(self, ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """The ids of the passages of the live documents among these. *Shape:* (passages,), uint64."""
+        places = np.flatnonzero(np.isin(self.files.passage_documents, ids))
+        return self.files.passage_ids[places[self.are_live(places)]]
 
     def document_at(self, root: str, path: str) -> int | None:
         """The id of the live document at a place."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deformer_qa.store import bm25, names
 from deformer_qa.store.block import Block, BlockFiles
 from deformer_qa.store.catalogue import QUERY_BATCH, Catalogue, CatalogueFiles
+from deformer_qa.store.conditions import Where
 from deformer_qa.store.encodings import encoding_named
 from deformer_qa.store.errors import (
     DocumentNotFound,
@@ -143,6 +144,17 @@ class Snapshot:
         """The documents of a root by their path."""
         infos = [info for catalogue in self.catalogues for info in catalogue.documents_of_root(root)]
         return {info.path: info for info in sorted(infos, key=lambda info: info.path)}
+
+    def documents_where(self, where: Where) -> list[DocumentInfo]:
+        """The documents that SQL finds for a condition (``conditions.where``), in ascending order of id."""
+        infos = [info for catalogue in self.catalogues for info in catalogue.documents_where(where)]
+        return sorted(infos, key=lambda info: info.id)
+
+    def passages_of_documents(self, ids: Sequence[int]) -> list[int]:
+        """The ids of the passages of these documents, ascending; ids that are not there are passed over."""
+        wanted = np.asarray(ids, np.uint64)
+        found = [catalogue.passages_of_documents(wanted) for catalogue in self.catalogues]
+        return sorted(np.concatenate(found).tolist()) if found else []
 
     def document_at(self, root: str, path: str) -> int | None:
         """The id of the document at a place, None where there is none."""

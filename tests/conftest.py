@@ -23,7 +23,9 @@ from transformers import BertConfig, BertForQuestionAnswering, BertModel
 
 from deformer_qa.indexer.sync import sync
 from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.reader.checkpoint import save_reader
 from deformer_qa.reader.encoder import Encoder
+from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.reading import SplitReader
 
 sys.path.append(str(Path(__file__).parent))  # for tiny_training
@@ -122,6 +124,15 @@ def tiny_reader_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_encoder(tiny_bert: Path) -> Encoder:
     """The tiny BERT as an encoder, tapped after layer 2."""
     return Encoder.load(str(tiny_bert), k=2)
+
+
+@pytest.fixture(scope="session")
+def tiny_reader(tiny_encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a split reader with random joint layers on the tiny encoder."""
+    torch.manual_seed(3)
+    folder = tmp_path_factory.mktemp("tiny-split-reader")
+    save_reader(folder, JointLayers(tiny_encoder.backbone.shape, 2), tiny_encoder, training={})
+    return folder
 
 
 @pytest.fixture(scope="session")

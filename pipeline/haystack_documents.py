@@ -1,0 +1,97 @@
+"""Haystack's documents as documents of the store, and back: nothing of one is lost on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+from urllib.parse import quote, unquote
+
+from haystack import Document
+
+from deformer_qa.store import DocumentInfo, DocumentRecord
+from deformer_qa.store.records import to_json
+
+ROOT = "haystack"
+"""Of documents written by components; those of synchronised folders have the folder's absolute path."""
+_EXTRAS = ("blob", "score", "embedding", "sparse_embedding")
+
+
+class NotStorable(ValueError):
+    """A document that cannot be kept as it is; the message names it and says why."""
+
+
+def record_of(document: Document, id_: int) -> DocumentRecord:
+    """The store's record of a Haystack document.
+
+    :raises NotStorable: where its metadata would not come back as they are.
+    """
+    fields = document.to_dict(flatten=False)
+    extras = {name: fields[name] for name in _EXTRAS if fields[name] is not None}
+    if document.content is None:
+        extras["content"] = None
+    _check_json(document, "meta", document.meta)
+    _check_json(document, "its other fields", extras)
+    text = document.content or ""
+    title = document.meta.get("title")
+    try:
+        content_hash = hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest()
+    except UnicodeEncodeError as error:
+        raise NotStorable(f"document {document.id}: its content is no valid Unicode ({error.reason}).") from None
+    return DocumentRecord(
+        id=id_,
+        root=ROOT,
+        path=path_of(document.id),
+        title=title if isinstance(title, str) else "",
+        content_hash=content_hash,
+        text=text,
+        outline=(),
+        meta=document.meta,
+        source_state=to_json(extras) if extras else "",
+    )
+
+
+def document_of(record: DocumentRecord) -> Document:
+    """The Haystack document that a record keeps; one of a synchronised folder has its place in its metadata."""
+    extras = json.loads(record.source_state) if record.root == ROOT and record.source_state else {}
+    content = extras.pop("content", record.text)
+    fields = {"id": document_id(record), "content": content, "meta": meta_of(record), **extras}
+    return Document.from_dict(fields)
+
+
+def without_text(info: DocumentInfo) -> Document:
+    """A document as far as it is known without reading its text."""
+    return Document(id=document_id(info), meta=meta_of(info))
+
+
+def meta_of(document: DocumentInfo | DocumentRecord) -> dict[str, Any]:
+    """A document's metadata, with its place where it is one of a folder."""
+    meta = dict(document.meta)
+    if document.root == ROOT:
+        return meta
+    return {"root": document.root, "path": document.path, "title": document.title, **meta}
+
+
+def document_id(document: DocumentInfo | DocumentRecord) -> str:
+    """Its id in Haystack: the one it was written with, or the absolute path of its file."""
+    if document.root == ROOT:
+        return unquote(document.path)
+    return f"{document.root}/{document.path}"
+
+
+def path_of(id_: str) -> str:
+    """The path, below ``ROOT``, of a document written with this id: any id is a file name then."""
+    quoted = quote(id_, safe=" ")
+    return quoted.replace(".", "%2E") if quoted.strip(".") == "" else quoted
+
+
+def _check_json(document: Document, what: str, value: Any) -> None:
+    try:
+        same = json.loads(to_json(value)) == value
+    except (TypeError, ValueError) as error:
+        raise NotStorable(f"document {document.id}: {what} cannot be kept as JSON ({error}).") from error
+    if not same:
+        raise NotStorable(
+            f"document {document.id}: {what} would come back changed from JSON, which has only texts as keys, "
+            "and lists, no tuples."
+        )

@@ -1,0 +1,94 @@
+"""Haystack's filters as conditions of the store, checked whole before any document is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
+from typing import Any, cast
+
+from haystack import Document
+from haystack.errors import FilterError
+
+from deformer_qa.store.conditions import Anything, Comparison, Condition, Every, Not, Operator, Some
+
+_ORDERINGS = (">", ">=", "<", "<=")
+_MEMBERSHIPS = ("in", "not in")
+_FIELDS = {field.name for field in fields(Document)} - {"meta"}
+
+
+def condition_of(filters: Mapping[str, Any]) -> Condition:
+    """The condition that a filter of Haystack's grammar states over a document's metadata.
+
+    :raises FilterError: where the filter itself is not well formed, whatever documents there are.
+    """
+    if not isinstance(filters, Mapping):
+        raise FilterError(f"Expected a filter as a dictionary, found {filters!r}.")
+    if "field" in filters:
+        return _comparison(filters)
+    operator, parts = _required(filters, "operator"), _required(filters, "conditions")
+    if not isinstance(parts, list | tuple):
+        raise FilterError(f"Expected a list of conditions, found {parts!r}.")
+    conditions = tuple(condition_of(part) for part in parts)
+    match operator:
+        case "AND":
+            return Every(conditions)
+        case "OR":
+            return Some(conditions)
+        case "NOT":
+            return Not(Every(conditions))
+    raise FilterError(f"Unknown logical operator {operator!r}; expected AND, OR or NOT.")
+
+
+def _required(filters: Mapping[str, Any], key: str) -> Any:
+    if key not in filters:
+        raise FilterError(f"The key {key!r} is missing in {dict(filters)!r}.")
+    return filters[key]
+
+
+def _comparison(filters: Mapping[str, Any]) -> Condition:
+    field, operator, value = filters["field"], _required(filters, "operator"), _required(filters, "value")
+    if not isinstance(field, str):
+        raise FilterError(f"Expected the name of a field, found {field!r}.")
+    if operator in _MEMBERSHIPS and not isinstance(value, list):
+        raise FilterError(f"{field} {operator}: expected a list, found {value!r}.")
+    if operator in _ORDERINGS:
+        _check_orderable(field, operator, value)
+    elif operator not in ("==", "!=", *_MEMBERSHIPS):
+        raise FilterError(f"Unknown comparison operator {operator!r}; expected ==, !=, >, >=, <, <=, in or not in.")
+    # A name that is no field of a document is one of its metadata; a dotted one begins with a field.
+    first, *rest = field.split(".")
+    keys = tuple(rest) if first == "meta" and rest else (field,)
+    if first in _FIELDS or field == "meta" or (rest and first != "meta") or keys[0] in PLACE_FIELDS:
+        return Anything()
+    return Comparison(keys, cast(Operator, operator), value)
+
+
+PLACE_FIELDS = ("path", "root", "title")
+"""Metadata that a document of a synchronised folder is given on its way out; the catalogue has them as columns."""
+
+
+def _check_orderable(field: str, operator: str, value: Any) -> None:
+    if isinstance(value, list):
+        raise FilterError(f"{field} {operator}: lists have no order, found {value!r}.")
+    if isinstance(value, str) and not _is_date(value):
+        raise FilterError(f"{field} {operator}: of texts only ISO 8601 dates have an order, found {value!r}.")
+
+
+def _is_date(value: str) -> bool:
+    import dateutil.parser
+
+    for parse in (datetime.fromisoformat, dateutil.parser.parse):
+        try:
+            parse(value)
+        except (ValueError, OverflowError):
+            continue
+        return True
+    return False
+
+
+def needs_text(filters: Mapping[str, Any]) -> bool:
+    """Whether a filter looks at more of a document than its id and metadata."""
+    if "field" in filters:
+        return str(filters["field"]).split(".")[0] in _FIELDS - {"id"}
+    return any(needs_text(part) for part in filters["conditions"])

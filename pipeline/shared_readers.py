@@ -1,0 +1,28 @@
+"""One reader in memory for all components of a process that use the same."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from pathlib import Path
+
+from deformer_qa.reader.reading import SplitReader
+from deformer_qa.reader.shipped import SHIPPED
+
+_loaded: weakref.WeakValueDictionary[tuple[str, str], SplitReader] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def shared_reader(folder: str | None = None, device: str = "cpu") -> SplitReader:
+    """The reader in a folder, the shipped one by default; loaded once for as long as somebody holds it.
+
+    :raises ModelNotFound, WrongEncoder: with what was found.
+    """
+    place = Path(folder) if folder else SHIPPED
+    key = (str(place.resolve()), device)
+    with _lock:
+        reader = _loaded.get(key)
+        if reader is None:
+            reader = SplitReader.load(place).to(device)
+            _loaded[key] = reader
+        return reader
