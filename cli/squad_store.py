@@ -59,9 +59,10 @@ def fit_on_held_back(
         with Pipeline.open(store, reader) as pipeline:
             questions = sampled(open_questions(pipeline.snapshot, asked), n_questions, recipe["seed"])
             fitted = fit_ranking(pipeline, questions, on_question=on_question)
-    set_ranking(reader_folder, fitted.weights)
+    set_ranking(reader_folder, fitted.weights, fitted.given)
     return {
         "weights": fitted.weights,
+        "given": fitted.given,
         "questions": fitted.n_questions,
         "without_answer": fitted.n_without_answer,
         "loss_before": fitted.loss_before,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.ranking import RankingWeights
 from deformer_qa.pipeline.results import Answer, Place
 from deformer_qa.pipeline.retrieval import Candidate
@@ -16,6 +16,16 @@ from deformer_qa.reader.spans import TokenSpan
 from deformer_qa.reader.squad import normalized
 
 _EVIDENCE_KEPT = 5
+
+
+class SpanPlaces(Protocol):
+    """What merging must know of where spans stand."""
+
+    def span(self, passage_id: int, span: TokenSpan) -> Place:
+        """The place of a span of token rows of a candidate."""
+
+    def context(self, place: Place) -> tuple[str, int]:
+        """The sentence around a place, and where it starts in the document."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +41,16 @@ def merged(
     spans: Sequence[ReadSpan],
     probabilities: NDArray[np.float64],
     weights: RankingWeights,
-    places: Places,
+    places: SpanPlaces,
     n_answers: int,
+    overlap: float = 0.0,
 ) -> list[Answer]:
     """The ``n_answers`` best answers.
 
     Spans that overlap the best in its document (passages share sentences), or whose texts are equal but for case,
     punctuation and articles, are one answer: the best of them stands for all, and its confidence is the sum of theirs.
+
+    :param overlap: spans overlap where they share more than this part of the shorter one.
     """
     utilities = weights.utilities([one.features for one in spans])
     order = sorted(range(len(spans)), key=lambda index: (-utilities[index], spans[index].candidate.passage_id, index))
@@ -46,7 +59,7 @@ def merged(
         place = places.span(spans[index].candidate.passage_id, spans[index].span)
         group = next((group for group in groups if group.says(place)), None)
         if group is None:
-            group = _Group(place, float(utilities[index]))
+            group = _Group(place, float(utilities[index]), overlap)
             groups.append(group)
         group.add(place, float(probabilities[index]))
     groups.sort(key=lambda group: -group.confidence)  # stable: equal ones keep the order of their best spans
@@ -56,15 +69,16 @@ def merged(
 class _Group:
     """Places that say the same; the first added is the best."""
 
-    def __init__(self, best: Place, score: float) -> None:
-        self.best, self.score, self.confidence = best, score, 0.0
+    def __init__(self, best: Place, score: float, overlap: float) -> None:
+        self.best, self.score, self.confidence, self._overlap = best, score, 0.0, overlap
         self.places: list[Place] = []
         self._meaning = normalized(best.text)
 
     def says(self, place: Place) -> bool:
         if self._meaning and normalized(place.text) == self._meaning:
             return True
-        return _overlap(place, self.best)  # not with the others: overlaps would chain different answers together
+        # Not with the others of the group: overlaps would chain different answers together.
+        return _overlap(place, self.best, self._overlap)
 
     def add(self, place: Place, probability: float) -> None:
         self.confidence = min(1.0, self.confidence + probability)
@@ -73,11 +87,13 @@ class _Group:
         ):
             self.places.append(place)
 
-    def answer(self, places: Places) -> Answer:
+    def answer(self, places: SpanPlaces) -> Answer:
         context, context_start = places.context(self.best)
         evidence = [place for place in self.places[1:] if not _overlap(place, self.best)]
         return Answer(self.best, self.score, self.confidence, context, context_start, tuple(evidence[:_EVIDENCE_KEPT]))
 
 
-def _overlap(one: Place, other: Place) -> bool:
-    return one.document == other.document and one.start < other.end and other.start < one.end
+def _overlap(one: Place, other: Place, more_than: float = 0.0) -> bool:
+    shared = min(one.end, other.end) - max(one.start, other.start)
+    shorter = min(one.end - one.start, other.end - other.start)
+    return one.document == other.document and shared > 0 and shared > more_than * shorter

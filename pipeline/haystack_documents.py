@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote
 
 from haystack import Document
 
-from deformer_qa.store import DocumentInfo, DocumentRecord
+from deformer_qa.pipeline.retrieval import Candidate
+from deformer_qa.store import DocumentInfo, DocumentRecord, Snapshot
 from deformer_qa.store.records import to_json
 
 ROOT = "haystack"
@@ -62,6 +64,32 @@ def document_of(record: DocumentRecord) -> Document:
 def without_text(info: DocumentInfo) -> Document:
     """A document as far as it is known without reading its text."""
     return Document(id=document_id(info), meta=meta_of(info))
+
+
+def passage_document(snapshot: Snapshot, candidate: Candidate, score: float, store: str) -> Document:
+    """A retrieved passage: the document as it was written where it has no other passage, else the part that it is."""
+    (passage,) = snapshot.passages([candidate.passage_id])
+    record = snapshot.document(passage.document_id)
+    about = {
+        "store": store,
+        "generation": snapshot.generation,
+        "passage": passage.id,
+        "dense": candidate.dense,
+        "bm25_share": candidate.bm25_share,
+        "fused": candidate.fused,
+    }
+    if record.root == ROOT and len(snapshot.document_passages(record.id)) == 1:
+        whole = document_of(record)
+        return replace(whole, meta={**whole.meta, "deformer": about}, score=score)
+    meta = meta_of(record)
+    page = meta.get("page_number", meta.get("page"))
+    if isinstance(page, int):
+        meta["page_number"] = page + record.text.count("\f", 0, passage.start)
+    if passage.heading:
+        meta["heading"] = passage.heading
+    meta |= {"source_id": document_id(record), "split_id": passage.ordinal, "split_idx_start": passage.start}
+    text = record.text[passage.start : passage.end]
+    return Document(id=str(passage.id), content=text, meta={**meta, "deformer": about}, score=score)
 
 
 def meta_of(document: DocumentInfo | DocumentRecord) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.spans import TokenSpan
 
 FEATURES = ("margin", "score", "dense", "bm25_share", "fused", "constant")
+GIVEN_FEATURES = ("margin", "score", "constant")
+"""Those that there are without a retrieval; the others weigh nothing then."""
 _FUSED_SCALE = 30.0
 """Brings reciprocal-rank sums, at most 2/61, near 1."""
 

@@ -10,7 +10,7 @@ import torch
 
 from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
 from deformer_qa.pipeline.open_evaluation import OpenQuestion, read_open
-from deformer_qa.pipeline.ranking import FEATURES
+from deformer_qa.pipeline.ranking import FEATURES, GIVEN_FEATURES
 from deformer_qa.reader.squad import exact_match, f1
 
 _RIGHT_F1 = 0.6
@@ -20,9 +20,13 @@ _PENALTY = 1e-3
 
 @dataclass(frozen=True)
 class FittedRanking:
-    """The weights and what they were fitted on; the likelihoods are means per question, in nats."""
+    """The weights and what they were fitted on; the likelihoods are means per question, in nats.
+
+    :ivar given: weights for passages without a retrieval's scores, fitted on the same spans
+    """
 
     weights: dict[str, float]
+    given: dict[str, float]
     n_questions: int
     n_without_answer: int
     loss_before: float
@@ -57,19 +61,30 @@ def fit_ranking(
             cases.append((torch.tensor(rows, dtype=torch.float64), torch.tensor(right)))
             n_without += not any(right)
         on_question()
+    before = float(_loss(torch.zeros(len(FEATURES), dtype=torch.float64), cases))
+    weights = _fitted(cases, FEATURES)
+    after = float(_loss(weights, cases))
+    return FittedRanking(_named(weights), _named(_fitted(cases, GIVEN_FEATURES)), len(cases), n_without, before, after)
+
+
+def _fitted(cases: Sequence[tuple[torch.Tensor, torch.Tensor]], names: Sequence[str]) -> torch.Tensor:
+    """The likeliest weights of some features, the others 0. *Shape:* (features,), float64."""
     weights = torch.zeros(len(FEATURES), dtype=torch.float64, requires_grad=True)
-    before = float(_loss(weights.detach(), cases))
+    used = torch.tensor([name in names for name in FEATURES], dtype=torch.float64)
     optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> float:
         optimizer.zero_grad()
-        loss = _loss(weights, cases) + _PENALTY * weights[:-1].square().sum()
+        loss = _loss(weights * used, cases) + _PENALTY * weights[:-1].square().sum()
         (weights.grad,) = torch.autograd.grad(loss, [weights])
         return float(loss.detach())
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
-    fitted = {name: round(float(value), 6) for name, value in zip(FEATURES, weights.detach(), strict=True)}
-    return FittedRanking(fitted, len(cases), n_without, before, float(_loss(weights.detach(), cases)))
+    return (weights * used).detach()
+
+
+def _named(weights: torch.Tensor) -> dict[str, float]:
+    return {name: round(float(value), 6) for name, value in zip(FEATURES, weights, strict=True)}
 
 
 def _loss(weights: torch.Tensor, cases: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,13 +52,21 @@ class Retrieved:
         return {"dense": self.dense, "bm25": self.bm25, "fused": self.fused}[method]
 
 
-def retrieve(snapshot: Snapshot, question: str, vector: NDArray[np.float32], depth: int = DEPTH) -> Retrieved:
+def retrieve(
+    snapshot: Snapshot,
+    question: str,
+    vector: NDArray[np.float32],
+    depth: int = DEPTH,
+    among: Collection[int] | None = None,
+) -> Retrieved:
     """The first ``depth`` passages by dense and by BM25 score, and all of them fused.
 
     Ties go to the lower passage id, so the same question on the same store gives the same order.
+
+    :param among: only these passage ids are looked at; None is all.
     """
-    dense = snapshot.nearest(vector, depth)
-    bm25 = snapshot.bm25(question, depth)
+    dense = snapshot.nearest(vector, depth, among)
+    bm25 = snapshot.bm25(question, depth, among)
     fused: dict[int, float] = {}
     for ranking in (dense, bm25):
         for rank, hit in enumerate(ranking, start=1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class ReaderDescription:
     :ivar encoder: name of the encoder the reader was trained on
     :ivar encoder_id: its id; states of another encoder mean nothing to the reader
     :ivar k: layers that run apart; 0 for a whole reader, all of whose layers are joint
+    :ivar ranking: weights by which spans of retrieved passages are compared
+    :ivar ranking_given: the same where passages come without the scores of a retrieval
     """
 
     folder: Path
@@ -36,6 +38,7 @@ class ReaderDescription:
     n_joint_layers: int
     ranking: dict[str, float]
     training: dict[str, Any]
+    ranking_given: dict[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -56,7 +59,8 @@ def describe_reader(folder: Path) -> ReaderDescription:
         encoder = content["encoder"]
         if encoder.startswith("./"):  # inside the reader's own folder
             content["encoder"] = str(folder / encoder)
-        return ReaderDescription(folder=folder, **{key: content[key] for key in _KINDS})
+        given = content.get("ranking_given", {})
+        return ReaderDescription(folder=folder, ranking_given=given, **{key: content[key] for key in _KINDS})
     except (FileNotFoundError, NotADirectoryError):
         raise ModelNotFound(f"{folder}: no {DESCRIPTION} there; a reader is a folder made by qa train.") from None
     except (KeyError, TypeError, ValueError) as error:
@@ -65,9 +69,9 @@ def describe_reader(folder: Path) -> ReaderDescription:
         ) from error
 
 
-def set_ranking(folder: Path, ranking: dict[str, float]) -> None:
-    """Put fitted ranking weights into a reader's description."""
+def set_ranking(folder: Path, ranking: dict[str, float], given: dict[str, float]) -> None:
+    """Put fitted ranking weights into a reader's description, those for retrieved and those for given passages."""
     describe_reader(folder)
     content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    content["ranking"] = ranking
+    content |= {"ranking": ranking, "ranking_given": given}
     (folder / DESCRIPTION).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

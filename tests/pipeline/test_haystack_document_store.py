@@ -157,7 +157,7 @@ def test_policies_settle_equal_ids_within_one_call(document_store: DeformerDocum
 
 
 def test_equal_texts_are_encoded_once_and_new_metadata_encode_nothing(document_store: DeformerDocumentStore) -> None:
-    encoder = document_store._encoder()
+    encoder = document_store.encoder()
     before = encoder.n_passes
     document_store.write_documents([Document(content="the river", id=str(n), meta={"n": n}) for n in range(5)])
     assert encoder.n_passes - before == 1
@@ -285,5 +285,5 @@ def test_a_rare_filter_is_asked_of_sql_not_of_every_document(document_store: Def
     snapshot = open_snapshot(Path(document_store.path))
     passages = document_store.matching_passages(snapshot, {"field": "meta.rare", "operator": "==", "value": True})
     assert passages is not None
-    vector = document_store._encoder().encode("the river").vector
+    vector = document_store.encoder().encode("the river").vector
     assert len(snapshot.nearest(vector, 10, among=passages)) == 5

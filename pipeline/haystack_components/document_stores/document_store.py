@@ -82,12 +82,18 @@ class DeformerDocumentStore(AsyncCalls):
 
     def warm_up(self) -> None:
         """Load the encoder now, not at the first write or question."""
-        self._encoder()
+        self.encoder()
 
     def close(self) -> None:
         """Let go of the open generation; the next call opens the newest one again."""
         with self._reading:
             self._snapshot = None
+
+    def encoder(self) -> Encoder:
+        """The encoder of the store's passages and of the questions asked of it; loaded at its first use."""
+        if self._loaded is None:
+            self._loaded = shared_reader(self.reader)
+        return self._loaded.encoder
 
     def snapshot(self) -> Snapshot | None:
         """The newest generation, open for reading; None where nothing was ever written.
@@ -137,7 +143,7 @@ class DeformerDocumentStore(AsyncCalls):
         for document in documents:
             if not isinstance(document, Document):
                 raise ValueError(f"Expected documents, found {type(document).__name__}.")
-        with self._writer(_encoder_info(self._encoder())) as writer:
+        with self._writer(_encoder_info(self.encoder())) as writer:
             ids = self._ids(writer, [document.id for document in documents])
             chosen, n_written = _chosen(documents, ids, policy)
             records = [record_of(one, ids.get(one.id) or writer.new_document_id()) for one in chosen]
@@ -245,11 +251,6 @@ class DeformerDocumentStore(AsyncCalls):
 
             return [info for info in infos if document_matches_filter(dict(filters), seen(info))]
 
-    def _encoder(self) -> Encoder:
-        if self._loaded is None:
-            self._loaded = shared_reader(self.reader)
-        return self._loaded.encoder
-
     @contextmanager
     def _writer(self, encoder: EncoderInfo) -> Iterator[Writer]:
         """A writer whose commit follows the block; nothing is committed where it raises."""
@@ -271,7 +272,7 @@ class DeformerDocumentStore(AsyncCalls):
 
     def _encoded(self, writer: Writer, record: DocumentRecord) -> list[PassageDraft]:
         """A document's passages, each with a row in the store."""
-        encoder, drafts = self._encoder(), []
+        encoder, drafts = self.encoder(), []
         for span in encoder.borders.split(record.text, encoder.tokenizer):
             passage = record.text[span.start : span.end]
             key = block_key(passage)

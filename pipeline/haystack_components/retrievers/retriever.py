@@ -1,0 +1,142 @@
+"""Passages of a store for a query: dense, BM25 or both fused, all or those whose document matches a filter."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, get_args
+
+import numpy as np
+from haystack import Document, component, default_from_dict, default_to_dict
+from haystack.document_stores.types import FilterPolicy
+from haystack.document_stores.types.filter_policy import apply_filter_policy
+from haystack.tracing.tracer import tracer
+
+from deformer_qa.pipeline.haystack_documents import passage_document
+from deformer_qa.pipeline.questions import checked_question
+from deformer_qa.pipeline.retrieval import DEPTH, Method, Retrieved, candidates, retrieve
+from deformer_qa.store import Snapshot
+from haystack_integrations.document_stores.deformer import DeformerDocumentStore
+
+
+@component
+class DeformerRetriever:
+    """Retrieves the passages that a ``DeformerReader`` reads from their stored states.
+
+    A document that is one passage comes back as it was written; of a longer one its passage, with the passage's number
+    as id, and ``source_id``, ``split_id`` and ``split_idx_start`` in its metadata as Haystack's splitters write them.
+    ``meta["deformer"]`` names store, generation and passage, and has the scores by which the reader compares passages.
+
+    :param document_store: where to look.
+    :param filters: by documents' metadata; applied before anything is ranked, so a filter that five passages meet
+        finds them all.
+    :param top_k: passages that are returned.
+    :param mode: "fused" (reciprocal ranks of both), "dense" or "bm25". What ``qa ask`` reads is the first 20 fused.
+    :param filter_policy: whether filters given to ``run`` replace these or are joined with them.
+    """
+
+    def __init__(
+        self,
+        document_store: DeformerDocumentStore,
+        filters: dict[str, Any] | None = None,
+        top_k: int = 20,
+        mode: Method = "fused",
+        filter_policy: FilterPolicy = FilterPolicy.REPLACE,
+    ) -> None:
+        if not isinstance(document_store, DeformerDocumentStore):
+            raise TypeError(f"document_store: expected a DeformerDocumentStore, found {type(document_store).__name__}.")
+        if top_k <= 0:
+            raise ValueError(f"top_k: expected more than 0, found {top_k}.")
+        if mode not in get_args(Method):
+            raise ValueError(f"mode: expected one of {', '.join(get_args(Method))}, found {mode!r}.")
+        self.document_store, self.filters, self.top_k, self.mode = document_store, filters, top_k, mode
+        self.filter_policy = filter_policy
+
+    def to_dict(self) -> dict[str, Any]:
+        """As Haystack's pipelines write it."""
+        return default_to_dict(
+            self,
+            document_store=self.document_store,
+            filters=self.filters,
+            top_k=self.top_k,
+            mode=self.mode,
+            filter_policy=self.filter_policy.value,
+        )
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> DeformerRetriever:
+        """From what ``to_dict`` gives."""
+        given = data.get("init_parameters", {})
+        if isinstance(given.get("filter_policy"), str):
+            given["filter_policy"] = FilterPolicy.from_str(given["filter_policy"])
+        retriever: DeformerRetriever = default_from_dict(cls, data)
+        return retriever
+
+    def warm_up(self) -> None:
+        """Load the encoder now, not at the first query."""
+        self.document_store.warm_up()
+
+    def close(self) -> None:
+        """Let go of the store's open generation."""
+        self.document_store.close()
+
+    @component.output_types(documents=list[Document])
+    def run(
+        self,
+        query: str | None = None,
+        query_embedding: list[float] | None = None,
+        filters: dict[str, Any] | None = None,
+        top_k: int | None = None,
+    ) -> dict[str, list[Document]]:
+        """Passages for a query, best first.
+
+        :param query: its text; needed unless ``mode`` is "dense" and its vector is given.
+        :param query_embedding: its vector by the store's encoder; made of the text where it is not given.
+        :param top_k: how many at most; 0 for none.
+        :raises ValueError: where the query is missing or blank, or ``top_k`` is negative.
+        :raises FilterError: where a filter is not well formed.
+        :raises DocumentStoreError: where the store cannot be read.
+        """
+        top_k = self.top_k if top_k is None else top_k
+        if top_k < 0:
+            raise ValueError(f"top_k: expected 0 or more, found {top_k}.")
+        if query is None and (query_embedding is None or self.mode != "dense"):
+            raise ValueError(f'query: mode "{self.mode}" needs its text; "dense" takes query_embedding instead.')
+        query = checked_question(query) if query is not None else ""
+        wanted = apply_filter_policy(self.filter_policy, self.filters, filters)
+        with tracer.trace("deformer.retrieve", tags={"mode": self.mode, "top_k": top_k}) as span:
+            snapshot = self.document_store.snapshot()
+            found = self._found(snapshot, query, query_embedding, wanted, top_k) if snapshot and top_k else []
+            span.set_tag("documents", len(found))
+        return {"documents": found}
+
+    @component.output_types(documents=list[Document])
+    async def run_async(
+        self,
+        query: str | None = None,
+        query_embedding: list[float] | None = None,
+        filters: dict[str, Any] | None = None,
+        top_k: int | None = None,
+    ) -> dict[str, list[Document]]:
+        """``run``, in a thread of its own."""
+        found: dict[str, list[Document]] = await asyncio.to_thread(self.run, query, query_embedding, filters, top_k)
+        return found
+
+    def _found(
+        self, snapshot: Snapshot, query: str, embedding: list[float] | None, filters: dict[str, Any] | None, top_k: int
+    ) -> list[Document]:
+        among = self.document_store.matching_passages(snapshot, filters)
+        if embedding is None:
+            vector = self.document_store.encoder().encode(query, "query").vector
+        else:
+            vector = np.asarray(embedding, np.float32)
+        depth = max(top_k, DEPTH)
+        if query:
+            retrieved = retrieve(snapshot, query, vector, depth, among)
+        else:
+            dense = tuple(hit.passage_id for hit in snapshot.nearest(vector, depth, among))
+            retrieved = Retrieved(dense, (), dense, {}, {})
+        chosen = candidates(snapshot, vector, retrieved, retrieved.by(self.mode)[:top_k])
+        scores = {"dense": lambda one: one.dense, "bm25": lambda one: one.bm25, "fused": lambda one: one.fused}
+        return [
+            passage_document(snapshot, one, float(scores[self.mode](one)), self.document_store.path) for one in chosen
+        ]

@@ -1,0 +1,243 @@
+"""Extractive reading by a split reader: documents' passages by their stored states, or by states made on the spot."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from haystack import Document, ExtractedAnswer
+from numpy.typing import NDArray
+
+from deformer_qa.pipeline.answering import ReadSpan, merged
+from deformer_qa.pipeline.questions import checked_question
+from deformer_qa.pipeline.ranking import RankingWeights, confidences, features
+from deformer_qa.pipeline.results import Place
+from deformer_qa.pipeline.retrieval import Candidate
+from deformer_qa.reader.errors import WrongEncoder
+from deformer_qa.reader.passages import sentence_around
+from deformer_qa.reader.reading import SplitReader
+from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, TokenSpan, best_spans
+from deformer_qa.store import Snapshot, block_key
+
+_SPANS_PER_PASSAGE = 3
+OpenStore = Callable[[str | None], Snapshot | None]
+"""The newest generation of the store of this path; of whatever store is looked in otherwise where there is none."""
+
+
+@dataclass(frozen=True)
+class _Passage:
+    """A passage of one of the documents to read.
+
+    :ivar document: its document's place in the list
+    :ivar start: its first character in the document's content
+    :ivar source, source_start: the text that the document is a part of, and its first character there; documents that
+        a retriever or splitter cut from one text know each other by it
+    """
+
+    document: int
+    start: int
+    text: str
+    key: bytes
+    source: str
+    source_start: int
+    candidate: Candidate
+
+
+class SplitReading:
+    """A split reader over Haystack documents. Safe to use from several threads.
+
+    :ivar n_stored, n_made: passages read from stored states, and passages whose states were made, since loading
+    """
+
+    def __init__(self, reader: SplitReader, open_store: OpenStore, kept_passages: int = 0) -> None:
+        """:param kept_passages: states made on the spot are kept in memory for so many passages, the last asked for."""
+        self.reader, self._open_store = reader, open_store
+        about = reader.about
+        self._retrieved = RankingWeights.from_mapping(about.ranking if about else {})
+        self._given = RankingWeights.from_mapping(about.ranking_given if about else {})
+        self._kept: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
+        self._n_kept = kept_passages
+        self.n_stored = self.n_made = 0
+
+    def read(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        *,
+        top_k: int,
+        answers_per_seq: int | None,
+        overlap_threshold: float | None,
+    ) -> tuple[list[ExtractedAnswer], float]:
+        """The answers, best first, and the probability that none is right.
+
+        :param documents: all with text.
+        :param answers_per_seq: spans of a passage that compete.
+        :param overlap_threshold: spans that share more than this part of the shorter, or say the same, are one answer;
+            None keeps each span as an answer.
+        """
+        asked = self.reader.encoder.states(checked_question(query), "question")
+        passages, states = self._passages(documents)
+        logits = self.reader.read(asked, states)
+        spans = [
+            ReadSpan(passage.candidate, span, features(span, passage.candidate))
+            for passage, made in zip(passages, logits, strict=True)
+            for span in best_spans(made.spans, answers_per_seq or _SPANS_PER_PASSAGE, MAX_ANSWER_TOKENS)
+        ]
+        all_retrieved = all(_scores(document) for document in documents)
+        weights = self._retrieved if all_retrieved else self._given
+        utilities = weights.utilities([one.features for one in spans])
+        probabilities, none = confidences(utilities)
+        places = _Places(passages, self.reader)
+        if overlap_threshold is None:
+            order = np.argsort(-utilities, kind="stable")[:top_k]
+            found: list[tuple[Place, float, tuple[Place, ...]]] = [
+                (places.span(spans[index].candidate.passage_id, spans[index].span), float(probabilities[index]), ())
+                for index in order.tolist()
+            ]
+        else:
+            answers = merged(spans, probabilities, weights, places, top_k, overlap_threshold)
+            found = [(one.place, one.confidence, one.evidence) for one in answers]
+        return [_extracted(query, documents, passages, *one) for one in found], none
+
+    def _passages(self, documents: Sequence[Document]) -> tuple[list[_Passage], list[NDArray[np.float32]]]:
+        """The documents' passages with their states."""
+        passages: list[_Passage] = []
+        states: list[NDArray[np.float32]] = []
+        for number, document in enumerate(documents):
+            text, about = document.content or "", _about(document)
+            snapshot = self._snapshot(about)
+            whole = block_key(text)
+            spans = [(0, len(text), whole)]
+            if snapshot is None or not snapshot.has_row(whole):
+                encoder = self.reader.encoder
+                cut = encoder.borders.split(text, encoder.tokenizer)
+                spans = [(one.start, one.end, block_key(text[one.start : one.end])) for one in cut]
+            source, offset = _source(document)
+            for start, end, key in spans:
+                passages.append(
+                    _Passage(
+                        document=number,
+                        start=start,
+                        text=text[start:end],
+                        key=key,
+                        source=source,
+                        source_start=offset + start,
+                        candidate=_candidate(len(passages), key, about),
+                    )
+                )
+                states.append(self._states(snapshot, key, text[start:end], document.id))
+        return passages, states
+
+    def _snapshot(self, about: Mapping[str, Any]) -> Snapshot | None:
+        store = about.get("store")
+        snapshot = self._open_store(store if isinstance(store, str) else None)
+        if snapshot is None:
+            return None
+        ours, theirs = self.reader.encoder.encoder_id, snapshot.encoder.encoder_id
+        if theirs != ours:
+            raise WrongEncoder(
+                f"{snapshot.path}: built with encoder {theirs}, this reader needs {ours}; "
+                "give the component the reader that the store was built with, or index the documents anew."
+            )
+        return snapshot
+
+    def _states(self, snapshot: Snapshot | None, key: bytes, text: str, id_: str) -> NDArray[np.float32]:
+        if snapshot is not None and snapshot.has_row(key):
+            self.n_stored += 1
+            return snapshot.states([key])[0]
+        kept = self._kept.get(key)
+        if kept is None:
+            self.n_made += 1
+            kept = self.reader.encoder.states(text, f"document {id_}")
+        if self._n_kept:
+            self._kept[key] = kept
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._n_kept:
+                self._kept.popitem(last=False)
+        return kept
+
+
+class _Places:
+    """Where spans of the documents stand; offsets are those of the texts that the documents are parts of."""
+
+    def __init__(self, passages: Sequence[_Passage], reader: SplitReader) -> None:
+        self._passages, self._tokenizer = passages, reader.encoder.tokenizer
+        self._sources = {source: number for number, source in enumerate(dict.fromkeys(one.source for one in passages))}
+
+    def span(self, passage_id: int, span: TokenSpan) -> Place:
+        passage = self._passages[passage_id]
+        first, end = self._tokenizer.tokenize(passage.text, "passage").characters(span.first, span.last)
+        return Place(
+            passage=passage_id,
+            document=self._sources[passage.source],
+            root="",
+            path=passage.source,
+            title="",
+            heading="",
+            page=None,
+            meta={},
+            start=passage.source_start + first,
+            end=passage.source_start + end,
+            text=passage.text[first:end],
+        )
+
+    def context(self, place: Place) -> tuple[str, int]:
+        passage = self._passages[place.passage]
+        start = place.start - passage.source_start
+        around = sentence_around(passage.text, start, start + len(place.text))
+        return passage.text[around.start : around.end], passage.source_start + around.start
+
+
+def _source(document: Document) -> tuple[str, int]:
+    """The text that a document was cut from, and where, as Haystack's splitters write it; else the document itself."""
+    source, offset = document.meta.get("source_id"), document.meta.get("split_idx_start")
+    return (source, offset) if isinstance(source, str) and isinstance(offset, int) else (document.id, 0)
+
+
+def _about(document: Document) -> Mapping[str, Any]:
+    about = document.meta.get("deformer")
+    return about if isinstance(about, Mapping) else {}
+
+
+def _scores(document: Document) -> bool:
+    about = _about(document)
+    return all(isinstance(about.get(name), int | float) for name in ("dense", "bm25_share", "fused"))
+
+
+def _candidate(number: int, key: bytes, about: Mapping[str, Any]) -> Candidate:
+    dense, share, fused = (float(about.get(name) or 0.0) for name in ("dense", "bm25_share", "fused"))
+    return Candidate(number, key, dense, None, share, fused)
+
+
+def _extracted(
+    query: str,
+    documents: Sequence[Document],
+    passages: Sequence[_Passage],
+    place: Place,
+    confidence: float,
+    evidence: Sequence[Place],
+) -> ExtractedAnswer:
+    document, (start, end) = documents[passages[place.passage].document], _offsets(passages, place)
+    others = [
+        {"document_id": documents[passages[one.passage].document].id, "start": first, "end": last}
+        for one in evidence
+        for first, last in (_offsets(passages, one),)
+    ]
+    return ExtractedAnswer(
+        query=query,
+        data=place.text,
+        document=document,
+        score=confidence,
+        document_offset=ExtractedAnswer.Span(start, end),
+        meta={"evidence": others} if others else {},
+    )
+
+
+def _offsets(passages: Sequence[_Passage], place: Place) -> tuple[int, int]:
+    """A place in its document's content."""
+    passage = passages[place.passage]
+    start = place.start - passage.source_start + passage.start
+    return start, start + len(place.text)
