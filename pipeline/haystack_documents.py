@@ -66,8 +66,11 @@ def without_text(info: DocumentInfo) -> Document:
     return Document(id=document_id(info), meta=meta_of(info))
 
 
-def passage_document(snapshot: Snapshot, candidate: Candidate, score: float, store: str) -> Document:
-    """A retrieved passage: the document as it was written where it has no other passage, else the part that it is."""
+def passage_document(snapshot: Snapshot, candidate: Candidate, score: float, store: str, *, by_words: bool) -> Document:
+    """A retrieved passage: the document as it was written where it has no other passage, else the part that it is.
+
+    :param by_words: whether BM25 was asked too; else its scores are left out, and nobody takes them for low ones.
+    """
     (passage,) = snapshot.passages([candidate.passage_id])
     record = snapshot.document(passage.document_id)
     about = {
@@ -75,9 +78,9 @@ def passage_document(snapshot: Snapshot, candidate: Candidate, score: float, sto
         "generation": snapshot.generation,
         "passage": passage.id,
         "dense": candidate.dense,
-        "bm25_share": candidate.bm25_share,
-        "fused": candidate.fused,
     }
+    if by_words:
+        about |= {"bm25_share": candidate.bm25_share, "fused": candidate.fused}
     if record.root == ROOT and len(snapshot.document_passages(record.id)) == 1:
         whole = document_of(record)
         return replace(whole, meta={**whole.meta, "deformer": about}, score=score)

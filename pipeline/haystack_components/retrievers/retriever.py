@@ -137,6 +137,7 @@ class DeformerRetriever:
             retrieved = Retrieved(dense, (), dense, {}, {})
         chosen = candidates(snapshot, vector, retrieved, retrieved.by(self.mode)[:top_k])
         scores = {"dense": lambda one: one.dense, "bm25": lambda one: one.bm25, "fused": lambda one: one.fused}
+        store, by_words = self.document_store.path, bool(query)
         return [
-            passage_document(snapshot, one, float(scores[self.mode](one)), self.document_store.path) for one in chosen
+            passage_document(snapshot, one, float(scores[self.mode](one)), store, by_words=by_words) for one in chosen
         ]
