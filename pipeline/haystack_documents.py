@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote
@@ -32,6 +33,8 @@ def record_of(document: Document, id_: int) -> DocumentRecord:
     extras = {name: fields[name] for name in _EXTRAS if fields[name] is not None}
     if document.content is None:
         extras["content"] = None
+    if tuples := list(_tuples(document.meta)):  # Haystack's splitters write some
+        extras["tuples"] = tuples
     _check_json(document, "meta", document.meta)
     _check_json(document, "its other fields", extras)
     text = document.content or ""
@@ -56,8 +59,10 @@ def record_of(document: Document, id_: int) -> DocumentRecord:
 def document_of(record: DocumentRecord) -> Document:
     """The Haystack document that a record keeps; one of a synchronised folder has its place in its metadata."""
     extras = json.loads(record.source_state) if record.root == ROOT and record.source_state else {}
-    content = extras.pop("content", record.text)
-    fields = {"id": document_id(record), "content": content, "meta": meta_of(record), **extras}
+    content, meta = extras.pop("content", record.text), meta_of(record)
+    for place in extras.pop("tuples", ()):
+        meta = _with_tuple(meta, place)
+    fields = {"id": document_id(record), "content": content, "meta": meta, **extras}
     return Document.from_dict(fields)
 
 
@@ -118,11 +123,35 @@ def path_of(id_: str) -> str:
 
 def _check_json(document: Document, what: str, value: Any) -> None:
     try:
-        same = json.loads(to_json(value)) == value
+        same = json.loads(to_json(value)) == _with_lists(value)
     except (TypeError, ValueError) as error:
         raise NotStorable(f"document {document.id}: {what} cannot be kept as JSON ({error}).") from error
     if not same:
         raise NotStorable(
-            f"document {document.id}: {what} would come back changed from JSON, which has only texts as keys, "
-            "and lists, no tuples."
+            f"document {document.id}: {what} would come back changed from JSON, in which all keys are texts."
         )
+
+
+def _tuples(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[list[str | int]]:
+    """Where there are tuples in plain values, the innermost first; JSON has only lists."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, one in inner:
+        yield from _tuples(one, (*place, key))
+    if isinstance(value, tuple):
+        yield list(place)
+
+
+def _with_tuple(value: Any, place: Sequence[str | int]) -> Any:
+    """The value with the list at a place made a tuple."""
+    if not place:
+        return tuple(value)
+    key, *rest = place
+    changed = value.copy()
+    changed[key] = _with_tuple(value[key], rest)
+    return changed
+
+
+def _with_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_lists(one) for key, one in value.items()}
+    return [_with_lists(one) for one in value] if isinstance(value, list | tuple) else value

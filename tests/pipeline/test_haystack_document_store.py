@@ -103,18 +103,19 @@ def test_a_document_comes_back_as_it_was_written(document_store: DeformerDocumen
     documents = [
         Document(content="Grüße aus Łódź, 漢字 and \u202e.", meta={"a": {"b": [1, 2.5, None, True]}, "ü": "ß"}),
         Document(content=None, blob=ByteStream(b"\x00\xff", {"x": 1}, "image/png"), meta={"page_number": 3}),
-        Document(content="", id="empty"),
+        Document(content="", id="empty", meta={"t": [({"u": (1, (2,))}, "v")], "none": ()}),
         Document(content="  ", id="../../blank"),
         Document(content="x", id="..", score=0.1, embedding=[0.1, -2.0], sparse_embedding=SparseEmbedding([1], [0.5])),
         Document(content="x", id="a/b %2F?"),
     ]
     assert document_store.write_documents(documents) == 6
     assert document_store.filter_documents() == documents
+    assert document_store.filter_documents()[2].meta == documents[2].meta
     document_store.delete_documents(["..", "a/b %2F?", "../../blank"])
     assert [one.id for one in document_store.filter_documents()] == [documents[0].id, documents[1].id, "empty"]
 
 
-@pytest.mark.parametrize("meta", [{"when": object()}, {"n": float("nan")}, {1: "one"}, {"t": (1, 2)}, {"s": "\ud800"}])
+@pytest.mark.parametrize("meta", [{"when": object()}, {"n": float("nan")}, {1: "one"}, {"s": "\ud800"}])
 def test_metadata_that_would_come_back_changed_are_refused(
     document_store: DeformerDocumentStore, meta: dict[Any, Any]
 ) -> None:

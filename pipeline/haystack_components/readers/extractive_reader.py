@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,18 @@ from haystack_integrations.document_stores.deformer import DeformerDocumentStore
 logger = logging.getLogger(__name__)
 
 HUB_TOKEN = Secret.from_env_var(["HF_API_TOKEN", "HF_TOKEN"], strict=False)
-AS_BUILT: Any = type("AsBuilt", (), {"__repr__": lambda self: "AS_BUILT"})()
-"""Where ``run`` is given nothing for a parameter whose None has a meaning, what the component was built with counts."""
+
+
+class Given(Enum):
+    """For ``run``: what the component was built with, where it is given nothing for a parameter whose None means something.
+
+    An enumeration, since pipelines copy their inputs deeply and a member stays itself.
+    """
+
+    AS_BUILT = "as built"
+
+
+AS_BUILT: Any = Given.AS_BUILT
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,154 @@
+"""Our components in Haystack's pipelines: the example runs, answers as asking does, and survives YAML."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from haystack import Document, Pipeline
+from haystack.components.evaluators import AnswerExactMatchEvaluator
+from haystack.components.joiners import DocumentJoiner
+from haystack.components.preprocessors import DocumentSplitter
+from haystack.components.rankers import LostInTheMiddleRanker
+from haystack.components.writers import DocumentWriter
+from haystack.tracing import Span, Tracer, disable_tracing, enable_tracing
+from haystack.utils import ComponentDevice
+
+from deformer_qa.pipeline.asking import Pipeline as Asking
+from deformer_qa.pipeline.haystack_pipelines import question_answering
+from deformer_qa.reader.reading import SplitReader
+from haystack_integrations.components.readers.deformer import DeformerReader
+from haystack_integrations.components.retrievers.deformer import DeformerRetriever
+from haystack_integrations.components.writers.deformer import DeformerIndexer
+from haystack_integrations.document_stores.deformer import DeformerDocumentStore
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CPU = ComponentDevice.from_str("cpu")
+
+
+def _asked(question: str) -> dict[str, Any]:
+    return {"retriever": {"query": question}, "reader": {"query": question}}
+
+
+def _questions() -> list[str]:
+    content = json.loads((REPOSITORY / "examples" / "questions.json").read_text(encoding="utf-8"))
+    return [one["question"] for one in content["questions"]][::5]
+
+
+def test_a_pipeline_answers_as_asking_does_also_after_yaml_and_asynchronously(
+    example_store: Path, shipped_reader: SplitReader
+) -> None:
+    pipeline = question_answering(example_store, device=CPU)
+    loaded = Pipeline.loads(pipeline.dumps())
+    with Asking.open(example_store, shipped_reader) as asking:
+        for question in _questions():
+            expected = asking.ask(question)
+            made = pipeline.run(_asked(question))["reader"]["answers"]
+            assert loaded.run(_asked(question))["reader"]["answers"] == made
+            assert asyncio.run(loaded.run_async(_asked(question)))["reader"]["answers"] == made
+            none = [one for one in made if one.data is None]
+            assert [one.score for one in none] == [pytest.approx(expected.no_answer_confidence, abs=1e-6)]
+            found = [one for one in made if one.data is not None]
+            assert [one.data for one in found] == [one.place.text for one in expected.answers]
+            for one, answer in zip(found, expected.answers, strict=True):
+                assert one.score == pytest.approx(answer.confidence, abs=1e-6)
+                assert one.document.meta["path"] == answer.place.path
+                assert one.document.meta["split_idx_start"] + one.document_offset.start == answer.place.start
+
+
+def test_the_example_runs_as_its_text_says(example_store: Path) -> None:
+    script = REPOSITORY / "examples" / "haystack_pipeline.py"
+    question = "On what date was Magellan killed?"
+    done = subprocess.run(
+        [sys.executable, str(script), str(example_store), question], capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert "27 April 1521" in lines[0]
+    assert lines[: len(lines) // 2] == lines[len(lines) // 2 :]
+
+
+def test_components_work_with_haystacks_own(tmp_path: Path, tiny_reader: Path) -> None:
+    store = DeformerDocumentStore(str(tmp_path / "store"), reader=str(tiny_reader))
+    indexing = Pipeline()
+    indexing.add_component("splitter", DocumentSplitter(split_by="word", split_length=12, split_overlap=4))
+    indexing.add_component("indexer", DeformerIndexer(store))
+    indexing.connect("splitter", "indexer")
+    text = "the river was in the city of the river and who was in the city when the river was in 1492 " * 3
+    indexing = Pipeline.loads(indexing.dumps())
+    written = indexing.run({"splitter": {"documents": [Document(content=text, meta={"lang": "en"})]}})
+    assert written["indexer"]["documents_written"] == store.count_documents() > 3
+    indexing.run({"splitter": {"documents": [Document(content=text, meta={"lang": "en"})]}})
+    assert store.count_documents() == written["indexer"]["documents_written"]
+
+    asking = Pipeline()
+    for mode in ("dense", "bm25"):
+        asking.add_component(mode, DeformerRetriever(store, mode=mode))  # type: ignore[arg-type]
+    asking.add_component("joiner", DocumentJoiner(join_mode="reciprocal_rank_fusion"))
+    asking.add_component("ranker", LostInTheMiddleRanker())
+    asking.add_component("reader", DeformerReader(str(tiny_reader), device=CPU, top_k=2))
+    for mode in ("dense", "bm25"):
+        asking.connect(mode, "joiner")
+    asking.connect("joiner", "ranker")
+    asking.connect("ranker", "reader")
+    question = "who was in the city"
+    given = {name: {"query": question} for name in ("dense", "bm25", "reader")}
+    answers = asking.run(given)["reader"]["answers"]
+    assert len(answers) == 3
+    places = [one for one in answers if one.data is not None]
+    assert len({one.document.meta["source_id"] for one in places}) == 1
+    # The splitter's windows overlap; the same place in two of them is one answer.
+    spans = [one.document.meta["split_idx_start"] + one.document_offset.start for one in places]
+    assert len(set(spans)) == len(spans)
+    evaluator = AnswerExactMatchEvaluator()
+    same = [places[0].data]
+    assert evaluator.run(ground_truth_answers=same, predicted_answers=same)["score"] == 1.0
+
+
+def test_haystacks_writer_writes_into_our_store(tmp_path: Path, tiny_reader: Path) -> None:
+    store = DeformerDocumentStore(tmp_path / "store", reader=str(tiny_reader))
+    assert DocumentWriter(store).run([Document(content="the river")]) == {"documents_written": 1}
+
+
+def test_retrieving_and_reading_are_traced(example_store: Path) -> None:
+    seen: dict[str, dict[str, Any]] = {}
+
+    class Recorded(Span):
+        def __init__(self, tags: dict[str, Any]) -> None:
+            self.tags = tags
+
+        def set_tag(self, key: str, value: Any) -> None:
+            self.tags[key] = value
+
+    class Recorder(Tracer):
+        from contextlib import contextmanager
+
+        @contextmanager
+        def trace(self, operation_name: str, tags: Any = None, parent_span: Any = None) -> Any:
+            yield Recorded(seen.setdefault(operation_name, dict(tags or {})))
+
+        def current_span(self) -> None:
+            return None
+
+    enable_tracing(Recorder())
+    try:
+        question_answering(example_store, device=CPU).run(_asked("Who was Magellan?"))
+    finally:
+        disable_tracing()
+    assert seen["deformer.retrieve"]["documents"] == 20
+    assert seen["deformer.read"]["documents"] == 20
+    assert seen["deformer.read"]["answers"] == 4
+
+
+def test_warming_up_and_closing_can_be_repeated(example_store: Path) -> None:
+    pipeline = question_answering(example_store, device=CPU)
+    reader, retriever = pipeline.get_component("reader"), pipeline.get_component("retriever")
+    for _ in range(2):
+        pipeline.warm_up()
+        assert pipeline.run(_asked("Who was Magellan?"))["reader"]["answers"]
+        reader.close()
+        retriever.close()
