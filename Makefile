@@ -8,7 +8,7 @@ CORPUS_STORE := .qa-demo
 export HAYSTACK_TELEMETRY_ENABLED = False
 export HF_HUB_OFFLINE = 1
 
-.PHONY: all demo test kills lint format help clean
+.PHONY: all demo test kills haystack-compat lint format help clean
 all: lint test  ## lint, then the tests: what CI runs
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -30,6 +30,9 @@ test: $(INSTALLED)  ## the test suite
 kills: $(INSTALLED)  ## kill a real `qa index` at 20 random moments
 	QA_KILLS=20 $(BIN)/python -m pytest -s tests/cli/test_killed_index.py
 
+haystack-compat: $(INSTALLED)  ## tests of Haystack and of the reader ours replaces, fetched by pip, against our components
+	$(BIN)/python tests/haystack_compat.py
+
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,7 +43,7 @@ format: $(INSTALLED)  ## put the code into the one format
 	$(BIN)/ruff format .
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
 
 clean:  ## remove what make made, the environment included
 	rm -rf $(VENV) $(CORPUS_STORE) build dist *.egg-info

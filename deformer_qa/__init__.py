@@ -9,12 +9,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Answer", "Answers", "Encoder", "Pipeline", "SplitReader", "Writer", "open_snapshot", "sync", "verify"]
+__all__ = [
+    "Answer",
+    "Answers",
+    "Encoder",
+    "Index",
+    "Pipeline",
+    "SplitReader",
+    "Writer",
+    "open_snapshot",
+    "sync",
+    "verify",
+]
 
 _HOMES = {
     "Answer": "deformer_qa.pipeline.results",
     "Answers": "deformer_qa.pipeline.results",
     "Encoder": "deformer_qa.reader.encoder",
+    "Index": "deformer_qa.index",
     "Pipeline": "deformer_qa.pipeline.asking",
     "SplitReader": "deformer_qa.reader.reading",
     "Writer": "deformer_qa.store",
@@ -24,6 +36,7 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
+    from deformer_qa.index import Index
     from deformer_qa.indexer.sync import sync
     from deformer_qa.pipeline.asking import Pipeline
     from deformer_qa.pipeline.results import Answer, Answers

@@ -133,6 +133,7 @@ def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
     assert expected <= packed
     assert {name for name in packed if ".dist-info/" not in name} <= expected | {
         "deformer_qa/__init__.py",
+        "deformer_qa/index.py",
         "deformer_qa/py.typed",
     }
     assert "deformer_qa/reader/shipped/reader.safetensors" in packed

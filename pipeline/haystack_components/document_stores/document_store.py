@@ -39,10 +39,9 @@ from deformer_qa.store import (
     StoreMissing,
     Writer,
     block_key,
-    open_snapshot,
 )
 from deformer_qa.store.conditions import where
-from deformer_qa.store.generations import list_generations
+from deformer_qa.store.newest import NewestSnapshot
 from deformer_qa.store.records import to_json
 
 _COMMIT_BYTES = 256 * 2**20
@@ -65,9 +64,8 @@ class DeformerDocumentStore(AsyncCalls):
 
     def __init__(self, path: str | Path = ".qa", reader: str | None = None) -> None:
         self.path, self.reader = str(path), reader
-        self._snapshot: Snapshot | None = None
-        self._newest = 0
-        self._reading, self._writing = threading.Lock(), threading.Lock()
+        self._newest = NewestSnapshot(Path(path))
+        self._writing = threading.Lock()
         self._loaded: SplitReader | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,8 +84,7 @@ class DeformerDocumentStore(AsyncCalls):
 
     def close(self) -> None:
         """Let go of the open generation; the next call opens the newest one again."""
-        with self._reading:
-            self._snapshot = None
+        self._newest.close()
 
     def encoder(self) -> Encoder:
         """The encoder of the store's passages and of the questions asked of it; loaded at its first use."""
@@ -100,15 +97,11 @@ class DeformerDocumentStore(AsyncCalls):
 
         :raises DocumentStoreError: where the store cannot be used.
         """
-        with _haystack_errors(), self._reading:
+        with _haystack_errors():
             try:
-                newest = list_generations(Path(self.path))[0]
+                return self._newest.get()
             except StoreMissing:
-                self._snapshot = None
                 return None
-            if self._snapshot is None or newest != self._newest:
-                self._snapshot, self._newest = open_snapshot(Path(self.path)), newest  # who reads the old one, may
-            return self._snapshot
 
     # Documents
 

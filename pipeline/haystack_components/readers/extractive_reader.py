@@ -28,7 +28,7 @@ HUB_TOKEN = Secret.from_env_var(["HF_API_TOKEN", "HF_TOKEN"], strict=False)
 
 
 class Given(Enum):
-    """For ``run``: what the component was built with, where it is given nothing for a parameter whose None means something.
+    """In a call of ``run``: as the component was built; for a parameter whose None means something of its own.
 
     An enumeration, since pipelines copy their inputs deeply and a member stays itself.
     """
