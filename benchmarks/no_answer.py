@@ -1,0 +1,74 @@
+"""When to say "the documents do not say": two rules, on questions of the held-back articles.
+
+    python benchmarks/no_answer.py --data squad-v1.1-train.json --reader DIR [--questions 300]
+
+For half of the questions the gold document's spans are taken away. Printed for each rule: how often it is right about
+whether there is an answer among the candidates, and its two kinds of error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from deformer_qa.cli.squad_store import index_paragraphs
+from deformer_qa.pipeline.answering import merged
+from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.pipeline.open_evaluation import ReadQuestion, open_questions, read_open, sampled
+from deformer_qa.pipeline.ranking import confidences
+from deformer_qa.reader.reading import SplitReader
+from deformer_qa.reader.squad import SquadSet, exact_match, f1, read_squad
+
+SEED = 99
+
+
+def main() -> None:
+    """Ask, and print a line for each rule."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the SQuAD file the reader was trained on")
+    parser.add_argument("--reader", type=Path, required=True)
+    parser.add_argument("--questions", type=int, default=300)
+    given = parser.parse_args()
+    reader = SplitReader.load(given.reader)
+    reader.precision = "bf16"
+    assert reader.about is not None
+    squad = read_squad(given.data)
+    held = set(reader.about.training["held_back_articles"])
+    asked = SquadSet(tuple(one for one in squad.paragraphs if one.article in held), squad.has_impossible)
+    chance = random.Random(SEED)
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "store"
+        index_paragraphs([one.context for one in asked.paragraphs], store, reader.encoder)
+        with Pipeline.open(store, reader) as pipeline:
+            questions = sampled(open_questions(pipeline.snapshot, asked), given.questions, SEED)
+            rows = [
+                judged(pipeline, read, chance.random() < 0.5)
+                for read in read_open(pipeline, questions, methods=("fused",))
+            ]
+    there, none, best = np.array(rows).T
+    for rule, says_none in (("likelier than the best answer", none > best), ("likelier than all answers", none > 0.5)):
+        is_there = there > 0
+        right, refused, answered = (says_none != is_there), says_none[is_there], ~says_none[~is_there]
+        print(f"{rule}: right {right.mean():.3f}, refused {refused.mean():.3f}, wrongly answered {answered.mean():.3f}")
+
+
+def judged(pipeline: Pipeline, read: ReadQuestion, take_away: bool) -> tuple[float, float, float]:
+    """Whether there is an answer, the probability of none, and that of the best answer."""
+    kept = [index for index, in_gold in enumerate(read.in_gold) if not (take_away and in_gold)]
+    spans = [read.spans[index] for index in kept]
+    probabilities, none = confidences(pipeline.weights.utilities([span.features for span in spans]))
+    answers = merged(spans, probabilities, pipeline.weights, read.places, 1)
+    there = any(
+        exact_match(read.texts[index], read.golds) > 0
+        or (read.in_gold[index] and f1(read.texts[index], read.golds) >= 0.6)
+        for index in kept
+    )
+    return float(there), none, answers[0].confidence if answers else 0.0
+
+
+if __name__ == "__main__":
+    main()
