@@ -2,6 +2,7 @@
 
     python benchmarks/variants.py --data DIR --teacher WHOLE_READER --out runs/variants [--only NAME ...]
     python benchmarks/variants.py --times
+    python benchmarks/variants.py --data DIR --readers DIR ...
 
 Each variant is trained by the same recipe on the same examples, from the last layers of the same whole reader, and
 asked about articles held back from all training. Trained ones are not trained again; a stopped one goes on.
@@ -99,10 +100,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--times", action="store_true", help="train nothing; time the joint layers of each shape")
+    parser.add_argument(
+        "--readers", nargs="*", type=Path, default=[], help="train nothing; ask these, their joint layers in bf16"
+    )
     parser.add_argument("--questions", type=int, default=2_000, help="held-back questions asked")
     given = parser.parse_args()
     if given.times:
         print_times()
+        return
+    if given.readers:
+        if not given.data:
+            parser.error("--readers needs --data")
+        for folder in given.readers:
+            print_held_back(folder, given.data / TRAIN, given.questions)
         return
     if not (given.data and given.teacher and given.out):
         parser.error("--data, --teacher and --out are needed, or --times")
@@ -123,20 +133,35 @@ def _logged(line: dict[str, Any]) -> None:
         print(f"step {line['step']} of {line['of']}: loss {line['loss']:.3f}", file=sys.stderr)
 
 
+def print_held_back(folder: Path, train: Path, n: int) -> None:
+    """F1 and EM of a reader made by a recipe on the articles held back from it."""
+    reader = SplitReader.load(folder)
+    reader.precision = "bf16"
+    found = figures(list(predictions(_through_int8(reader), _held_back(reader, train, n))), forced=True)
+    print(json.dumps({"reader": str(folder), "f1": round(found.f1, 2), "em": round(found.exact_match, 2)}), flush=True)
+
+
+def _held_back(reader: SplitReader, train: Path, n: int) -> SquadSet:
+    assert reader.about is not None
+    return sample(without(read_squad(train), set(reader.about.training["held_back_articles"]))[1], n)
+
+
+def _through_int8(reader: SplitReader) -> SplitPassageReader:
+    """The reader behind the store's encoding; a whole reader stores nothing."""
+    codec = encoding_named("int8")
+    return SplitPassageReader(reader, (lambda one: codec.decode(codec.encode(one))) if reader.encoder.k else None)
+
+
 def _measured(folder: Path, recipe: Recipe, train: Path, n: int) -> dict[str, Any]:
     reader = SplitReader.load(folder)
-    assert reader.about is not None
-    held = without(read_squad(train), set(reader.about.training["held_back_articles"]))[1]
-    asked = sample(held, n)
-    codec = encoding_named("int8")
-    split = SplitPassageReader(reader, lambda one: codec.decode(codec.encode(one)))
-    found = figures(list(predictions(split, asked)), forced=True)
+    asked = _held_back(reader, train, n)
+    found = figures(list(predictions(_through_int8(reader), asked)), forced=True)
     # A tuned encoder whose vectors were not kept needs the first one beside it: for its vectors, and to index.
     own_vectors = not recipe.tune_lower or bool(recipe.retrieval)
     vectors_by = reader.encoder if own_vectors else Encoder.load(recipe.encoder, k=0)
     whole = JointLayers(reader.encoder.backbone.shape, reader.encoder.backbone.shape.n_layers)
     n_layers = reader.encoder.backbone.shape.n_layers
-    stored = reader.encoder.states("A text to be stored.")
+    codec, stored = encoding_named("int8"), reader.encoder.states("A text to be stored.")
     return {
         "f1": round(found.f1, 2),
         "em": round(found.exact_match, 2),

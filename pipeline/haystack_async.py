@@ -13,6 +13,7 @@ from haystack.document_stores.types import DuplicatePolicy
 class AsyncCalls:
     """``name_async`` does what ``name`` does, with the same arguments, results and errors."""
 
+    close: Callable[..., Any]
     count_documents: Callable[..., Any]
     filter_documents: Callable[..., Any]
     write_documents: Callable[..., Any]
@@ -25,6 +26,10 @@ class AsyncCalls:
     get_metadata_fields_info: Callable[..., Any]
     get_metadata_field_min_max: Callable[..., Any]
     get_metadata_field_unique_values: Callable[..., Any]
+
+    async def close_async(self) -> None:
+        """See ``close``."""
+        await asyncio.to_thread(self.close)
 
     async def count_documents_async(self) -> int:
         """See ``count_documents``."""

@@ -10,7 +10,19 @@ from typing import Any, cast
 from haystack import Document
 from haystack.errors import FilterError
 
-from deformer_qa.store.conditions import Anything, Comparison, Condition, Every, Not, Operator, Some
+from deformer_qa.pipeline.haystack_documents import ROOT, path_of
+from deformer_qa.store.conditions import (
+    Anything,
+    At,
+    Comparison,
+    Condition,
+    Every,
+    Not,
+    Operator,
+    Some,
+    is_unicode,
+    may_be_a_date,
+)
 
 _ORDERINGS = (">", ">=", "<", "<=")
 _MEMBERSHIPS = ("in", "not in")
@@ -58,10 +70,23 @@ def _comparison(filters: Mapping[str, Any]) -> Condition:
         raise FilterError(f"Unknown comparison operator {operator!r}; expected ==, !=, >, >=, <, <=, in or not in.")
     # A name that is no field of a document is one of its metadata; a dotted one begins with a field.
     first, *rest = field.split(".")
+    if field == "id":
+        return _of_id(operator, value)
     keys = tuple(rest) if first == "meta" and rest else (field,)
     if first in _FIELDS or field == "meta" or (rest and first != "meta") or keys[0] in PLACE_FIELDS:
         return Anything()
     return Comparison(keys, cast(Operator, operator), value)
+
+
+def _of_id(operator: str, value: Any) -> Condition:
+    """Documents by their ids, which the catalogue has an index for."""
+    if operator in ("!=", "not in"):
+        return Not(_of_id("==" if operator == "!=" else "in", value))
+    if operator == "in":
+        return Some(tuple(_of_id("==", one) for one in value))
+    if operator != "==" or not isinstance(value, str) or may_be_a_date(value) or not is_unicode(value):
+        return Anything()
+    return At(ROOT, path_of(value), value)
 
 
 PLACE_FIELDS = ("path", "root", "title")

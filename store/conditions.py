@@ -51,11 +51,20 @@ class Not:
 
 
 @dataclass(frozen=True)
+class At:
+    """The document at this path of this root, or the one of any other root whose root and path, joined, are this."""
+
+    root: str
+    path: str
+    joined: str
+
+
+@dataclass(frozen=True)
 class Anything:
     """A condition of which SQL knows nothing."""
 
 
-Condition = Comparison | Every | Some | Not | Anything
+Condition = Comparison | Every | Some | Not | At | Anything
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,9 @@ def where(condition: Condition) -> Where:
             return Where(f"NOT {found.sql}", found.parameters, True) if found.is_exact else _UNKNOWN
         case Comparison(keys, operator, value):
             return _comparison(keys, operator, value)
+        case At(root, path, joined):
+            sql = "(root = ? AND path = ? OR root <> ? AND root || '/' || path = ?)"
+            return Where(sql, (root, path, root, joined), True)
         case Anything():
             return _UNKNOWN
 
@@ -128,7 +140,7 @@ def _equal(path: str, value: Any) -> Where:
         return Where(f"({found.sql} AND json_extract(meta, ?) = ?)", (*found.parameters, path, value), True)
     if isinstance(value, str):
         found = _of_type(path, ("text",))
-        if _may_be_a_date(value) or "\0" in value or not _is_unicode(value):
+        if may_be_a_date(value) or "\0" in value or not is_unicode(value):
             return found
         return Where(f"({found.sql} AND json_extract(meta, ?) = ?)", (*found.parameters, path, value), True)
     if isinstance(value, list | dict):
@@ -156,12 +168,13 @@ def _of_type(path: str, types: Sequence[str]) -> Where:
     return Where(f"(IFNULL(json_type(meta, ?), 'null') IN ({kinds}))", (path,), False)
 
 
-def _may_be_a_date(value: str) -> bool:
+def may_be_a_date(value: str) -> bool:
     """Whether it begins as dates of ISO 8601 do; two of them can be equal and spelled differently."""
     return value[:4].isdigit() and value[4:5] == "-"
 
 
-def _is_unicode(value: str) -> bool:
+def is_unicode(value: str) -> bool:
+    """Whether it can be written as UTF-8."""
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:

@@ -233,7 +233,7 @@ _values = st.one_of(
 )
 _metas = st.dictionaries(st.sampled_from(["a", "b", "odd.key", 'q"uote', "path"]), _values, max_size=4)
 _fields = st.sampled_from(
-    ["meta.a", "a", "meta.b", "meta.a.x", "meta.odd.key", 'meta.q"uote', "meta.path", "id", "content", "meta"]
+    ["meta.a", "a", "meta.b", "meta.a.x", "meta.odd.key", 'meta.q"uote', "meta.path", "id", "id", "content", "meta"]
 )
 _comparisons = st.one_of(
     st.fixed_dictionaries({"field": _fields, "operator": st.sampled_from(["==", "!="]), "value": _values}),
