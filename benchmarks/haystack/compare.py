@@ -4,7 +4,7 @@
     python benchmarks/haystack/compare.py [--squad FILE --paragraphs 200] [--checkpoint DIR] [--out FILE.json]
 
 Theirs: a text embedder, the in-memory store's embedding retriever, ``TransformersExtractiveReader``. Ours: the
-pipeline of ``question_answering``. Both read 20 passages. Without ``--checkpoint`` their reader is the same backbone with
+pipeline of ``question_answering``. Both read 20 passages. Without ``--checkpoint`` their reader is our backbone with
 an untrained head, which takes the same time and answers nothing; with one, a fine-tuned folder or hub id, EM and F1 of
 both are printed. "Cold" is a script from a shell to its first answer, stores ready on disk. Medians; ratios are theirs
 over ours.
