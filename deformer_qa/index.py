@@ -6,12 +6,18 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
+
+from deformer_qa.store import EncoderMismatch
+from deformer_qa.store.lock import waiting_lock
+from deformer_qa.store.newest import NewestSnapshot
 
 if TYPE_CHECKING:
     from deformer_qa.indexer.events import SyncReport
+    from deformer_qa.pipeline.asking import Pipeline
     from deformer_qa.pipeline.results import Answers, Found
     from deformer_qa.pipeline.retrieval import Method
+    from deformer_qa.reader.reading import SplitReader
     from deformer_qa.store import DocumentInfo, Snapshot
 
 
@@ -19,7 +25,8 @@ class Index:
     """A store with the reader that answers from it. Safe to use from several threads.
 
     Every call sees one whole generation, the newest when it begins; calls never wait for an indexing that runs in
-    another thread or process. Models are loaded at the first call that needs them.
+    another thread or process. Threads that index wait for each other. Models are loaded by the first call that needs
+    them.
 
     :param store: the store's directory; made by the first ``index``.
     :param reader: a reader's folder made by ``qa train``; the shipped one by default.
@@ -29,8 +36,9 @@ class Index:
     def __init__(self, store: str | Path = ".qa", *, reader: str | Path | None = None, device: str = "cpu") -> None:
         self.path = Path(store)
         self._reader_folder, self._device = str(reader) if reader else None, device
+        self._newest = NewestSnapshot(self.path)
         self._loading = threading.Lock()
-        self._loaded: Any = None
+        self._loaded: SplitReader | None = None
 
     def index(self, *paths: str | Path, prune: bool = False) -> SyncReport:
         """Bring the index up to date with files and folders, or with all recorded ones where none is given.
@@ -44,8 +52,8 @@ class Index:
         """
         from deformer_qa.indexer.sync import sync
 
-        reader, _ = self._parts()
-        return sync(self.path, reader.encoder, [Path(path) for path in paths], prune=prune)
+        with waiting_lock(self.path):
+            return sync(self.path, self._reader().encoder, [Path(path) for path in paths], prune=prune)
 
     def ask(self, question: str, *, n_answers: int = 3, n_candidates: int = 20) -> Answers:
         """Answers with their places, best first; ``no_answer_is_best`` says where the documents do not say.
@@ -53,18 +61,14 @@ class Index:
         :raises BadQuestion, TextTooLong: where the question is blank or too long.
         :raises StoreMissing, EncoderMismatch, StoreError: where there is no store that this reader can answer from.
         """
-        from deformer_qa.pipeline.asking import Pipeline
-
-        return Pipeline(self.snapshot(), self._parts()[0]).ask(question, n_answers=n_answers, n_candidates=n_candidates)
+        return self._pipeline().ask(question, n_answers=n_answers, n_candidates=n_candidates)
 
     def search(self, query: str, *, n: int = 10, method: Method = "fused") -> list[Found]:
         """Passages for a query, best first: "fused", "dense" or "bm25".
 
         :raises BadQuestion, TextTooLong, StoreError: as ``ask``.
         """
-        from deformer_qa.pipeline.asking import Pipeline
-
-        return Pipeline(self.snapshot(), self._parts()[0]).search(query, n=n, method=method)
+        return self._pipeline().search(query, n=n, method=method)
 
     def __iter__(self) -> Iterator[DocumentInfo]:
         """The documents, in the order in which they came."""
@@ -74,17 +78,21 @@ class Index:
         """How many documents there are."""
         return self.snapshot().n_documents
 
+    def __bool__(self) -> bool:
+        """True, also where there are no documents, or no store yet."""
+        return True
+
     def text(self, document: int) -> str:
         """The kept text of a document, which offsets of answers count in."""
         return self.snapshot().document(document).text
 
     def snapshot(self) -> Snapshot:
         """The newest generation, for reading everything there is."""
-        snapshot: Snapshot = self._parts()[1].get()
-        return snapshot
+        return self._newest.get()
 
     def close(self) -> None:
         """Let go of models and files; a later call loads them again."""
+        self._newest.close()
         with self._loading:
             self._loaded = None
 
@@ -96,13 +104,19 @@ class Index:
     ) -> None:
         self.close()
 
-    def _parts(self) -> Any:
-        """The reader, and the newest generation's keeper."""
+    def _reader(self) -> SplitReader:
         with self._loading:
             if self._loaded is None:
                 from deformer_qa.pipeline.shared_readers import shared_reader
-                from deformer_qa.store.newest import NewestSnapshot
 
-                reader = shared_reader(self._reader_folder, self._device)
-                self._loaded = reader, NewestSnapshot(self.path, reader.encoder.encoder_id)
+                self._loaded = shared_reader(self._reader_folder, self._device)
             return self._loaded
+
+    def _pipeline(self) -> Pipeline:
+        from deformer_qa.pipeline.asking import Pipeline
+
+        snapshot, reader = self.snapshot(), self._reader()
+        found, ours = snapshot.encoder.encoder_id, reader.encoder.encoder_id
+        if found != ours:
+            raise EncoderMismatch(self.path, "encoder", found, ours)
+        return Pipeline(snapshot, reader)

@@ -42,10 +42,10 @@ def merged(
     probabilities: NDArray[np.float64],
     weights: RankingWeights,
     places: SpanPlaces,
-    n_answers: int,
+    n_answers: int | None,
     overlap: float = 0.0,
 ) -> list[Answer]:
-    """The ``n_answers`` best answers.
+    """The ``n_answers`` best answers, all where it is None.
 
     Spans that overlap the best in its document (passages share sentences), or whose texts are equal but for case,
     punctuation and articles, are one answer: the best of them stands for all, and its confidence is the sum of theirs.

@@ -5,7 +5,7 @@ class PipelineError(Exception):
     """Base of all errors of this package."""
 
 
-class BadQuestion(PipelineError):
+class BadQuestion(PipelineError, ValueError):
     """The question is empty or blank."""
 
 

@@ -33,7 +33,7 @@ class CheckpointReading(AnswerRules):
         query: str,
         documents: list[Document],
         *,
-        top_k: int,
+        top_k: int | None,
         score_threshold: float | None,
         max_seq_length: int,
         stride: int,
@@ -43,7 +43,7 @@ class CheckpointReading(AnswerRules):
         overlap_threshold: float | None,
     ) -> list[ExtractedAnswer]:
         """Answers of the documents, all with text, best first."""
-        per_sequence = answers_per_seq or _ANSWERS_PER_SEQUENCE
+        per_sequence = _ANSWERS_PER_SEQUENCE if answers_per_seq is None else answers_per_seq
         queries, flattened, query_ids = self._flatten_documents([query], [documents])
         ids, mask, sequence_ids, encodings, query_ids, document_ids = self._preprocess(
             queries=queries, documents=flattened, max_seq_length=max_seq_length, query_ids=query_ids, stride=stride
@@ -117,8 +117,10 @@ class CheckpointReading(AnswerRules):
         start, end = torch.zeros(ids.shape), torch.zeros(ids.shape)
         lengths = mask.sum(1)
         order = lengths.argsort(stable=True)
+        pads_behind = bool(mask[:, 0].all())
         for rows in torch.split(order, batch):
-            width = min(ids.shape[1], -(-int(lengths[rows].max()) // _PAD_TO) * _PAD_TO) or ids.shape[1]
+            needed = -(-int(lengths[rows].max()) // _PAD_TO) * _PAD_TO
+            width = min(ids.shape[1], needed) if pads_behind else ids.shape[1]
             made = self.model(input_ids=ids[rows, :width], attention_mask=mask[rows, :width])
             start[rows.cpu(), :width] = made.start_logits.float().cpu()
             end[rows.cpu(), :width] = made.end_logits.float().cpu()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote
 
 from haystack import Document
+from haystack.document_stores.errors import DocumentStoreError
 
 from deformer_qa.pipeline.retrieval import Candidate
-from deformer_qa.store import DocumentInfo, DocumentRecord, Snapshot
+from deformer_qa.store import DocumentInfo, DocumentRecord, InvalidRecord, Snapshot, StoreError
 from deformer_qa.store.records import to_json
 
 ROOT = "haystack"
@@ -35,8 +37,8 @@ def record_of(document: Document, id_: int) -> DocumentRecord:
         extras["content"] = None
     if tuples := list(_tuples(document.meta)):  # Haystack's splitters write some
         extras["tuples"] = tuples
-    _check_json(document, "meta", document.meta)
-    _check_json(document, "its other fields", extras)
+    _check_json(document.id, "meta", document.meta)
+    _check_json(document.id, "its other fields", extras)
     text = document.content or ""
     title = document.meta.get("title")
     try:
@@ -59,10 +61,9 @@ def record_of(document: Document, id_: int) -> DocumentRecord:
 def document_of(record: DocumentRecord) -> Document:
     """The Haystack document that a record keeps; one of a synchronised folder has its place in its metadata."""
     extras = json.loads(record.source_state) if record.root == ROOT and record.source_state else {}
-    content, meta = extras.pop("content", record.text), meta_of(record)
-    for place in extras.pop("tuples", ()):
-        meta = _with_tuple(meta, place)
-    fields = {"id": document_id(record), "content": content, "meta": meta, **extras}
+    extras.pop("tuples", None)
+    content = extras.pop("content", record.text)
+    fields = {"id": document_id(record), "content": content, "meta": meta_of(record), **extras}
     return Document.from_dict(fields)
 
 
@@ -71,39 +72,65 @@ def without_text(info: DocumentInfo) -> Document:
     return Document(id=document_id(info), meta=meta_of(info))
 
 
-def passage_document(snapshot: Snapshot, candidate: Candidate, score: float, store: str, *, by_words: bool) -> Document:
-    """A retrieved passage: the document as it was written where it has no other passage, else the part that it is.
+def with_meta(record: DocumentRecord, meta: Mapping[str, Any]) -> DocumentRecord:
+    """The record of the same document with some metadata set.
 
-    :param by_words: whether BM25 was asked too; else its scores are left out, and nobody takes them for low ones.
+    :raises NotStorable: where they would not come back as they are.
     """
-    (passage,) = snapshot.passages([candidate.passage_id])
-    record = snapshot.document(passage.document_id)
-    about = {
-        "store": store,
-        "generation": snapshot.generation,
-        "passage": passage.id,
-        "dense": candidate.dense,
-    }
-    if by_words:
-        about |= {"bm25_share": candidate.bm25_share, "fused": candidate.fused}
-    if record.root == ROOT and len(snapshot.document_passages(record.id)) == 1:
-        whole = document_of(record)
-        return replace(whole, meta={**whole.meta, "deformer": about}, score=score)
-    meta = meta_of(record)
-    page = meta.get("page_number", meta.get("page"))
-    if isinstance(page, int):
-        meta["page_number"] = page + record.text.count("\f", 0, passage.start)
-    if passage.heading:
-        meta["heading"] = passage.heading
-    meta |= {"source_id": document_id(record), "split_id": passage.ordinal, "split_idx_start": passage.start}
-    text = record.text[passage.start : passage.end]
-    return Document(id=str(passage.id), content=text, meta={**meta, "deformer": about}, score=score)
+    if record.root == ROOT:
+        document = document_of(record)
+        return record_of(replace(document, meta={**document.meta, **meta}), record.id)
+    changed = replace(record, meta={**record.meta, **meta})
+    _check_json(document_id(record), "meta", changed.meta)
+    if any(_tuples(dict(meta))):
+        raise NotStorable(f"document {document_id(record)}: metadata of a file cannot hold tuples; give lists.")
+    return changed
+
+
+class PassageDocuments:
+    """Retrieved passages as Haystack documents; each document of the store is read once."""
+
+    def __init__(self, snapshot: Snapshot, store: str, *, by_words: bool) -> None:
+        """:param by_words: whether BM25 was asked too; else its scores are left out, and nobody takes them for low."""
+        self._snapshot, self._store, self._by_words = snapshot, store, by_words
+        self._records: dict[int, DocumentRecord] = {}
+
+    def document(self, candidate: Candidate, score: float) -> Document:
+        """The document as it was written where it has no other passage, else the part that the passage is."""
+        (passage,) = self._snapshot.passages([candidate.passage_id])
+        if passage.document_id not in self._records:
+            self._records[passage.document_id] = self._snapshot.document(passage.document_id)
+        record = self._records[passage.document_id]
+        about = {
+            "store": self._store,
+            "generation": self._snapshot.generation,
+            "passage": passage.id,
+            "dense": candidate.dense,
+        }
+        if self._by_words:
+            about |= {"bm25_share": candidate.bm25_share, "fused": candidate.fused}
+        if record.root == ROOT and len(self._snapshot.document_passages(record.id)) == 1:
+            whole = document_of(record)
+            return replace(whole, meta={**whole.meta, "deformer": about}, score=score)
+        about |= {"document": document_id(record), "start": passage.start, "end": passage.end}
+        meta = meta_of(record)
+        page = meta.get("page_number", meta.get("page"))
+        if isinstance(page, int):
+            meta["page_number"] = page + record.text.count("\f", 0, passage.start)
+        if passage.heading:
+            meta["heading"] = passage.heading
+        id_ = f"{document_id(record)}:{passage.start}-{passage.end}"
+        text = record.text[passage.start : passage.end]
+        return Document(id=id_, content=text, meta={**meta, "deformer": about}, score=score)
 
 
 def meta_of(document: DocumentInfo | DocumentRecord) -> dict[str, Any]:
     """A document's metadata, with its place where it is one of a folder."""
     meta = dict(document.meta)
     if document.root == ROOT:
+        places = json.loads(document.source_state).get("tuples", ()) if '"tuples"' in document.source_state else ()
+        for place in places:
+            meta = _with_tuple(meta, place)
         return meta
     return {"root": document.root, "path": document.path, "title": document.title, **meta}
 
@@ -121,15 +148,13 @@ def path_of(id_: str) -> str:
     return quoted.replace(".", "%2E") if quoted.strip(".") == "" else quoted
 
 
-def _check_json(document: Document, what: str, value: Any) -> None:
+def _check_json(id_: str, what: str, value: Any) -> None:
     try:
         same = json.loads(to_json(value)) == _with_lists(value)
     except (TypeError, ValueError) as error:
-        raise NotStorable(f"document {document.id}: {what} cannot be kept as JSON ({error}).") from error
+        raise NotStorable(f"document {id_}: {what} cannot be kept as JSON ({error}).") from error
     if not same:
-        raise NotStorable(
-            f"document {document.id}: {what} would come back changed from JSON, in which all keys are texts."
-        )
+        raise NotStorable(f"document {id_}: {what} would come back changed from JSON, in which all keys are texts.")
 
 
 def _tuples(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[list[str | int]]:
@@ -155,3 +180,14 @@ def _with_lists(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _with_lists(one) for key, one in value.items()}
     return [_with_lists(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+@contextmanager
+def haystack_errors() -> Iterator[None]:
+    """The store's errors as Haystack's, which those who call expect."""
+    try:
+        yield
+    except InvalidRecord as error:
+        raise ValueError(str(error)) from error
+    except StoreError as error:
+        raise DocumentStoreError(str(error)) from error

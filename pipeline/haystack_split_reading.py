@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from deformer_qa.reader.errors import WrongEncoder
 from deformer_qa.reader.passages import sentence_around
 from deformer_qa.reader.reading import SplitReader
 from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, TokenSpan, best_spans
+from deformer_qa.reader.tokens import TokenizedText
 from deformer_qa.store import Snapshot, block_key
 
 _SPANS_PER_PASSAGE = 3
@@ -33,15 +35,13 @@ class _Passage:
 
     :ivar document: its document's place in the list
     :ivar start: its first character in the document's content
-    :ivar source, source_start: the text that the document is a part of, and its first character there; documents that
-        a retriever or splitter cut from one text know each other by it
+    :ivar source, source_start: the text that the document is a part of, by number, and its first character there
     """
 
     document: int
     start: int
     text: str
-    key: bytes
-    source: str
+    source: int
     source_start: int
     candidate: Candidate
 
@@ -60,6 +60,7 @@ class SplitReading:
         self._given = RankingWeights.from_mapping(about.ranking_given if about else {})
         self._kept: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         self._n_kept = kept_passages
+        self._keeping = threading.Lock()
         self.n_stored = self.n_made = 0
 
     def read(
@@ -67,7 +68,7 @@ class SplitReading:
         query: str,
         documents: Sequence[Document],
         *,
-        top_k: int,
+        top_k: int | None,
         answers_per_seq: int | None,
         overlap_threshold: float | None,
     ) -> tuple[list[ExtractedAnswer], float]:
@@ -81,10 +82,11 @@ class SplitReading:
         asked = self.reader.encoder.states(checked_question(query), "question")
         passages, states = self._passages(documents)
         logits = self.reader.read(asked, states)
+        per_passage = _SPANS_PER_PASSAGE if answers_per_seq is None else answers_per_seq
         spans = [
             ReadSpan(passage.candidate, span, features(span, passage.candidate))
             for passage, made in zip(passages, logits, strict=True)
-            for span in best_spans(made.spans, answers_per_seq or _SPANS_PER_PASSAGE, MAX_ANSWER_TOKENS)
+            for span in best_spans(made.spans, per_passage, MAX_ANSWER_TOKENS)
         ]
         all_retrieved = all(_scores(document) for document in documents)
         weights = self._retrieved if all_retrieved else self._given
@@ -106,23 +108,23 @@ class SplitReading:
         """The documents' passages with their states."""
         passages: list[_Passage] = []
         states: list[NDArray[np.float32]] = []
+        sources, stores = _Sources(), _Stores(self._snapshot)
         for number, document in enumerate(documents):
             text, about = document.content or "", _about(document)
-            snapshot = self._snapshot(about)
+            snapshot = stores.of(about)
             whole = block_key(text)
             spans = [(0, len(text), whole)]
             if snapshot is None or not snapshot.has_row(whole):
                 encoder = self.reader.encoder
                 cut = encoder.borders.split(text, encoder.tokenizer)
                 spans = [(one.start, one.end, block_key(text[one.start : one.end])) for one in cut]
-            source, offset = _source(document)
+            source, offset = sources.of(document)
             for start, end, key in spans:
                 passages.append(
                     _Passage(
                         document=number,
                         start=start,
                         text=text[start:end],
-                        key=key,
                         source=source,
                         source_start=offset + start,
                         candidate=_candidate(len(passages), key, about),
@@ -131,9 +133,8 @@ class SplitReading:
                 states.append(self._states(snapshot, key, text[start:end], document.id))
         return passages, states
 
-    def _snapshot(self, about: Mapping[str, Any]) -> Snapshot | None:
-        store = about.get("store")
-        snapshot = self._open_store(store if isinstance(store, str) else None)
+    def _snapshot(self, store: str | None) -> Snapshot | None:
+        snapshot = self._open_store(store)
         if snapshot is None:
             return None
         ours, theirs = self.reader.encoder.encoder_id, snapshot.encoder.encoder_id
@@ -148,11 +149,12 @@ class SplitReading:
         if snapshot is not None and snapshot.has_row(key):
             self.n_stored += 1
             return snapshot.states([key])[0]
-        kept = self._kept.get(key)
+        with self._keeping:
+            kept = self._kept.get(key)
         if kept is None:
             self.n_made += 1
             kept = self.reader.encoder.states(text, f"document {id_}")
-        if self._n_kept:
+        with self._keeping:
             self._kept[key] = kept
             self._kept.move_to_end(key)
             while len(self._kept) > self._n_kept:
@@ -160,21 +162,80 @@ class SplitReading:
         return kept
 
 
+class _Stores:
+    """The generation of each store that one reading looks in: one, however many of its documents there are."""
+
+    def __init__(self, open_store: OpenStore) -> None:
+        self._open_store = open_store
+        self._snapshots: dict[str | None, Snapshot | None] = {}
+
+    def of(self, about: Mapping[str, Any]) -> Snapshot | None:
+        """Of the store that a document names; None where it names none and there is no other to look in."""
+        named = about.get("store")
+        store = named if isinstance(named, str) else None
+        if store not in self._snapshots:
+            self._snapshots[store] = self._open_store(store)
+        return self._snapshots[store]
+
+
+class _Sources:
+    """Which documents are parts of one text?
+
+    Our retriever and Haystack's splitters say so, and where the part begins. Some splitters count from elsewhere, so
+    parts are only taken for parts of one text where what they share of it is the same.
+    """
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[Any, str], list[tuple[int, list[tuple[int, str]]]]] = {}
+        self._n = 0
+
+    def of(self, document: Document) -> tuple[int, int]:
+        """The number of the text, and the document's first character in it."""
+        named, offset = self._claimed(document)
+        content = document.content or ""
+        texts = self._texts.setdefault(named, [])
+        for number, parts in texts:
+            if all(_agree(offset, content, there, part) for there, part in parts):
+                parts.append((offset, content))
+                return number, offset
+        self._n += 1
+        texts.append((self._n, [(offset, content)]))
+        return self._n, offset
+
+    @staticmethod
+    def _claimed(document: Document) -> tuple[tuple[Any, str], int]:
+        about, meta = _about(document), document.meta
+        if isinstance(about.get("document"), str) and isinstance(about.get("start"), int):
+            return (about.get("store"), about["document"]), about["start"]
+        source, offset = meta.get("source_id"), meta.get("split_idx_start")
+        if isinstance(source, str) and isinstance(offset, int):
+            return (None, source), offset
+        return (None, document.id), 0
+
+
+def _agree(start: int, text: str, other_start: int, other: str) -> bool:
+    """Whether two parts of a text are the same where they overlap."""
+    first, end = max(start, other_start), min(start + len(text), other_start + len(other))
+    return first >= end or text[first - start : end - start] == other[first - other_start : end - other_start]
+
+
 class _Places:
     """Where spans of the documents stand; offsets are those of the texts that the documents are parts of."""
 
     def __init__(self, passages: Sequence[_Passage], reader: SplitReader) -> None:
         self._passages, self._tokenizer = passages, reader.encoder.tokenizer
-        self._sources = {source: number for number, source in enumerate(dict.fromkeys(one.source for one in passages))}
+        self._tokens: dict[int, TokenizedText] = {}
 
     def span(self, passage_id: int, span: TokenSpan) -> Place:
         passage = self._passages[passage_id]
-        first, end = self._tokenizer.tokenize(passage.text, "passage").characters(span.first, span.last)
+        if passage_id not in self._tokens:
+            self._tokens[passage_id] = self._tokenizer.tokenize(passage.text, "passage")
+        first, end = self._tokens[passage_id].characters(span.first, span.last)
         return Place(
             passage=passage_id,
-            document=self._sources[passage.source],
+            document=passage.source,
             root="",
-            path=passage.source,
+            path="",
             title="",
             heading="",
             page=None,
@@ -189,12 +250,6 @@ class _Places:
         start = place.start - passage.source_start
         around = sentence_around(passage.text, start, start + len(place.text))
         return passage.text[around.start : around.end], passage.source_start + around.start
-
-
-def _source(document: Document) -> tuple[str, int]:
-    """The text that a document was cut from, and where, as Haystack's splitters write it; else the document itself."""
-    source, offset = document.meta.get("source_id"), document.meta.get("split_idx_start")
-    return (source, offset) if isinstance(source, str) and isinstance(offset, int) else (document.id, 0)
 
 
 def _about(document: Document) -> Mapping[str, Any]:

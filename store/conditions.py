@@ -11,10 +11,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from deformer_qa.store.records import to_json
+
 Operator = Literal["==", "!=", ">", ">=", "<", "<=", "in", "not in"]
 
 _EXACT_IN_SQL = 2**53
 """Below this SQLite compares an integer with a float as Python does."""
+
+
+_MOST_PARAMETERS = 30_000
+"""SQLite takes 32,766 in its default build; a condition that needs more is not asked of it."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +87,18 @@ class Where:
 
 def where(condition: Condition) -> Where:
     """What to put behind WHERE over ``documents``."""
+    found = _where(condition)
+    return found if len(found.parameters) <= _MOST_PARAMETERS else _UNKNOWN
+
+
+def _where(condition: Condition) -> Where:
     match condition:
         case Every(parts):
-            return _joined(" AND ", "1", map(where, parts))
+            return _joined(" AND ", "1", map(_where, parts))
         case Some(parts):
-            return _joined(" OR ", "0", map(where, parts))
+            return _joined(" OR ", "0", map(_where, parts))
         case Not(part):
-            found = where(part)
+            found = _where(part)
             return Where(f"NOT {found.sql}", found.parameters, True) if found.is_exact else _UNKNOWN
         case Comparison(keys, operator, value):
             return _comparison(keys, operator, value)
@@ -103,9 +114,16 @@ _UNKNOWN = Where("1", (), False)
 
 def _joined(word: str, none: str, parts: Iterable[Where]) -> Where:
     found = list(parts)
-    sql = word.join(one.sql for one in found) or none
     parameters = tuple(value for one in found for value in one.parameters)
-    return Where(f"({sql})", parameters, all(one.is_exact for one in found))
+    return Where(_tree(word, [one.sql for one in found]) or none, parameters, all(one.is_exact for one in found))
+
+
+def _tree(word: str, parts: Sequence[str]) -> str:
+    """The parts joined as a balanced tree: SQLite's expressions may be 1,000 deep, not longer."""
+    if len(parts) <= 1:
+        return "".join(parts)
+    half = len(parts) // 2
+    return f"({_tree(word, parts[:half])}{word}{_tree(word, parts[half:])})"
 
 
 def _comparison(keys: Sequence[str], operator: Operator, value: Any) -> Where:
@@ -116,10 +134,12 @@ def _comparison(keys: Sequence[str], operator: Operator, value: Any) -> Where:
         case "==":
             return _equal(path, value)
         case "in":
-            return _joined(" OR ", "0", [_equal(path, one) for one in value])
+            texts = [one for one in value if _is_plain_text(one)]
+            others = [_equal(path, one) for one in value if not _is_plain_text(one)]
+            return _joined(" OR ", "0", [_equal_texts(path, texts), *others] if texts else others)
         case "!=" | "not in":
             positive: Operator = "==" if operator == "!=" else "in"
-            return where(Not(Comparison(tuple(keys), positive, value)))
+            return _where(Not(Comparison(tuple(keys), positive, value)))
     return _ordered(path, operator, value)
 
 
@@ -134,30 +154,60 @@ def _equal(path: str, value: Any) -> Where:
     if value is None:
         return Where("(json_extract(meta, ?) IS NULL)", (path,), True)
     if isinstance(value, bool | int | float):
-        if not math.isfinite(value) or abs(value) >= _EXACT_IN_SQL:
-            return _of_type(path, _NUMBERS)
-        found = _of_type(path, _NUMBERS)
-        return Where(f"({found.sql} AND json_extract(meta, ?) = ?)", (*found.parameters, path, value), True)
+        return _equal_number(path, value)
+    if _is_plain_text(value):
+        return _equal_texts(path, [value])
     if isinstance(value, str):
-        found = _of_type(path, ("text",))
-        if may_be_a_date(value) or "\0" in value or not is_unicode(value):
-            return found
-        return Where(f"({found.sql} AND json_extract(meta, ?) = ?)", (*found.parameters, path, value), True)
+        return _of_type(path, ("text",))
     if isinstance(value, list | dict):
         return _of_type(path, ("array", "object"))
     return Where("(json_extract(meta, ?) IS NOT NULL)", (path,), False)
 
 
+def _equal_texts(path: str, values: Sequence[str]) -> Where:
+    """Compared as JSON, in which a text is quoted and nothing else is; the catalogue writes it by ``to_json``."""
+    marks = ", ".join("?" * len(values))
+    return Where(f"IFNULL((meta -> ?) IN ({marks}), 0)", (path, *map(to_json, values)), True)
+
+
+def _is_plain_text(value: Any) -> bool:
+    """A text that only the same text equals."""
+    return isinstance(value, str) and not may_be_a_date(value) and is_unicode(value)
+
+
 _NUMBERS = ("integer", "real", "true", "false")
+
+
+def _equal_number(path: str, value: float) -> Where:
+    found = _of_type(path, _NUMBERS)
+    if not _is_small(value):
+        return found
+    if value == int(value):
+        return Where(f"({found.sql} AND json_extract(meta, ?) = ?)", (path, path, value), True)
+    low, high = _around(value)
+    return Where(
+        f"({found.sql} AND json_extract(meta, ?) BETWEEN ? AND ?)", (*found.parameters, path, low, high), False
+    )
+
+
+def _around(value: float) -> tuple[float, float]:
+    """The neighbours of a number: some versions of SQLite read a fraction one bit wrong."""
+    return math.nextafter(value, -math.inf), math.nextafter(value, math.inf)
+
+
+def _is_small(value: float) -> bool:
+    """Whether SQLite compares it as Python does; no infinity, not NaN."""
+    return -_EXACT_IN_SQL < value < _EXACT_IN_SQL
 
 
 def _ordered(path: str, operator: Operator, value: Any) -> Where:
     """Numbers are compared here. What is no number is found too: whether it has an order is not for SQL to say."""
-    if isinstance(value, bool | int | float) and math.isfinite(value) and abs(value) < _EXACT_IN_SQL:
+    if isinstance(value, bool | int | float) and _is_small(value):
+        low, high = _around(value)
         others = _of_type(path, ("text", "array", "object"))
         return Where(
-            f"(IFNULL(json_extract(meta, ?) {operator} ?, 0) OR {others.sql})",
-            (path, value, *others.parameters),
+            f"(IFNULL(json_extract(meta, ?) {operator[0]}= ?, 0) OR {others.sql})",
+            (path, low if operator[0] == ">" else high, *others.parameters),
             False,
         )
     return Where("(json_extract(meta, ?) IS NOT NULL)", (path,), False)

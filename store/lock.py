@@ -7,12 +7,20 @@ import fcntl
 import json
 import os
 import socket
+import threading
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from deformer_qa.store import disk, names
 from deformer_qa.store.errors import StoreAccess, StoreLocked
+
+_of_paths: dict[str, threading.Lock] = {}
+
+
+def waiting_lock(store: Path) -> threading.Lock:
+    """One lock for a store in this process, for those who would rather wait for each other than be refused."""
+    return _of_paths.setdefault(os.path.realpath(store), threading.Lock())
 
 
 class WriterLock:

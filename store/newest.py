@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
+from deformer_qa.store import names
+from deformer_qa.store.errors import StoreMissing
 from deformer_qa.store.generations import list_generations
 from deformer_qa.store.snapshot import Snapshot, open_snapshot
 
@@ -12,12 +15,11 @@ from deformer_qa.store.snapshot import Snapshot, open_snapshot
 class NewestSnapshot:
     """Safe to use from several threads. A generation that was handed out stays open for as long as it is held."""
 
-    def __init__(self, path: Path, encoder_id: str | None = None) -> None:
-        """:param encoder_id: where it is given, a store of another encoder is refused."""
-        self.path, self._encoder_id = path, encoder_id
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
-        self._newest = 0
+        self._seen: tuple[int, ...] = ()
 
     def get(self) -> Snapshot:
         """The newest whole generation.
@@ -26,10 +28,23 @@ class NewestSnapshot:
         :raises StoreError: where it cannot be used.
         """
         with self._lock:
-            newest = list_generations(self.path)[0]
-            if self._snapshot is None or newest != self._newest:
-                self._snapshot, self._newest = open_snapshot(self.path, encoder_id=self._encoder_id), newest
+            try:
+                seen = self._look()
+            except StoreMissing:
+                self._snapshot = None
+                raise
+            if self._snapshot is None or seen != self._seen:
+                self._snapshot, self._seen = open_snapshot(self.path), seen
             return self._snapshot
+
+    def _look(self) -> tuple[int, ...]:
+        """What tells the newest generation from every other, also of a store that was put in the place of this one."""
+        newest = list_generations(self.path)[0]
+        try:
+            found = os.stat(self.path / names.manifest_name(newest))
+        except OSError:  # gone, or not to be looked at: opening says so
+            return (newest,)
+        return newest, found.st_dev, found.st_ino, found.st_mtime_ns
 
     def close(self) -> None:
         """Let go of it; the next ``get`` opens it again."""

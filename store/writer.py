@@ -15,7 +15,7 @@ from deformer_qa.store.block_writing import PendingRow, copy_rows, write_rows
 from deformer_qa.store.catalogue_writing import copy_live_documents, write_documents
 from deformer_qa.store.committing import failing_cleanly, publish, require_room, tidy_up
 from deformer_qa.store.encodings import encoding_named
-from deformer_qa.store.errors import DocumentNotFound, InvalidRecord, StoreError
+from deformer_qa.store.errors import CommitUncertain, DocumentNotFound, InvalidRecord, StoreError
 from deformer_qa.store.generations import Head, highest_number
 from deformer_qa.store.lock import WriterLock
 from deformer_qa.store.manifest import BlockEntry, CatalogueEntry, Manifest
@@ -222,8 +222,17 @@ class Writer:
         self._waiting = (self._waiting | pending.rows.keys()) - needed
         assert self.snapshot is not None
         if len(self.snapshot.manifest.segments) > MOST_SEGMENTS:
-            self._merge(self.snapshot)
+            self._merge_if_it_can(self.snapshot)
         return generation
+
+    def _merge_if_it_can(self, snapshot: Snapshot) -> None:
+        """Merge after a commit, which has happened: a full disk or old damage must not look like its failure."""
+        try:
+            self._merge(snapshot)
+        except CommitUncertain:
+            raise
+        except StoreError as error:
+            self.notice, self._usable = f"segments were not merged: {error}", True
 
     def merge(self) -> bool:
         """Write small segments anew as few, without what died in them, as a generation of its own.

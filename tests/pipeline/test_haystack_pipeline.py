@@ -58,7 +58,7 @@ def test_a_pipeline_answers_as_asking_does_also_after_yaml_and_asynchronously(
             for one, answer in zip(found, expected.answers, strict=True):
                 assert one.score == pytest.approx(answer.confidence, abs=1e-6)
                 assert one.document.meta["path"] == answer.place.path
-                assert one.document.meta["split_idx_start"] + one.document_offset.start == answer.place.start
+                assert one.document.meta["deformer"]["start"] + one.document_offset.start == answer.place.start
 
 
 def test_the_example_runs_as_its_text_says(example_store: Path) -> None:

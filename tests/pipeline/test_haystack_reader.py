@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from haystack import Document, ExtractedAnswer
+from haystack.document_stores.errors import DocumentStoreError
 from haystack.utils import ComponentDevice
 
 from deformer_qa.pipeline.shared_readers import shared_reader
@@ -190,13 +193,12 @@ def test_a_store_of_another_encoder_is_refused_with_what_to_do(store: DeformerDo
 def test_long_documents_come_back_as_their_passages_short_ones_as_they_were(store: DeformerDocumentStore) -> None:
     documents = DeformerRetriever(store, top_k=100).run("the river in the city")["documents"]
     written = {one.id: one for one in store.filter_documents()}
-    parts = [one for one in documents if one.meta.get("source_id") == "long"]
+    parts = [one for one in documents if one.meta["deformer"].get("document") == "long"]
     assert len(parts) > 2
+    assert len({one.id for one in documents}) == len(documents)
     for one in parts:
-        start = one.meta["split_idx_start"]
-        assert one.content is not None
-        assert (written["long"].content or "")[start : start + len(one.content)] == one.content
-        assert one.id == str(one.meta["deformer"]["passage"])
+        about = one.meta["deformer"]
+        assert (written["long"].content or "")[about["start"] : about["end"]] == one.content
     for one in documents:
         if one not in parts:
             assert (one.content, one.meta["n"]) == (written[one.id].content, written[one.id].meta["n"])
@@ -228,6 +230,59 @@ def test_a_filter_comes_before_the_ranking(store: DeformerDocumentStore) -> None
     assert DeformerRetriever(store, filters=rare).run("the river")["documents"]
     none = {"field": "meta.n", "operator": "==", "value": 99}
     assert DeformerRetriever(store).run("the river", filters=none) == {"documents": []}
+
+
+def test_sections_that_count_from_their_own_beginnings_stay_apart(tiny_reader: Path) -> None:
+    # As MarkdownHeaderSplitter writes them: one source, each section's offset counted from the section.
+    sections = [f"the city of {name} was in the river" for name in ("xx", "yy", "zz")]
+    parts = [Document(content=text, meta={"source_id": "s", "split_idx_start": 0}) for text in sections]
+    reader = DeformerReader(str(tiny_reader), device=CPU, no_answer=False)
+    found = reader.run("where", parts)["answers"]
+    alone = reader.run("where", [Document(content=text) for text in sections])["answers"]
+    assert [(one.data, one.score) for one in found] == [(one.data, one.score) for one in alone]
+    assert len({one.document.id for one in found if one.document}) == 3
+
+
+def test_a_retriever_of_another_encoder_is_refused(store: DeformerDocumentStore) -> None:
+    with pytest.raises(DocumentStoreError, match="encoder"):
+        DeformerRetriever(DeformerDocumentStore(store.path)).run("river")
+
+
+def test_a_named_store_that_cannot_be_opened_only_costs_time(
+    store: DeformerDocumentStore, tiny_reader: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "MANIFEST-1").write_text("{")
+    for place in ("bad", "gone"):
+        lost = Document(content="the river", meta={"deformer": {"store": str(tmp_path / place)}})
+        reader = DeformerReader(str(tiny_reader), device=CPU, document_store=store)
+        assert reader.run("who", [lost])["answers"]
+
+
+def test_loading_arguments_are_nobody_elses(tiny_reader_checkpoint: Path) -> None:
+    given = {"quantization_config": {"bnb_4bit_compute_dtype": torch.bfloat16}}
+    reader = DeformerReader(str(tiny_reader_checkpoint), device=CPU, model_kwargs=given)
+    data = reader.to_dict()
+    assert reader.model_kwargs["quantization_config"]["bnb_4bit_compute_dtype"] == torch.bfloat16
+    before = copy.deepcopy(data)
+    again = DeformerReader.from_dict(data)
+    assert data == before
+    assert again.model_kwargs == reader.model_kwargs
+    assert given == {"quantization_config": {"bnb_4bit_compute_dtype": torch.bfloat16}}
+    assert DeformerReader.from_dict({"type": data["type"]}).top_k == 20
+
+
+def test_padding_in_front_is_left_alone(both: tuple[TransformersExtractiveReader, DeformerReader]) -> None:
+    theirs, ours = both
+    documents = [Document(content="the river"), Document(content="who was in the city of the river " * 3)]
+    try:
+        for reader in both:
+            reader.tokenizer.padding_side = "left"
+        expected = theirs.run(query="who", documents=documents, max_batch_size=1)["answers"]
+        assert _plain(ours.run(query="who", documents=documents, max_batch_size=1)["answers"]) == _plain(expected)
+    finally:
+        for reader in both:
+            reader.tokenizer.padding_side = "right"
 
 
 def test_an_empty_store_has_nothing(tmp_path: Path, tiny_reader: Path) -> None:

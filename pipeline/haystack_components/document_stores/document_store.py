@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from haystack import Document, default_from_dict, default_to_dict
-from haystack.document_stores.errors import DocumentStoreError, DuplicateDocumentError
+from haystack.document_stores.errors import DuplicateDocumentError
 from haystack.document_stores.types import DuplicatePolicy
+from haystack.utils import ComponentDevice
 from haystack.utils.filters import document_matches_filter
 
 from deformer_qa.pipeline.haystack_async import AsyncCalls
@@ -19,9 +18,11 @@ from deformer_qa.pipeline.haystack_documents import (
     ROOT,
     document_id,
     document_of,
+    haystack_errors,
     meta_of,
     path_of,
     record_of,
+    with_meta,
     without_text,
 )
 from deformer_qa.pipeline.haystack_filters import condition_of, needs_text
@@ -32,15 +33,14 @@ from deformer_qa.store import (
     DocumentInfo,
     DocumentRecord,
     EncoderInfo,
-    InvalidRecord,
     PassageDraft,
     Snapshot,
-    StoreError,
     StoreMissing,
     Writer,
     block_key,
 )
 from deformer_qa.store.conditions import where
+from deformer_qa.store.lock import waiting_lock
 from deformer_qa.store.newest import NewestSnapshot
 from deformer_qa.store.records import to_json
 
@@ -57,24 +57,33 @@ class DeformerDocumentStore(AsyncCalls):
 
     Safe to use from several threads, and beside other processes: one writes at a time.
 
-    :param path: the store's directory; made by the first write.
+    :param path: the store's directory; made by the first write. A relative one is taken from where the process is now.
     :param reader: the folder of the reader whose encoder is used; the shipped one by default. Readers of one encoder
         can be exchanged, a store of another encoder is refused.
+    :param device: where passages and questions are encoded; by default where Haystack's other components run.
     """
 
-    def __init__(self, path: str | Path = ".qa", reader: str | None = None) -> None:
-        self.path, self.reader = str(path), reader
-        self._newest = NewestSnapshot(Path(path))
-        self._writing = threading.Lock()
+    def __init__(
+        self, path: str | Path = ".qa", reader: str | Path | None = None, device: ComponentDevice | None = None
+    ) -> None:
+        self.path, self.reader, self.device = str(path), str(reader) if reader is not None else None, device
+        self.place = Path(path).absolute()
+        self._newest = NewestSnapshot(self.place)
+        self._writing = waiting_lock(self.place)
         self._loaded: SplitReader | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As Haystack's pipelines write it."""
-        return default_to_dict(self, path=self.path, reader=self.reader)
+        device = self.device.to_dict() if self.device else None
+        return default_to_dict(self, path=self.path, reader=self.reader, device=device)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> DeformerDocumentStore:
         """From what ``to_dict`` gives."""
+        given = dict(data.get("init_parameters", {}))
+        if isinstance(given.get("device"), dict):
+            given["device"] = ComponentDevice.from_dict(given["device"])
+        data = {**data, "init_parameters": given}
         store: DeformerDocumentStore = default_from_dict(cls, data)
         return store
 
@@ -89,7 +98,8 @@ class DeformerDocumentStore(AsyncCalls):
     def encoder(self) -> Encoder:
         """The encoder of the store's passages and of the questions asked of it; loaded at its first use."""
         if self._loaded is None:
-            self._loaded = shared_reader(self.reader)
+            device = ComponentDevice.resolve_device(self.device).to_torch_str()
+            self._loaded = shared_reader(self.reader, device)
         return self._loaded.encoder
 
     def snapshot(self) -> Snapshot | None:
@@ -97,7 +107,7 @@ class DeformerDocumentStore(AsyncCalls):
 
         :raises DocumentStoreError: where the store cannot be used.
         """
-        with _haystack_errors():
+        with haystack_errors():
             try:
                 return self._newest.get()
             except StoreMissing:
@@ -116,10 +126,10 @@ class DeformerDocumentStore(AsyncCalls):
         :raises FilterError: where the filter is not well formed, or compares what has no order.
         """
         snapshot = self.snapshot()
+        _checked(filters)
         if snapshot is None:
-            self._matching_infos(None, filters)
             return []
-        with _haystack_errors():
+        with haystack_errors():
             return [document_of(snapshot.document(info.id)) for info in self._matching_infos(snapshot, filters)]
 
     def write_documents(self, documents: list[Document], policy: DuplicatePolicy = DuplicatePolicy.NONE) -> int:
@@ -139,6 +149,7 @@ class DeformerDocumentStore(AsyncCalls):
         with self._writer(_encoder_info(self.encoder())) as writer:
             ids = self._ids(writer, [document.id for document in documents])
             chosen, n_written = _chosen(documents, ids, policy)
+            self._refuse_files(writer, [ids[one.id] for one in chosen if one.id in ids])
             records = [record_of(one, ids.get(one.id) or writer.new_document_id()) for one in chosen]
             drafts = [self._encoded(writer, record) for record in records]
             for record, passages in zip(records, drafts, strict=True):
@@ -155,13 +166,15 @@ class DeformerDocumentStore(AsyncCalls):
 
     def delete_by_filter(self, filters: dict[str, Any]) -> int:
         """Delete the documents that match, and return how many they were."""
+        _checked(filters)
         return self._delete(lambda writer: [info.id for info in self._matching_infos(writer.snapshot, filters)])
 
     def update_by_filter(self, filters: dict[str, Any], meta: dict[str, Any]) -> int:
         """Set these metadata on the documents that match, and return how many they were; nothing is encoded."""
+        _checked(filters)
         snapshot = self.snapshot()
         if snapshot is None:
-            return len(self._matching_infos(None, filters))
+            return 0
         with self._writer(snapshot.encoder) as writer:
             infos = self._matching_infos(writer.snapshot, filters)
             for info in infos:
@@ -234,7 +247,7 @@ class DeformerDocumentStore(AsyncCalls):
         found = where(condition_of(filters))
         if snapshot is None:
             return []
-        with _haystack_errors():
+        with haystack_errors():
             infos = snapshot.documents_where(found)
             if found.is_exact:
                 return infos
@@ -247,7 +260,7 @@ class DeformerDocumentStore(AsyncCalls):
     @contextmanager
     def _writer(self, encoder: EncoderInfo) -> Iterator[Writer]:
         """A writer whose commit follows the block; nothing is committed where it raises."""
-        with self._writing, _haystack_errors(), Writer.open(Path(self.path), encoder) as writer:
+        with self._writing, haystack_errors(), Writer.open(self.place, encoder) as writer:
             yield writer
             writer.commit()
 
@@ -262,6 +275,13 @@ class DeformerDocumentStore(AsyncCalls):
             elsewhere = {document_id(info): info.id for info in snapshot.iter_documents() if info.root != ROOT}
             ids |= {id_: elsewhere[id_] for id_ in found.keys() - ids.keys() if id_ in elsewhere}
         return ids
+
+    def _refuse_files(self, writer: Writer, ids: Sequence[int]) -> None:
+        for info in writer.snapshot.document_infos(ids) if writer.snapshot else ():
+            if info.root != ROOT:
+                raise ValueError(
+                    f"document {document_id(info)}: a file of a synchronised folder; change the file, then qa index."
+                )
 
     def _encoded(self, writer: Writer, record: DocumentRecord) -> list[PassageDraft]:
         """A document's passages, each with a row in the store."""
@@ -291,6 +311,12 @@ class DeformerDocumentStore(AsyncCalls):
 _TYPES: dict[type, str] = {bool: "boolean", int: "int", float: "float"}
 
 
+def _checked(filters: Mapping[str, Any] | None) -> None:
+    """:raises FilterError: where the filter is not well formed, whether there is a store or not."""
+    if filters:
+        condition_of(filters)
+
+
 def _infos(snapshot: Snapshot | None) -> Iterable[DocumentInfo]:
     return snapshot.iter_documents() if snapshot else ()
 
@@ -309,7 +335,7 @@ def _chosen(documents: list[Document], ids: dict[str, int], policy: DuplicatePol
 def _put_meta(writer: Writer, snapshot: Snapshot, id_: int, meta: Mapping[str, Any]) -> None:
     record = snapshot.document(id_)
     passages = [PassageDraft(one.start, one.end, one.heading, one.key) for one in snapshot.document_passages(id_)]
-    writer.put_document(replace(record, meta={**record.meta, **meta}), passages)
+    writer.put_document(with_meta(record, meta), passages)
 
 
 def _distinct(infos: Iterable[DocumentInfo], name: str) -> dict[str, Any]:
@@ -320,14 +346,3 @@ def _distinct(infos: Iterable[DocumentInfo], name: str) -> dict[str, Any]:
 
 def _encoder_info(encoder: Encoder) -> EncoderInfo:
     return EncoderInfo(encoder.encoder_id, encoder.hidden_width, encoder.hidden_width, encoder.about)
-
-
-@contextmanager
-def _haystack_errors() -> Iterator[None]:
-    """The store's errors as Haystack's, which those who call expect."""
-    try:
-        yield
-    except InvalidRecord as error:
-        raise ValueError(str(error)) from error
-    except StoreError as error:
-        raise DocumentStoreError(str(error)) from error

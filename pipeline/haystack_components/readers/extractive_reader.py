@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import threading
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from haystack import Document, ExtractedAnswer, component, default_from_dict, default_to_dict, logging
+from haystack.document_stores.errors import DocumentStoreError
 from haystack.tracing.tracer import tracer
 from haystack.utils import ComponentDevice, Secret
 from haystack.utils.device import Device, DeviceMap
@@ -63,7 +65,7 @@ class DeformerReader(CheckpointReading):
         answering, by folder or hub id.
     :param device: where it runs; by default where Haystack's other components do.
     :param token: for private models of a hub.
-    :param top_k: how many answers at most, "no answer" not counted; 0 for none.
+    :param top_k: how many answers at most, "no answer" not counted; 0 for none, None for all.
     :param score_threshold: answers below it are left out.
     :param max_seq_length, stride, max_batch_size, calibration_factor: of checkpoints only; passages of a split reader
         are those of its index.
@@ -81,7 +83,7 @@ class DeformerReader(CheckpointReading):
         model: Path | str | None = None,
         device: ComponentDevice | None = None,
         token: Secret | None = HUB_TOKEN,
-        top_k: int = 20,
+        top_k: int | None = 20,
         score_threshold: float | None = None,
         max_seq_length: int = 384,
         stride: int = 128,
@@ -124,7 +126,7 @@ class DeformerReader(CheckpointReading):
             no_answer=self.no_answer,
             calibration_factor=self.calibration_factor,
             overlap_threshold=self.overlap_threshold,
-            model_kwargs=dict(self.model_kwargs),
+            model_kwargs=copy.deepcopy(self.model_kwargs),
             document_store=self.document_store,
             kept_passages=self.kept_passages,
         )
@@ -134,7 +136,9 @@ class DeformerReader(CheckpointReading):
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> DeformerReader:
         """From what ``to_dict`` gives."""
+        data = {**data, "init_parameters": dict(data.get("init_parameters", {}))}
         if data["init_parameters"].get("model_kwargs") is not None:
+            data["init_parameters"]["model_kwargs"] = copy.deepcopy(data["init_parameters"]["model_kwargs"])
             deserialize_hf_model_kwargs(data["init_parameters"]["model_kwargs"])
         reader: DeformerReader = default_from_dict(cls, data)
         return reader
@@ -171,6 +175,8 @@ class DeformerReader(CheckpointReading):
         with self._loading:
             self.model = self.tokenizer = self._split = None
             self._stores.clear()
+            if self.document_store is not None:
+                self.document_store.close()
 
     @component.output_types(answers=list[ExtractedAnswer])
     def run(
@@ -195,10 +201,11 @@ class DeformerReader(CheckpointReading):
         :raises TextTooLong: where the query does not fit the encoder (split reader).
         """
         self.warm_up()
+        split = self._split
         if not documents:
             return {"answers": []}
         top_k = _given(top_k, self.top_k)
-        if top_k < 0:
+        if top_k is not None and top_k < 0:
             raise ValueError(f"top_k: expected 0 or more, found {top_k}.")
         score_threshold = _given(score_threshold, self.score_threshold)
         answers_per_seq = _given(answers_per_seq, self.answers_per_seq)
@@ -208,7 +215,7 @@ class DeformerReader(CheckpointReading):
         with tracer.trace("deformer.read", tags={"documents": len(readable), "top_k": top_k}) as span:
             if not readable:
                 return {"answers": self._finished(query, [], 1.0 if no_answer else None, score_threshold)}
-            if self._split is None:
+            if split is None:
                 answers = self._read_whole(
                     query,
                     readable,
@@ -222,7 +229,7 @@ class DeformerReader(CheckpointReading):
                     overlap_threshold=overlap_threshold,
                 )
             else:
-                found, none = self._split.read(
+                found, none = split.read(
                     query, readable, top_k=top_k, answers_per_seq=answers_per_seq, overlap_threshold=overlap_threshold
                 )
                 found = [self._add_context(self._add_answer_page_number(answer)) for answer in found]
@@ -261,10 +268,15 @@ class DeformerReader(CheckpointReading):
 
     def _snapshot(self, store: str | None) -> Snapshot | None:
         """The newest generation of the store that a document names, else of the component's own."""
-        named: DeformerDocumentStore | None = self.document_store
-        if store is not None and (named is None or store != named.path):
-            named = self._stores.setdefault(store, DeformerDocumentStore(store))
-        found: Snapshot | None = named.snapshot() if named is not None else None
+        own: DeformerDocumentStore | None = self.document_store
+        if store is not None and (own is None or store != str(own.place)):
+            try:
+                named: Snapshot | None = self._stores.setdefault(store, DeformerDocumentStore(store)).snapshot()
+                if named is not None:
+                    return named
+            except DocumentStoreError as error:
+                logger.warning("The store that a document names cannot be used: {error}", error=str(error))
+        found: Snapshot | None = own.snapshot() if own is not None else None
         return found
 
 
@@ -274,7 +286,7 @@ def _given(value: Any, otherwise: Any) -> Any:
 
 def _with_device_map(device: ComponentDevice | None, model_kwargs: dict[str, Any] | None) -> dict[str, Any]:
     """The arguments of loading, with a device map: as given, else that of the device, else of Haystack's default."""
-    given = dict(model_kwargs or {})
+    given = copy.deepcopy(model_kwargs or {})
     if given.get("device_map"):
         if device is not None:
             logger.warning(

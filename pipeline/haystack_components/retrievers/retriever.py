@@ -11,10 +11,10 @@ from haystack.document_stores.types import FilterPolicy
 from haystack.document_stores.types.filter_policy import apply_filter_policy
 from haystack.tracing.tracer import tracer
 
-from deformer_qa.pipeline.haystack_documents import passage_document
+from deformer_qa.pipeline.haystack_documents import PassageDocuments, haystack_errors
 from deformer_qa.pipeline.questions import checked_question
 from deformer_qa.pipeline.retrieval import DEPTH, Method, Retrieved, candidates, retrieve
-from deformer_qa.store import Snapshot
+from deformer_qa.store import EncoderMismatch, Snapshot
 from haystack_integrations.document_stores.deformer import DeformerDocumentStore
 
 
@@ -22,9 +22,9 @@ from haystack_integrations.document_stores.deformer import DeformerDocumentStore
 class DeformerRetriever:
     """Retrieves the passages that a ``DeformerReader`` reads from their stored states.
 
-    A document that is one passage comes back as it was written; of a longer one its passage, with the passage's number
-    as id, and ``source_id``, ``split_id`` and ``split_idx_start`` in its metadata as Haystack's splitters write them.
-    ``meta["deformer"]`` names store, generation and passage, and has the scores by which the reader compares passages.
+    A document that is one passage comes back as it was written; of a longer one its passage, whose id is the document's
+    with the passage's place. ``meta["deformer"]`` names store, generation, passage and place, and has the scores by
+    which the reader compares passages.
 
     :param document_store: where to look.
     :param filters: by documents' metadata; applied before anything is ranked, so a filter that five passages meet
@@ -65,9 +65,10 @@ class DeformerRetriever:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> DeformerRetriever:
         """From what ``to_dict`` gives."""
-        given = data.get("init_parameters", {})
+        given = dict(data.get("init_parameters", {}))
         if isinstance(given.get("filter_policy"), str):
             given["filter_policy"] = FilterPolicy.from_str(given["filter_policy"])
+        data = {**data, "init_parameters": given}
         retriever: DeformerRetriever = default_from_dict(cls, data)
         return retriever
 
@@ -105,7 +106,8 @@ class DeformerRetriever:
         wanted = apply_filter_policy(self.filter_policy, self.filters, filters)
         with tracer.trace("deformer.retrieve", tags={"mode": self.mode, "top_k": top_k}) as span:
             snapshot = self.document_store.snapshot()
-            found = self._found(snapshot, query, query_embedding, wanted, top_k) if snapshot and top_k else []
+            with haystack_errors():
+                found = self._found(snapshot, query, query_embedding, wanted, top_k) if snapshot and top_k else []
             span.set_tag("documents", len(found))
         return {"documents": found}
 
@@ -124,6 +126,9 @@ class DeformerRetriever:
     def _found(
         self, snapshot: Snapshot, query: str, embedding: list[float] | None, filters: dict[str, Any] | None, top_k: int
     ) -> list[Document]:
+        ours = self.document_store.encoder().encoder_id
+        if snapshot.encoder.encoder_id != ours:
+            raise EncoderMismatch(snapshot.path, "encoder", snapshot.encoder.encoder_id, ours)
         among = self.document_store.matching_passages(snapshot, filters)
         if embedding is None:
             vector = self.document_store.encoder().encode(query, "query").vector
@@ -137,7 +142,5 @@ class DeformerRetriever:
             retrieved = Retrieved(dense, (), dense, {}, {})
         chosen = candidates(snapshot, vector, retrieved, retrieved.by(self.mode)[:top_k])
         scores = {"dense": lambda one: one.dense, "bm25": lambda one: one.bm25, "fused": lambda one: one.fused}
-        store, by_words = self.document_store.path, bool(query)
-        return [
-            passage_document(snapshot, one, float(scores[self.mode](one)), store, by_words=by_words) for one in chosen
-        ]
+        passages = PassageDocuments(snapshot, str(self.document_store.place), by_words=bool(query))
+        return [passages.document(one, float(scores[self.mode](one))) for one in chosen]

@@ -38,9 +38,10 @@ class DeformerIndexer:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> DeformerIndexer:
         """From what ``to_dict`` gives."""
-        given = data.get("init_parameters", {})
+        given = dict(data.get("init_parameters", {}))
         if isinstance(given.get("policy"), str):
             given["policy"] = DuplicatePolicy[given["policy"]]
+        data = {**data, "init_parameters": given}
         indexer: DeformerIndexer = default_from_dict(cls, data)
         return indexer
 
