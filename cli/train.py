@@ -17,7 +17,8 @@ def train() -> None:
 
     \b
     qa train reader whole    --data folder/ --out runs/whole
-    qa train reader deformer --data folder/ --out runs/reader --teacher runs/whole
+    qa train reader frozen   --data folder/ --out runs/frozen --teacher runs/whole
+    qa train reader deformer --data folder/ --out runs/reader --teacher runs/whole --start-from runs/frozen
     qa train ranking --data folder/squad-v1.1-train.json.xz --reader runs/reader
     """
 
@@ -51,7 +52,7 @@ def train() -> None:
 def reader(
     recipe: str, data: Path, out: Path, teacher: Path | None, start_from: Path | None, device: str | None
 ) -> int:
-    """Train the joint layers by RECIPE: a TOML file, or the name of one that ships (whole, deformer)."""
+    """Train a reader by RECIPE: a TOML file, or the name of one that ships: whole, frozen, deformer, whole-again."""
     from deformer_qa.cli.train_progress import training_progress
     from deformer_qa.reader.recipes import recipe_file
     from deformer_qa.reader.training.recipe import read_recipe
