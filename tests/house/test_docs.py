@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -61,8 +63,15 @@ def test_the_python_of_the_readme_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", readme, re.S)
-    (tmp_path / ".qa").symlink_to(example_store)
+    shutil.copytree(example_store, tmp_path / ".qa")
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "one.txt").write_text("A paper about decomposed attention.")
+    (tmp_path / "notes.md").write_text("# Notes\n\nNothing yet.")
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {})
+    plain, haystack = re.findall(r"```python\n(.*?)```", readme, re.S)
+    exec(compile(plain, "README.md", "exec"), {})
     assert "27 April 1521 history/first-circumnavigation.md" in capsys.readouterr().out
+    names: dict[str, Any] = {}
+    exec(compile(haystack, "README.md", "exec"), names)
+    asked = {"retriever": {"query": names["question"]}, "reader": {"query": names["question"]}}
+    assert names["pipeline"].run(asked)["reader"]["answers"][0].data == "27 April 1521"
