@@ -28,13 +28,13 @@ class Index:
     another thread or process. Threads that index wait for each other. Models are loaded by the first call that needs
     them.
 
-    :param store: the store's directory; made by the first ``index``.
+    :param store: the store's directory, from where the process is now; made by the first ``index``.
     :param reader: a reader's folder made by ``qa train``; the shipped one by default.
     :param device: "cpu", "cuda", ...
     """
 
     def __init__(self, store: str | Path = ".qa", *, reader: str | Path | None = None, device: str = "cpu") -> None:
-        self.path = Path(store)
+        self.path = Path(store).absolute()
         self._reader_folder, self._device = str(reader) if reader else None, device
         self._newest = NewestSnapshot(self.path)
         self._loading = threading.Lock()

@@ -90,7 +90,7 @@ def _of_id(operator: str, value: Any) -> Condition:
 
 
 PLACE_FIELDS = ("path", "root", "title")
-"""Metadata that a document of a synchronised folder is given on its way out; the catalogue has them as columns."""
+"""Metadata that a document of a synchronised folder is given on its way out; the kept ones have them not."""
 
 
 def _check_orderable(field: str, operator: str, value: Any) -> None:

@@ -36,7 +36,7 @@ class DocumentRecord:
     """A document with its kept text; every offset counts Unicode code points of ``text``."""
 
     id: int  # stable, never reused
-    root: str  # absolute path of the recorded root, a folder or a file
+    root: str  # absolute path of the recorded root, a folder or a file; a plain name where documents are no files
     path: str  # relative to root, with '/'; never empty
     title: str
     content_hash: str  # of the source, hex: how a move is recognised

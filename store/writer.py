@@ -193,6 +193,8 @@ class Writer:
     def commit(self) -> int | None:
         """Make everything gathered one new generation; returns its number, None where nothing changed.
 
+        Small segments are merged after it where they are many; that this failed is no error, and stands in ``notice``.
+
         :raises MissingRows, InvalidRecord: where what was gathered is not whole; it stays gathered, the writer usable.
         :raises StoreFull, StoreAccess, CommitFailed: where the disk refused; the index is as it was.
         :raises CommitUncertain: where an error came after the commit point.

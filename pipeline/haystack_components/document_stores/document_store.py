@@ -51,9 +51,10 @@ _COMMIT_BYTES = 256 * 2**20
 class DeformerDocumentStore(AsyncCalls):
     """Documents with their passages' vectors and layer-k states, in a directory that ``qa`` reads too.
 
-    A write has happened, durably and whole, when its call returns; an error means that nothing of it has. Passages are
-    encoded on the way in, once for each distinct text. Documents of folders that ``qa index`` keeps in the same
-    directory are there as well, with ``root``, ``path`` and ``title`` in their metadata.
+    A write has happened, durably and whole, when its call returns; an error means that nothing of it has, unless it
+    says that this is uncertain (the disk failed at the commit point). Passages are encoded on the way in, once for each
+    distinct text. Documents of folders that ``qa index`` keeps in the same directory are there as well, with ``root``,
+    ``path`` and ``title`` in their metadata.
 
     Safe to use from several threads, and beside other processes: one writes at a time.
 
@@ -126,11 +127,11 @@ class DeformerDocumentStore(AsyncCalls):
         :raises FilterError: where the filter is not well formed, or compares what has no order.
         """
         snapshot = self.snapshot()
-        _checked(filters)
+        infos = self._matching_infos(snapshot, filters)
         if snapshot is None:
             return []
         with haystack_errors():
-            return [document_of(snapshot.document(info.id)) for info in self._matching_infos(snapshot, filters)]
+            return [document_of(snapshot.document(info.id)) for info in infos]
 
     def write_documents(self, documents: list[Document], policy: DuplicatePolicy = DuplicatePolicy.NONE) -> int:
         """Write all of them in one commit, and return how many were written.
