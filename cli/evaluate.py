@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.group(name="eval")
 def evaluate() -> None:
-    """Measure a reader on given passages (squad, boolq), or retrieval and reading over a store (open)."""
+    """Measure a reader on given passages (squad, boolq, race), or retrieval and reading over a store (open)."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,50 @@ def boolq(
     return _judged("accuracy", accuracy, fail_under)
 
 
+@evaluate.command()
+@_file_argument
+@reader_option
+@_run_options
+@_fail_under_option("ACCURACY")
+@format_option
+def race(
+    file: Path,
+    reader_folder: Path | None,
+    run: _Run,
+    fail_under: float | None,
+    form: str,
+) -> int:
+    """Accuracy on the multiple-choice questions of a RACE FILE (JSON lines, also .xz), each read in its own article.
+
+    The options of a question share the article's stored states. --limit counts articles.
+    """
+    from deformer_qa.reader import evaluation
+    from deformer_qa.reader.race import read_race
+
+    articles = read_race(file)[: run.limit or None]
+    _writable(run.predictions)
+    split, about = _split_reader(reader_folder or SHIPPED, run)
+    if not split.reader.joint.knows_choices:
+        raise click.UsageError(
+            f"{reader_folder or SHIPPED}: this reader was not trained on multiple-choice questions; "
+            "make one with qa train reader race."
+        )
+    asked = [(article, question) for article in articles for question in article.questions]
+    chosen = []
+    with counting(len(asked)) as advance:
+        for option in evaluation.choices(split, articles):
+            chosen.append(option)
+            advance("read")
+    _write(run.predictions, {str(number): "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[one] for number, one in enumerate(chosen, 1)})
+    right = [option == question.answer for option, (_, question) in zip(chosen, asked, strict=True)]
+    result: dict[str, Any] = _accuracy(right)
+    for level in sorted({article.level for article in articles} - {""}):
+        pairs = zip(right, asked, strict=True)
+        result[level] = _accuracy([is_right for is_right, (article, _) in pairs if article.level == level])
+    _print_figures({"schema": 1, "file": file.name, **result, **about}, form)
+    return _judged("accuracy", result["accuracy"], fail_under)
+
+
 @evaluate.command(name="open")
 @_file_argument
 @store_option
@@ -308,6 +352,10 @@ def _flat(result: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield from _flat(value, f"{prefix}{key} ")
         elif key != "schema":
             yield prefix + key, value
+
+
+def _accuracy(right: Sequence[bool]) -> dict[str, Any]:
+    return {"accuracy": 100 * sum(right) / max(len(right), 1), "n": len(right)}
 
 
 def _judged(measure: str, found: float, fail_under: float | None) -> int:

@@ -1,4 +1,4 @@
-"""How good is a reader on given passages? SQuAD and BoolQ as their authors measure it."""
+"""How good is a reader on given passages? SQuAD, BoolQ and RACE as their authors measure it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from deformer_qa.reader.boolq import BoolqQuestion
 from deformer_qa.reader.errors import BadTrainingData, TextTooLong
 from deformer_qa.reader.passages import PassageBorders
+from deformer_qa.reader.race import RaceArticle
 from deformer_qa.reader.reading import PassageLogits, SplitReader
 from deformer_qa.reader.spans import best_spans
 from deformer_qa.reader.squad import SquadSet, exact_match, f1
@@ -54,6 +55,11 @@ class SplitPassageReader:
         """The question encoded once, the passages' states from memory or encoded now."""
         asked = self.reader.encoder.states(question, "question")
         return self.reader.read(asked, [self._states(text) for text in passages])
+
+    def choose(self, asked: Sequence[str], passages: Sequence[str]) -> NDArray[np.float32]:
+        """A logit for each option, *Shape:* (options,), over the passages of one article read as one text."""
+        options = [self.reader.encoder.states(one, "option") for one in asked]
+        return self.reader.choose(options, [self._states(text) for text in passages])
 
     def read_texts(self, question: str, passages: list[str]) -> list[NDArray[np.float32]]:
         """As ``read``, of the spans alone."""
@@ -140,3 +146,16 @@ def verdicts(reader: SplitPassageReader, questions: Sequence[BoolqQuestion]) -> 
         except TextTooLong as error:
             raise BadTrainingData(f"question {number}: {error}") from error
         yield float(np.mean([logits.yes_no[1] - logits.yes_no[0] for logits in made]))
+
+
+def choices(reader: SplitPassageReader, articles: Sequence[RaceArticle]) -> Iterator[int]:
+    """For each question of each article, in order, the option of the highest logit, counted from 0."""
+    for number, article in enumerate(articles, 1):
+        spans = reader.borders.split(article.text, reader.tokenizer)
+        passages = [article.text[span.start : span.end] for span in spans]
+        for place, question in enumerate(article.questions, 1):
+            try:
+                logits = reader.choose(question.asked(), passages)
+            except TextTooLong as error:
+                raise BadTrainingData(f"article {article.id or number}: question {place}: {error}") from error
+            yield int(np.argmax(logits))
