@@ -15,7 +15,7 @@ from deformer_qa.reader.errors import BadTrainingData, TextTooLong
 from deformer_qa.reader.passages import PassageBorders
 from deformer_qa.reader.race import RaceArticle
 from deformer_qa.reader.reading import PassageLogits, SplitReader
-from deformer_qa.reader.spans import best_spans
+from deformer_qa.reader.spans import best_spans, signs
 from deformer_qa.reader.squad import SquadSet, exact_match, f1
 from deformer_qa.reader.tokens import TextTokenizer
 
@@ -68,12 +68,24 @@ class SplitPassageReader:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer given to one question; ``margin`` is its score above "no answer here"."""
+    """The answer given to one question.
+
+    :ivar margin: its score above "no answer here"
+    :ivar signs: what a confidence is fitted on, see ``spans.signs``; empty where there is no span at all
+    :ivar article: title of the article it was asked about
+    """
 
     id: str
     text: str
     margin: float
     golds: tuple[str, ...]
+    signs: tuple[float, ...] = ()
+    article: str = ""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether a gold answer is exactly this; nothing is, where there is no gold."""
+        return bool(self.golds) and exact_match(self.text, self.golds) > 0
 
 
 def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> Iterator[Prediction]:
@@ -88,6 +100,7 @@ def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> It
             return
         texts = [paragraph.context[span.start : span.end] for span in split(paragraph.context)]
         best_text, best_margin = "", -np.inf
+        best_signs: tuple[float, ...] = ()
         try:
             made = reader.read_texts(question.question, texts)
         except TextTooLong as error:
@@ -96,8 +109,9 @@ def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> It
             for span in best_spans(logits):
                 if span.margin > best_margin:
                     first, end = tokenize(text).characters(span.first, span.last)
-                    best_text, best_margin = text[first:end], span.margin
-        yield Prediction(question.id, best_text, float(best_margin), tuple(gold.text for gold in question.answers))
+                    best_text, best_margin, best_signs = text[first:end], span.margin, signs(logits, span)
+        golds = tuple(gold.text for gold in question.answers)
+        yield Prediction(question.id, best_text, float(best_margin), golds, best_signs, paragraph.article)
 
 
 @dataclass(frozen=True)

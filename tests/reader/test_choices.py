@@ -22,7 +22,6 @@ from deformer_qa.reader.training.choices import ChoiceExample, collate_choices, 
 from deformer_qa.reader.training.recipe import Recipe, Source
 from deformer_qa.reader.training.run import train_reader
 
-
 PLACES = ["x", "y", "z", "v", "w"]
 
 
@@ -32,7 +31,7 @@ def _race(n_articles: int, longest: int) -> str:
     lines = []
     for number in range(n_articles):
         place = chance.choice(PLACES)
-        words = chance.choices(["the", "river", "of", place], k=chance.randint(8, longest)) + [place]
+        words = [*chance.choices(["the", "river", "of", place], k=chance.randint(8, longest)), place]
         options = chance.sample(PLACES, 4)
         if place not in options:
             options[chance.randrange(4)] = place
