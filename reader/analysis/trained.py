@@ -17,6 +17,7 @@ from deformer_qa.reader.training.recipe import Recipe
 from deformer_qa.reader.training.run import train_reader
 
 Through = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+StoredBytes = Callable[[NDArray[np.float32]], int]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Bench:
     :ivar measured: the questions that figures are of
     :ivar limit: only so many of them, the first; 0 is all
     :ivar through: what storing does to a split reader's states
+    :ivar stored: how many bytes it takes for them
     """
 
     data: Path
@@ -35,6 +37,7 @@ class Bench:
     measured: SquadSet
     limit: int
     through: Through
+    stored: StoredBytes
     precision: Precision = "fp32"
     device: str | None = None
     on_event: Callable[[str], None] = lambda line: None

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deformer_qa.reader.description import describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.squad import SquadParagraph
+from deformer_qa.reader.training.starting import whole_joint
 
 
 @torch.inference_mode()
@@ -52,6 +55,21 @@ def passage_variance(
         {"layer": layer, "distance": float(mean) / max(n, 1), "variance": float(variance) / max(n, 1), "n_passages": n}
         for layer, (mean, variance) in enumerate(sums)
     ]
+
+
+def undivided(reader: Path | None) -> tuple[Encoder, JointLayers, str]:
+    """All layers of a whole reader over both texts, or of the default encoder as published; and what it is called.
+
+    :raises BadTrainingData: where the reader is a split one.
+    """
+    if reader is not None:
+        joint = whole_joint(reader)
+        return Encoder.load(describe_reader(reader).encoder, k=0), joint.eval(), describe_reader(reader).name
+    encoder = Encoder.load(k=0)
+    joint = JointLayers(encoder.backbone.shape, encoder.backbone.shape.n_layers)
+    for ours, theirs in zip(joint.layers, encoder.backbone.layers, strict=True):
+        ours.load_state_dict(theirs.state_dict())
+    return encoder, joint.eval(), encoder.source
 
 
 def distances(states: Tensor) -> Tensor:
