@@ -125,6 +125,6 @@ def test_layers_are_compared_at_every_k(bench: Bench, tiny_bert: Path) -> None:
     assert list(rows) == ["whole", "k=1", "k=3"]
     assert rows["k=3"]["operations"] < rows["k=1"]["operations"] < 1
     assert rows["k=3"]["bytes_requested"] < rows["k=1"]["bytes_requested"] < 1
-    assert rows["k=1"]["bytes_per_token"] == 64  # as many as the states are wide, a byte each
+    assert rows["k=1"]["bytes_per_token"] == 32  # as many as the states are wide, a byte each
     with pytest.raises(BadTrainingData, match="4 is not between 1 and 3"):
         against_layers(recipe, [4], bench, Record(bench.out / "more.json", {}), rounds=1)
