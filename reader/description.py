@@ -18,6 +18,8 @@ _KINDS: dict[str, type] = {
     "ranking": dict,
     "training": dict,
 }
+_FITTED_LATER = ("ranking_given", "ranking_passages", "risk")
+"""By qa train ranking; empty in readers of before there was each."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class ReaderDescription:
     :ivar k: layers that run apart; 0 for a whole reader, all of whose layers are joint
     :ivar ranking: weights by which spans of retrieved passages are compared
     :ivar ranking_given: the same where passages come without the scores of a retrieval
+    :ivar ranking_passages: weights by which passages are compared that a yes or no may rest on
+    :ivar risk: confidences at which a share of wrong answers is known to hold, see ``pipeline.risk``
     """
 
     folder: Path
@@ -39,6 +43,8 @@ class ReaderDescription:
     ranking: dict[str, float]
     training: dict[str, Any]
     ranking_given: dict[str, float] = field(default_factory=dict)
+    ranking_passages: dict[str, float] = field(default_factory=dict)
+    risk: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -59,8 +65,10 @@ def describe_reader(folder: Path) -> ReaderDescription:
         encoder = content["encoder"]
         if encoder.startswith("./"):  # inside the reader's own folder
             content["encoder"] = str(folder / encoder)
-        given = content.get("ranking_given", {})
-        return ReaderDescription(folder=folder, ranking_given=given, **{key: content[key] for key in _KINDS})
+        later = {key: content.get(key, {}) for key in _FITTED_LATER}
+        if any(not isinstance(value, dict) for value in later.values()):
+            raise ValueError(f"{', '.join(_FITTED_LATER)}: expected objects")
+        return ReaderDescription(folder=folder, **later, **{key: content[key] for key in _KINDS})
     except (FileNotFoundError, NotADirectoryError):
         raise ModelNotFound(f"{folder}: no {DESCRIPTION} there; a reader is a folder made by qa train.") from None
     except (KeyError, TypeError, ValueError) as error:
@@ -69,9 +77,8 @@ def describe_reader(folder: Path) -> ReaderDescription:
         ) from error
 
 
-def set_ranking(folder: Path, ranking: dict[str, float], given: dict[str, float]) -> None:
-    """Put fitted ranking weights into a reader's description, those for retrieved and those for given passages."""
+def set_fitted(folder: Path, **parts: dict[str, Any]) -> None:
+    """Put what was fitted into a reader's description: ``ranking`` and what else is named like a field of it."""
     describe_reader(folder)
     content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    content |= {"ranking": ranking, "ranking_given": given}
-    (folder / DESCRIPTION).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (folder / DESCRIPTION).write_text(json.dumps(content | parts, indent=1) + "\n", encoding="utf-8")
