@@ -18,6 +18,7 @@ _KINDS: dict[str, type] = {
     "ranking": dict,
     "training": dict,
 }
+_LATER_KINDS: dict[str, type] = {"ranking_given": dict, "max_tokens": int, "passage_first": bool}
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class ReaderDescription:
     :ivar encoder_id: its id; states of another encoder mean nothing to the reader
     :ivar k: layers that run apart; 0 for a whole reader, all of whose layers are joint
     :ivar ranking: weights by which spans of retrieved passages are compared
+    :ivar max_tokens: of a text, as its encoder counts them; None is what the encoder's folder says
+    :ivar passage_first: the passage is read before the question
     :ivar ranking_given: the same where passages come without the scores of a retrieval
     """
 
@@ -39,6 +42,8 @@ class ReaderDescription:
     ranking: dict[str, float]
     training: dict[str, Any]
     ranking_given: dict[str, float] = field(default_factory=dict)
+    max_tokens: int | None = None
+    passage_first: bool = False
 
     @property
     def name(self) -> str:
@@ -53,14 +58,14 @@ def describe_reader(folder: Path) -> ReaderDescription:
     """
     try:
         content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        for key, kind in _KINDS.items():
+        for key, kind in [*_KINDS.items(), *((key, kind) for key, kind in _LATER_KINDS.items() if key in content)]:
             if not isinstance(content[key], kind) or (kind is int and isinstance(content[key], bool)):
                 raise ValueError(f"{key}: expected {kind.__name__}, found {content[key]!r}")
         encoder = content["encoder"]
         if encoder.startswith("./"):  # inside the reader's own folder
             content["encoder"] = str(folder / encoder)
-        given = content.get("ranking_given", {})
-        return ReaderDescription(folder=folder, ranking_given=given, **{key: content[key] for key in _KINDS})
+        later = {key: content[key] for key in _LATER_KINDS if key in content}  # older readers do not say
+        return ReaderDescription(folder=folder, **{key: content[key] for key in _KINDS}, **later)
     except (FileNotFoundError, NotADirectoryError):
         raise ModelNotFound(f"{folder}: no {DESCRIPTION} there; a reader is a folder made by qa train.") from None
     except (KeyError, TypeError, ValueError) as error:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from deformer_qa.reader.backbone import run_layers
 from deformer_qa.reader.encoder import Encoder, pooled
 from deformer_qa.reader.joint import JointLayers
-from deformer_qa.reader.layers import attention_bias
+from deformer_qa.reader.layers import Context
 from deformer_qa.reader.training.examples import NO_VERDICT
 from deformer_qa.reader.training.losses import distillation, layerwise_similarity, span_cross_entropy
 from deformer_qa.reader.training.recipe import Recipe
@@ -60,12 +60,13 @@ class ReaderInTraining(nn.Module):
         frozen, recipe = self._frozen, self.recipe
         texts = ((question, question_mask), (passage, passage_mask))
         apart = [self._tuned(ids, mask) if recipe.tune_lower else frozen.lower_once(ids, mask) for ids, mask in texts]
-        both_mask = torch.cat([question_mask, passage_mask], dim=1)
-        bias = attention_bias(both_mask)
-        states = self.joint.layer_states(self.joint.mark(*apart), bias)
-        rows = states[-1][:, question.shape[1] :]
+        both_mask = self.joint.beside(question_mask, passage_mask)
+        context = self.joint.context(question, passage, question_mask, passage_mask)
+        states = self.joint.layer_states(self.joint.mark(*apart), context)
+        passage_rows = self.joint.passage_rows(question.shape[1], passage.shape[1])
+        rows = states[-1][:, passage_rows]
         logits, yes_no = (one.float() for one in self.joint.logits(rows))
-        aim = frozen.teacher_states(question, passage, bias)
+        aim = frozen.teacher_states(question, passage, context)
         spans = verdict == NO_VERDICT
         share = spans.float().mean()  # losses are means over the batch, of either kind its share
         loss = logits.new_zeros(())
@@ -73,7 +74,7 @@ class ReaderInTraining(nn.Module):
             ce = span_cross_entropy(logits[spans], passage_mask[spans], start[spans], end[spans])
             loss = loss + share * recipe.ce * ce
             if aim and recipe.kd:
-                aimed = frozen.teacher_logits(aim[-1][:, question.shape[1] :])
+                aimed = frozen.teacher_logits(aim[-1][:, passage_rows])
                 kd = distillation(logits[spans], aimed[spans], passage_mask[spans], recipe.temperature)
                 loss = loss + share * recipe.kd * kd
         if not spans.all():
@@ -93,7 +94,7 @@ class ReaderInTraining(nn.Module):
         """Layer-k states of one text of each pair, by the layers that learn."""
         with torch.no_grad():
             states = self._frozen.backbone.embed(ids)
-        return run_layers(self.lower, states, attention_bias(mask))
+        return run_layers(self.lower, states, self._frozen.backbone.alone(states, mask))
 
 
 class _Frozen:
@@ -108,7 +109,8 @@ class _Frozen:
 
     @torch.no_grad()
     def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return run_layers(self._encoder.lower, self.backbone.embed(ids), attention_bias(mask))
+        states = self.backbone.embed(ids)
+        return run_layers(self._encoder.lower, states, self.backbone.alone(states, mask))
 
     def lower_once(self, ids: Tensor, mask: Tensor) -> Tensor:
         """As ``lower``; on CPU a text met before is not run again, a passage has several questions."""
@@ -129,12 +131,12 @@ class _Frozen:
         return states
 
     @torch.no_grad()
-    def teacher_states(self, question: Tensor, passage: Tensor, bias: Tensor) -> list[Tensor]:
+    def teacher_states(self, question: Tensor, passage: Tensor, context: Context) -> list[Tensor]:
         """After each layer of the whole reader; empty without a teacher."""
         if self._teacher is None:
             return []
         together = self._teacher.mark(self.backbone.embed(question), self.backbone.embed(passage))
-        return self._teacher.layer_states(together, bias)
+        return self._teacher.layer_states(together, context)
 
     @torch.no_grad()
     def teacher_logits(self, rows: Tensor) -> Tensor:
@@ -143,8 +145,8 @@ class _Frozen:
 
     def moved(self, ids: Tensor, mask: Tensor, states: Tensor) -> Tensor:
         """Mean of 1 - cosine between vectors that tuned layer-k states lead to and the encoder's own as it was."""
-        bias, k, n = attention_bias(mask), self._encoder.k, self.backbone.shape.n_layers
+        context, k, n = self.backbone.alone(states, mask), self._encoder.k, self.backbone.shape.n_layers
         with torch.no_grad():
-            before = pooled(self.backbone.run(self.lower(ids, mask), bias, k, n), mask, self._encoder.pooling)
-        after = pooled(self.backbone.run(states, bias, k, n), mask, self._encoder.pooling)
+            before = pooled(self.backbone.run(self.lower(ids, mask), context, k, n), mask, self._encoder.pooling)
+        after = pooled(self.backbone.run(states, context, k, n), mask, self._encoder.pooling)
         return (1 - F.cosine_similarity(before.float(), after.float(), dim=1)).mean()
