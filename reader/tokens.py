@@ -59,7 +59,7 @@ class TextTokenizer:
             raise UnsupportedModel(f"tokenizer.json: expected {where} each text.")
         pieces = tokenizer.pre_tokenizer.pre_tokenize_str("a.") if tokenizer.pre_tokenizer else []
         self._words_are_between_blanks = len(pieces) < 2
-        self._tokens_take_in_blanks = any(end - start > 1 for start, end in self._encoded_offsets("a b"))
+        self._tokens_take_in_blanks = any(" " in "a b"[start:end] for start, end in self._encoded_offsets("a b"))
 
     @classmethod
     def from_folder(cls, folder: Path, max_tokens: int, *, classification_last: bool = False) -> TextTokenizer:
