@@ -28,8 +28,8 @@ class Placement:
     """Rows that see one another, with their distances; the same for every family.
 
     :ivar mask: *Shape:* (batch, rows), bool, true at tokens; None where there is no padding
-    :ivar positions: *Shape:* (batch or 1, rows), int64, from 0: how many tokens are read before this one, padding not
-        counted; without meaning at padding, but always below the number of rows
+    :ivar positions: *Shape:* (batch or 1, rows), int64, from 0 and below the number of rows: where each is read. Only
+        the differences between tokens mean anything, and padding between two texts is no part of them.
     :ivar segments: *Shape:* (batch or 1, rows), int64; equal numbers are parts of the same text
     """
 
@@ -67,9 +67,9 @@ class Placement:
 
     @classmethod
     def of_sequence(cls, mask: Tensor, segments: Tensor) -> Placement:
-        """Rows in the order in which they are read, padding on either side.
+        """Rows in the order in which they are read, padding before or behind them all.
 
         :param mask: *Shape:* (batch, rows), bool, true at tokens.
         :param segments: *Shape:* as ``mask``, int64.
         """
-        return cls(mask, (mask.cumsum(1) - 1).clamp(min=0), segments)
+        return cls(mask, torch.arange(mask.shape[1], device=mask.device)[None], segments)

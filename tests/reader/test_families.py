@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_families import FAMILIES, WINDOW, write_family
+from tiny_training import recipe_of
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import AutoModelForQuestionAnswering, PreTrainedModel, XLNetForQuestionAnsweringSimple
@@ -22,6 +23,9 @@ from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.fine_tuned import FineTunedReader
 from deformer_qa.reader.reading import SplitReader
+from deformer_qa.reader.training.examples import Example, collate
+from deformer_qa.reader.training.model import ReaderInTraining
+from deformer_qa.reader.training.starting import starting_joint, starting_lower
 
 QUESTION = "when was the city?"
 TEXTS = [
@@ -68,8 +72,6 @@ def test_the_whole_model_gives_the_logits_of_hugging_face_on_ragged_batches(
     given = {"input_ids": ids, "attention_mask": mask.long()}
     if n_types > 1:
         given["token_type_ids"] = types
-    if name == "modernbert":  # counted as ours are; by default Hugging Face counts the padding too
-        given["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
     with torch.no_grad():
         expected = theirs(**given)
         found = ours(ids, types, mask)
@@ -86,9 +88,7 @@ def test_a_checkpoint_reads_a_pair_as_its_own_tokenizer_lays_it_out(
     tokenizer = Tokenizer.from_file(str(folders[name] / "tokenizer.json"))
     for text, found in zip(TEXTS, ours.read_texts(QUESTION, TEXTS), strict=True):
         pair = tokenizer.encode(*((text, QUESTION) if passage_first else (QUESTION, text)))
-        types = {"token_type_ids": torch.tensor([pair.type_ids])} if ours.model.backbone.family.pair_has_types else {}
-        if name == "xlnet":
-            types = {"token_type_ids": torch.tensor([pair.type_ids])}
+        types = {"token_type_ids": torch.tensor([pair.type_ids])} if name in ("bert", "electra", "xlnet") else {}
         with torch.no_grad():
             made = theirs(input_ids=torch.tensor([pair.ids]), **types)
         logits = torch.stack([made.start_logits[0], made.end_logits[0]], dim=1)
@@ -295,6 +295,31 @@ def test_a_reader_comes_back_from_disk_as_it_was(
     for before, after in zip(reader.read(question, states), again.read(question, states), strict=True):
         assert (before.spans == after.spans).all()
         assert (before.yes_no == after.yes_no).all()
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("width", [0, 16])
+def test_every_family_is_trained_with_its_lower_layers_and_narrowed(
+    name: str, width: int, folders: dict[str, Path]
+) -> None:
+    recipe = recipe_of(folders[name], tune_lower=True, retrieval=1.0, kd=1.0, lrs=1.0, feed_forward_width=width)
+    encoder, whole = Encoder.load(recipe.encoder, k=2), SplitReader.from_fine_tuned(recipe.encoder, 0)
+    joint = starting_joint(encoder, recipe, None)
+    model = ReaderInTraining(encoder, joint, whole.joint, recipe, starting_lower(encoder, recipe, None))
+    items = [
+        Example(encoder.tokenizer.tokenize(QUESTION).ids, encoder.tokenizer.tokenize(text).ids, 1, 2) for text in TEXTS
+    ]
+    loss = model(**collate(items))["loss"]
+    loss.backward()
+    still = {one for one, parameter in model.named_parameters() if parameter.grad is None}
+    assert still == {"joint.yes_no.weight", "joint.yes_no.bias"}
+    assert torch.isfinite(loss)
+    if not width:
+        begun = SplitReader(encoder, joint)
+        for item, text in zip(items, TEXTS, strict=True):
+            alone = begun.read(encoder.states(QUESTION), [encoder.states(text)])[0].spans
+            together = model(**collate(items))["logits"][items.index(item)].detach()
+            _close(together[: len(item.passage)], alone)
 
 
 # What is refused
