@@ -12,6 +12,7 @@ import click
 
 from deformer_qa import __version__
 from deformer_qa.cli import exit_codes
+from deformer_qa.cli.analyze import analyze
 from deformer_qa.cli.ask import ask
 from deformer_qa.cli.config import configured_defaults
 from deformer_qa.cli.evaluate import evaluate
@@ -57,7 +58,7 @@ def root() -> None:
     """
 
 
-for command in (index, ask, search, show, info, verify_store, rm, train, evaluate):
+for command in (index, ask, search, show, info, verify_store, rm, train, evaluate, analyze):
     root.add_command(command)
 
 

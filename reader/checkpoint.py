@@ -78,7 +78,8 @@ def load_joint(folder: Path, encoder: Encoder) -> JointLayers:
     if _WIDTH_SHOWN_BY in tensors:  # the joint layers may be narrower inside than the encoder's
         shape = replace(shape, feed_forward_width=len(tensors[_WIDTH_SHOWN_BY]))
     joint = JointLayers(shape, about.n_joint_layers, passage_first=about.passage_first)
-    # Readers of before there was a yes/no head: it says nothing.
-    without = {name: torch.zeros_like(one) for name, one in joint.yes_no.state_dict(prefix="yes_no.").items()}
+    # Readers of before there was a head for it say nothing of yes and no, or of choices.
+    later = joint.yes_no.state_dict(prefix="yes_no.") | joint.choice.state_dict(prefix="choice.")
+    without = {name: torch.zeros_like(one) for name, one in later.items()}
     load_tensors(joint, without | tensors, str(folder / WEIGHTS))
     return joint

@@ -1,4 +1,4 @@
-"""How good is a reader on given passages? SQuAD and BoolQ as their authors measure it."""
+"""How good is a reader on given passages? SQuAD, BoolQ and RACE as their authors measure it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from deformer_qa.reader.boolq import BoolqQuestion
 from deformer_qa.reader.errors import BadTrainingData, TextTooLong
 from deformer_qa.reader.passages import PassageBorders
+from deformer_qa.reader.race import RaceArticle
 from deformer_qa.reader.reading import PassageLogits, SplitReader
-from deformer_qa.reader.spans import best_spans
+from deformer_qa.reader.spans import best_spans, signs
 from deformer_qa.reader.squad import SquadSet, exact_match, f1
 from deformer_qa.reader.tokens import TextTokenizer
 
@@ -55,6 +56,11 @@ class SplitPassageReader:
         asked = self.reader.encoder.states(question, "question")
         return self.reader.read(asked, [self._states(text) for text in passages])
 
+    def choose(self, asked: Sequence[str], passages: Sequence[str]) -> NDArray[np.float32]:
+        """A logit for each option, *Shape:* (options,), over the passages of one article read as one text."""
+        options = [self.reader.encoder.states(one, "option") for one in asked]
+        return self.reader.choose(options, [self._states(text) for text in passages])
+
     def read_texts(self, question: str, passages: list[str]) -> list[NDArray[np.float32]]:
         """As ``read``, of the spans alone."""
         return [made.spans for made in self.read(question, passages)]
@@ -62,12 +68,24 @@ class SplitPassageReader:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer given to one question; ``margin`` is its score above "no answer here"."""
+    """The answer given to one question.
+
+    :ivar margin: its score above "no answer here"
+    :ivar signs: what a confidence is fitted on, see ``spans.signs``; empty where there is no span at all
+    :ivar article: title of the article it was asked about
+    """
 
     id: str
     text: str
     margin: float
     golds: tuple[str, ...]
+    signs: tuple[float, ...] = ()
+    article: str = ""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether a gold answer is exactly this; nothing is, where there is no gold."""
+        return bool(self.golds) and exact_match(self.text, self.golds) > 0
 
 
 def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> Iterator[Prediction]:
@@ -82,6 +100,7 @@ def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> It
             return
         texts = [paragraph.context[span.start : span.end] for span in split(paragraph.context)]
         best_text, best_margin = "", -np.inf
+        best_signs: tuple[float, ...] = ()
         try:
             made = reader.read_texts(question.question, texts)
         except TextTooLong as error:
@@ -90,8 +109,9 @@ def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> It
             for span in best_spans(logits):
                 if span.margin > best_margin:
                     first, end = tokenize(text).characters(span.first, span.last)
-                    best_text, best_margin = text[first:end], span.margin
-        yield Prediction(question.id, best_text, float(best_margin), tuple(gold.text for gold in question.answers))
+                    best_text, best_margin, best_signs = text[first:end], span.margin, signs(logits, span)
+        golds = tuple(gold.text for gold in question.answers)
+        yield Prediction(question.id, best_text, float(best_margin), golds, best_signs, paragraph.article)
 
 
 @dataclass(frozen=True)
@@ -140,3 +160,16 @@ def verdicts(reader: SplitPassageReader, questions: Sequence[BoolqQuestion]) -> 
         except TextTooLong as error:
             raise BadTrainingData(f"question {number}: {error}") from error
         yield float(np.mean([logits.yes_no[1] - logits.yes_no[0] for logits in made]))
+
+
+def choices(reader: SplitPassageReader, articles: Sequence[RaceArticle]) -> Iterator[int]:
+    """For each question of each article, in order, the option of the highest logit, counted from 0."""
+    for number, article in enumerate(articles, 1):
+        spans = reader.borders.split(article.text, reader.tokenizer)
+        passages = [article.text[span.start : span.end] for span in spans]
+        for place, question in enumerate(article.questions, 1):
+            try:
+                logits = reader.choose(question.asked(), passages)
+            except TextTooLong as error:
+                raise BadTrainingData(f"article {article.id or number}: question {place}: {error}") from error
+            yield int(np.argmax(logits))

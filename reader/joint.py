@@ -19,10 +19,12 @@ class JointLogits(NamedTuple):
     :ivar spans: *Shape:* (batch, passage tokens, 2), start and end logits. Row 0 is the passage's classification
         token, wherever in the text it stands: its logits stand for "no answer here". Rows at padding hold no meaning.
     :ivar yes_no: *Shape:* (batch, 2), logits of "no" and "yes", for a question that asks for one of them
+    :ivar choice: *Shape:* (batch,), how much this row's question, completed by one of several options, is the right one
     """
 
     spans: Tensor
     yes_no: Tensor
+    choice: Tensor
 
 
 class JointLayers(nn.Module):
@@ -47,13 +49,20 @@ class JointLayers(nn.Module):
         self.finish = self.family.finish(shape)
         self.head = self.family.head(shape)
         self.yes_no = nn.Linear(shape.hidden_width, 2)
-        nn.init.zeros_(self.yes_no.weight)  # untrained, it says nothing
-        nn.init.zeros_(self.yes_no.bias)
+        self.choice = nn.Linear(shape.hidden_width, 1)
+        for later in (self.yes_no, self.choice):  # untrained, they say nothing
+            nn.init.zeros_(later.weight)
+            nn.init.zeros_(later.bias)
 
     @property
     def knows_yes_and_no(self) -> bool:
         """Whether it was trained on yes/no questions."""
         return bool(self.yes_no.weight.any())
+
+    @property
+    def knows_choices(self) -> bool:
+        """Whether it was trained on multiple-choice questions."""
+        return bool(self.choice.weight.any())
 
     def beside(self, question: Tensor, passage: Tensor) -> Tensor:
         """Rows of both texts in the order in which they are read: (batch, question rows + passage rows, ...)."""
@@ -91,9 +100,9 @@ class JointLayers(nn.Module):
         return after
 
     def logits(self, rows: Tensor) -> JointLogits:
-        """Both heads over the passage's rows, *Shape:* (batch, passage tokens, hidden), of the last layer."""
+        """All heads over the passage's rows, *Shape:* (batch, passage tokens, hidden), of the last layer."""
         rows = cast(Tensor, self.finish(rows))
-        return JointLogits(self.head(rows), self.yes_no(rows[:, 0]))
+        return JointLogits(self.head(rows), self.yes_no(rows[:, 0]), self.choice(rows[:, 0])[:, 0])
 
     def forward(self, question: Tensor, passage: Tensor, passage_mask: Tensor | None = None) -> JointLogits:
         """Logits for passages that share one question; the last layer computes only the rows that the head reads.

@@ -95,10 +95,27 @@ class SplitReader:
             unequal = min(lengths) < max(lengths)
             with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
                 made = self.joint(asked, padded.to(device), mask.to(device) if unequal else None)
-            spans, yes_no = (one.float().cpu().numpy() for one in made)
+            spans, yes_no = (one.float().cpu().numpy() for one in (made.spans, made.yes_no))
             for row, index in enumerate(batch):
                 logits[index] = PassageLogits(spans[row, : lengths[row]], yes_no[row])
         return [logits[index] for index in range(len(passages))]
+
+    @torch.inference_mode()
+    def choose(self, asked: Sequence[States], article: Sequence[States]) -> NDArray[np.float32]:
+        """How much each of several ways to complete a question is the right one, by an article read as one text.
+
+        :param asked: for each option, *Shape:* (its tokens, hidden): layer-k states of the question completed by it.
+        :param article: of each passage it divides into, *Shape:* (tokens, hidden); all options share them.
+        :return: *Shape:* (options,), float32, logits.
+        """
+        device = self.encoder.device
+        passage = torch.from_numpy(np.concatenate(article))[None].to(device)
+        logits = []
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            for one in asked:
+                option = torch.from_numpy(np.ascontiguousarray(one))[None].to(device)
+                logits.append(self.joint(option, passage).choice.float())
+        return torch.cat(logits).cpu().numpy()
 
 
 def length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -52,3 +52,17 @@ def best_spans(logits: NDArray[np.float32], n_best: int = 1, max_tokens: int = M
         spans.append(TokenSpan(row + 1, row + 1 + extra, score, score - null))
         scores[(first_of <= row + extra) & (last_of >= row)] = -np.inf
     return spans
+
+
+def signs(logits: NDArray[np.float32], span: TokenSpan) -> tuple[float, float, float, float]:
+    """What tells how sure a span is: its margin, its score, and the log-probabilities of its start and end.
+
+    :param logits: *Shape:* (tokens, 2), as for ``best_spans``; the softmax is over all rows, "no answer here"'s too.
+    """
+    start, end = logits[:, 0].astype(np.float64), logits[:, 1].astype(np.float64)
+    return span.margin, span.score, _log_softmax(start, span.first), _log_softmax(end, span.last)
+
+
+def _log_softmax(values: NDArray[np.float64], row: int) -> float:
+    top = values.max()
+    return float(values[row] - top - np.log(np.exp(values - top).sum()))

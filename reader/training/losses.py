@@ -31,6 +31,16 @@ def distillation(logits: Tensor, teacher: Tensor, mask: Tensor, temperature: flo
     return divergence.sum((1, 2)).mean() * temperature**2 / 2
 
 
+def choice_distillation(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """KL(teacher || student) over the options at a temperature, times its square.
+
+    :param logits, teacher: *Shape:* (questions, options).
+    """
+    student_log = F.log_softmax(logits / temperature, dim=1)
+    teacher_log = F.log_softmax(teacher / temperature, dim=1)
+    return F.kl_div(student_log, teacher_log, reduction="batchmean", log_target=True) * temperature**2
+
+
 def layerwise_similarity(states: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:
     """Mean squared difference of student's and teacher's states, over layers and tokens, padding left out.
 

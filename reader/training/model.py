@@ -9,21 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deformer_qa.reader.backbone import run_layers
-from deformer_qa.reader.encoder import Encoder, pooled
+from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.joint import JointLayers
-from deformer_qa.reader.layers import Context
 from deformer_qa.reader.training.examples import NO_VERDICT
+from deformer_qa.reader.training.frozen import Frozen
 from deformer_qa.reader.training.losses import distillation, layerwise_similarity, span_cross_entropy
 from deformer_qa.reader.training.recipe import Recipe
 
 _ROWS_COMPARED = 2
 """Of each batch, where tuned layers are held to the vectors of before: on all rows that would double a step."""
-_BYTES_KEPT = 4 << 30
-"""Of layer-k states, in half precision, while training on CPU."""
 
 
-class ReaderInTraining(nn.Module):
-    """``forward(batch)`` gives the loss and the span logits; its parameters are the layers that learn.
+class LayersInTraining(nn.Module):
+    """The layers that learn are its parameters; a subclass has the loss of one kind of example.
 
     What stays as it is, the encoder and the teacher, is no submodule, so that neither a checkpoint nor the optimizer
     holds it; both are on the device where this will be.
@@ -44,7 +42,18 @@ class ReaderInTraining(nn.Module):
         self.joint = joint
         self.recipe = recipe
         self.lower = copy.deepcopy(lower if lower is not None else nn.ModuleList()).requires_grad_(True)
-        self._frozen = _Frozen(encoder, teacher)
+        self._frozen = Frozen(encoder, teacher)
+
+    def _apart(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Layer-k states of texts, each alone: by the layers that learn where lower ones do, else frozen and kept."""
+        if not self.recipe.tune_lower:
+            return self._frozen.lower_once(ids, mask)
+        states = self._frozen.embed(ids)
+        return run_layers(self.lower, states, self._frozen.backbone.alone(states, mask))
+
+
+class ReaderInTraining(LayersInTraining):
+    """Spans, and yes or no: ``forward(batch)`` gives the loss and the span logits."""
 
     def forward(
         self,
@@ -59,14 +68,16 @@ class ReaderInTraining(nn.Module):
         """Loss (scalar) and logits (batch, passage tokens, 2) of a padded batch, see ``examples.collate``."""
         frozen, recipe = self._frozen, self.recipe
         texts = ((question, question_mask), (passage, passage_mask))
-        apart = [self._tuned(ids, mask) if recipe.tune_lower else frozen.lower_once(ids, mask) for ids, mask in texts]
+        apart = [self._apart(ids, mask) for ids, mask in texts]
         both_mask = self.joint.beside(question_mask, passage_mask)
         context = self.joint.context(question, passage, question_mask, passage_mask)
         states = self.joint.layer_states(self.joint.mark(*apart), context)
         passage_rows = self.joint.passage_rows(question.shape[1], passage.shape[1])
-        rows = states[-1][:, passage_rows]
-        logits, yes_no = (one.float() for one in self.joint.logits(rows))
-        aim = frozen.teacher_states(question, passage, context)
+        made = self.joint.logits(states[-1][:, passage_rows])
+        logits, yes_no = made.spans.float(), made.yes_no.float()
+        aim = []
+        if frozen.has_teacher:
+            aim = frozen.teacher_states(frozen.embed(question), frozen.embed(passage), context)
         spans = verdict == NO_VERDICT
         share = spans.float().mean()  # losses are means over the batch, of either kind its share
         loss = logits.new_zeros(())
@@ -74,7 +85,7 @@ class ReaderInTraining(nn.Module):
             ce = span_cross_entropy(logits[spans], passage_mask[spans], start[spans], end[spans])
             loss = loss + share * recipe.ce * ce
             if aim and recipe.kd:
-                aimed = frozen.teacher_logits(aim[-1][:, passage_rows])
+                aimed = frozen.teacher_logits(aim[-1][:, passage_rows]).spans
                 kd = distillation(logits[spans], aimed[spans], passage_mask[spans], recipe.temperature)
                 loss = loss + share * recipe.kd * kd
         if not spans.all():
@@ -89,64 +100,3 @@ class ReaderInTraining(nn.Module):
             ]
             loss = loss + recipe.retrieval * torch.stack(moved).mean()
         return {"loss": loss, "logits": logits}
-
-    def _tuned(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Layer-k states of one text of each pair, by the layers that learn."""
-        with torch.no_grad():
-            states = self._frozen.backbone.embed(ids)
-        return run_layers(self.lower, states, self._frozen.backbone.alone(states, mask))
-
-
-class _Frozen:
-    """What training reads and never changes."""
-
-    def __init__(self, encoder: Encoder, teacher: JointLayers | None) -> None:
-        self.backbone = encoder.backbone
-        self._encoder = encoder
-        self._teacher = teacher.eval().requires_grad_(False) if teacher else None
-        self._kept: dict[bytes, Tensor] = {}
-        self._n_bytes = 0
-
-    @torch.no_grad()
-    def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
-        states = self.backbone.embed(ids)
-        return run_layers(self._encoder.lower, states, self.backbone.alone(states, mask))
-
-    def lower_once(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """As ``lower``; on CPU a text met before is not run again, a passage has several questions."""
-        if ids.device.type != "cpu" or not self._encoder.k:
-            return self.lower(ids, mask)
-        keys = [row[tokens].numpy().tobytes() for row, tokens in zip(ids, mask, strict=True)]
-        new = [row for row, key in enumerate(keys) if key not in self._kept]
-        states = torch.zeros(*ids.shape, self.backbone.shape.hidden_width)
-        if new:
-            states[new] = self.lower(ids[new], mask[new]).half().float()  # rounded the first time as every time
-        for row, key in enumerate(keys):
-            n = int(mask[row].sum())
-            if key in self._kept:
-                states[row, :n] = self._kept[key]
-            elif self._n_bytes + 2 * n * states.shape[2] <= _BYTES_KEPT:
-                self._kept[key] = states[row, :n].half()
-                self._n_bytes += 2 * n * states.shape[2]
-        return states
-
-    @torch.no_grad()
-    def teacher_states(self, question: Tensor, passage: Tensor, context: Context) -> list[Tensor]:
-        """After each layer of the whole reader; empty without a teacher."""
-        if self._teacher is None:
-            return []
-        together = self._teacher.mark(self.backbone.embed(question), self.backbone.embed(passage))
-        return self._teacher.layer_states(together, context)
-
-    @torch.no_grad()
-    def teacher_logits(self, rows: Tensor) -> Tensor:
-        assert self._teacher is not None
-        return self._teacher.logits(rows).spans
-
-    def moved(self, ids: Tensor, mask: Tensor, states: Tensor) -> Tensor:
-        """Mean of 1 - cosine between vectors that tuned layer-k states lead to and the encoder's own as it was."""
-        context, k, n = self.backbone.alone(states, mask), self._encoder.k, self.backbone.shape.n_layers
-        with torch.no_grad():
-            before = pooled(self.backbone.run(self.lower(ids, mask), context, k, n), mask, self._encoder.pooling)
-        after = pooled(self.backbone.run(states, context, k, n), mask, self._encoder.pooling)
-        return (1 - F.cosine_similarity(before.float(), after.float(), dim=1)).mean()

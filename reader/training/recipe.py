@@ -23,6 +23,7 @@ class Source:
     :ivar claims: questions with an answer, made yes/no questions: does their own answer follow, or another of the
         paragraph's answers; a coin decides
     :ivar yes_no: yes/no questions (BoolQ's records), on their passage
+    :ivar choices: multiple-choice questions (RACE's records), on their article; a recipe of these has no other source
     """
 
     file: str
@@ -31,6 +32,7 @@ class Source:
     elsewhere: float = 0.0
     claims: float = 0.0
     yes_no: float = 0.0
+    choices: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ class Recipe:
     precision: str = "bf16"
     seed: int = 7
 
+    @property
+    def is_of_choices(self) -> bool:
+        """Whether its questions are multiple-choice ones."""
+        return bool(self.sources[0].choices)
+
 
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a file.
@@ -105,6 +112,10 @@ def recipe_from(content: dict[str, Any], where: str) -> Recipe:
     for key in _NOT_NEGATIVE:
         if not 0 <= getattr(recipe, key) < math.inf:
             raise BadTrainingData(f"{where}: {key}: expected 0 or more, found {getattr(recipe, key)}.")
+    if len({bool(source.choices) for source in sources}) > 1:
+        raise BadTrainingData(f"{where}: sources: multiple-choice questions cannot be mixed with others.")
+    if recipe.is_of_choices and recipe.retrieval:
+        raise BadTrainingData(f"{where}: retrieval: multiple-choice readers make no vectors; leave it out.")
     if recipe.tune_lower and not recipe.k:
         raise BadTrainingData(f"{where}: tune_lower: a whole reader (k = 0) has no lower layers.")
     if recipe.retrieval and not recipe.tune_lower:
@@ -123,8 +134,9 @@ def _source(entry: Any, where: str) -> Source:
     passes = {key: value for key, value in asdict(source).items() if key != "file"}
     if not all(0 <= value < math.inf for value in passes.values()) or not any(passes.values()):
         raise BadTrainingData(f"{where}: expected passes above 0 for at least one of: {', '.join(passes)}.")
-    if source.yes_no and sum(map(bool, passes.values())) > 1:
-        raise BadTrainingData(f"{where}: yes_no is of BoolQ's records, which have no other kind of question.")
+    for key, kept_in in (("yes_no", "BoolQ's"), ("choices", "RACE's")):
+        if passes[key] and sum(map(bool, passes.values())) > 1:
+            raise BadTrainingData(f"{where}: {key} is of {kept_in} records, which have no other kind of question.")
     return source
 
 

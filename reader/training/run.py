@@ -24,9 +24,11 @@ from deformer_qa.reader.description import DESCRIPTION, describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.models import write_tuned
+from deformer_qa.reader.training.choice_model import ChoiceReaderInTraining
+from deformer_qa.reader.training.choices import ChoiceExample, ChoiceSet, collate_choices, make_choice_examples
 from deformer_qa.reader.training.examples import Example, ExampleSet, collate, make_examples
-from deformer_qa.reader.training.model import ReaderInTraining
-from deformer_qa.reader.training.recipe import Recipe
+from deformer_qa.reader.training.model import LayersInTraining, ReaderInTraining
+from deformer_qa.reader.training.recipe import Recipe, recipe_from
 from deformer_qa.reader.training.starting import starting_joint, starting_lower, whole_joint
 
 _RUN = "run.json"
@@ -71,8 +73,13 @@ def train_reader(
     joint = starting_joint(encoder, recipe, start_from)
     aim = aim.to(place) if aim and (recipe.kd or recipe.lrs) else None
     encoder.to(place)
-    examples = make_examples(recipe, data, encoder, on_event)
-    model = ReaderInTraining(encoder, joint, aim, recipe, starting_lower(encoder, recipe, start_from))
+    examples: ExampleSet | ChoiceSet
+    of: type[LayersInTraining]
+    if recipe.is_of_choices:
+        examples, of = make_choice_examples(recipe, data, encoder, on_event), ChoiceReaderInTraining
+    else:
+        examples, of = make_examples(recipe, data, encoder, on_event), ReaderInTraining
+    model = of(encoder, joint, aim, recipe, starting_lower(encoder, recipe, start_from))
     trainer = _trainer(recipe, model, examples.items, out, place, on_log)
     began = time.time()
     outcome = trainer.train(resume_from_checkpoint=_last_whole_checkpoint(out / "steps"))
@@ -93,7 +100,7 @@ def train_reader(
     return out
 
 
-def _record(recipe: Recipe, examples: ExampleSet, trainer: Trainer) -> dict[str, Any]:
+def _record(recipe: Recipe, examples: ExampleSet | ChoiceSet, trainer: Trainer) -> dict[str, Any]:
     on_cpu = trainer.args.device.type == "cpu"
     return {
         "recipe": asdict(recipe),
@@ -125,12 +132,17 @@ def _identity(
 ) -> dict[str, Any]:
     """What a run hangs on; two of equal identity are one."""
     return {
-        "recipe": json.loads(json.dumps(asdict(recipe))),
+        "recipe": _plain(recipe),
         "encoder": encoder.encoder_id,
         "data": {source.file: _sha256(data / source.file) for source in recipe.sources},
         "teacher": _sha256(teacher / WEIGHTS) if teacher else None,
         "start": _sha256(start_from / WEIGHTS) if start_from else None,
     }
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    return content
 
 
 def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
@@ -141,6 +153,7 @@ def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
     file = out / _RUN
     if file.is_file():
         found = json.loads(file.read_text(encoding="utf-8"))
+        found["recipe"] = _plain(recipe_from(found["recipe"], str(file)))  # keys it did not know have their defaults
         other = [key for key in identity if found.get(key) != identity[key]]
         if other:
             raise BadTrainingData(
@@ -177,7 +190,7 @@ def _last_whole_checkpoint(steps: Path) -> str | None:
     return str(whole[-1]) if whole else None
 
 
-def _load_mean(model: ReaderInTraining, checkpoints: Sequence[Path]) -> None:
+def _load_mean(model: LayersInTraining, checkpoints: Sequence[Path]) -> None:
     saved = [load_file(checkpoint / "model.safetensors") for checkpoint in checkpoints]
     model.load_state_dict({name: torch.stack([one[name] for one in saved]).mean(0) for name in saved[0]})
 
@@ -216,7 +229,7 @@ class _GroupedTrainer(Trainer):  # type: ignore[misc]
         return _LengthGrouped(lengths, self.args.train_batch_size, self.args.seed)
 
 
-def _decay_by_layer(optimizer: torch.optim.Optimizer, model: ReaderInTraining, decay: float) -> None:
+def _decay_by_layer(optimizer: torch.optim.Optimizer, model: LayersInTraining, decay: float) -> None:
     """Give each layer its own parameter group; the heads, and the last layer, keep the recipe's learning rate."""
     layers = [*model.lower, *model.joint.layers]
     depth = {id(one): len(layers) - 1 - index for index, layer in enumerate(layers) for one in layer.parameters()}
@@ -244,8 +257,8 @@ class _Progress(TrainerCallback):  # type: ignore[misc]
 
 def _trainer(
     recipe: Recipe,
-    model: ReaderInTraining,
-    items: list[Example],
+    model: LayersInTraining,
+    items: Sequence[Example | ChoiceExample],
     out: Path,
     device: str,
     on_log: Callable[[dict[str, Any]], None],
@@ -275,7 +288,7 @@ def _trainer(
         model=model,
         args=arguments,
         train_dataset=items,
-        data_collator=collate,
+        data_collator=collate_choices if recipe.is_of_choices else collate,
         callbacks=[_Progress(out / "progress.jsonl", on_log)],
     )
     trainer.args._n_gpu = min(1, trainer.args.n_gpu)  # what is frozen lies on one

@@ -45,6 +45,7 @@ def starting_joint(encoder: Encoder, recipe: Recipe, start_from: Path | None) ->
     if given:
         joint.head.load_state_dict(given.head.state_dict())
         joint.yes_no.load_state_dict(given.yes_no.state_dict())
+        joint.choice.load_state_dict(given.choice.state_dict())
         joint.marker.data.copy_(given.marker)
     return joint
 

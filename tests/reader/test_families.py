@@ -312,7 +312,7 @@ def test_every_family_is_trained_with_its_lower_layers_and_narrowed(
     loss = model(**collate(items))["loss"]
     loss.backward()
     still = {one for one, parameter in model.named_parameters() if parameter.grad is None}
-    assert still == {"joint.yes_no.weight", "joint.yes_no.bias"}
+    assert still == {f"joint.{head}.{kind}" for head in ("yes_no", "choice") for kind in ("weight", "bias")}
     assert torch.isfinite(loss)
     if not width:
         begun = SplitReader(encoder, joint)

@@ -1,0 +1,59 @@
+"""What is each loss worth? The whole reader, the split one, and that without LRS, without KD and LRS (Table 5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from deformer_qa.reader.analysis.record import Record
+from deformer_qa.reader.analysis.trained import Bench
+from deformer_qa.reader.errors import BadTrainingData
+from deformer_qa.reader.training.recipe import Recipe
+
+WHOLE, SPLIT, MINUS_LRS, MINUS_BOTH = "whole", "split", "minus LRS", "minus KD and LRS"
+
+
+def whole_of(recipe: Recipe) -> Recipe:
+    """The undecomposed reader on the same questions: all layers joint, cross entropy alone."""
+    return replace(
+        recipe,
+        name=f"{recipe.name}-whole",
+        k=0,
+        joint_layers=0,
+        feed_forward_width=0,
+        tune_lower=False,
+        retrieval=0.0,
+        ce=1.0,
+        kd=0.0,
+        lrs=0.0,
+    )
+
+
+def ablation_recipes(recipe: Recipe) -> dict[str, Recipe]:
+    """The recipe, by row; all of them start from the whole reader and see the same questions in the same order.
+
+    :raises BadTrainingData: where the recipe has nothing to take away.
+    """
+    if not (recipe.k and recipe.kd and recipe.lrs):
+        raise BadTrainingData(
+            f"recipe {recipe.name}: an ablation needs k, kd and lrs above 0, "
+            f"found {recipe.k}, {recipe.kd}, {recipe.lrs}."
+        )
+    return {
+        WHOLE: whole_of(recipe),
+        SPLIT: recipe,
+        MINUS_LRS: replace(recipe, name=f"{recipe.name}-minus-lrs", lrs=0.0),
+        MINUS_BOTH: replace(recipe, name=f"{recipe.name}-minus-kd-lrs", kd=0.0, lrs=0.0, ce=1.0),
+    }
+
+
+def ablate(recipe: Recipe, bench: Bench, record: Record) -> dict[str, Any]:
+    """EM, F1 and the loss against the whole reader, in points, of each row."""
+    recipes = ablation_recipes(recipe)
+    teacher = bench.trained(recipes[WHOLE])
+    rows: dict[str, Any] = {}
+    for name, one in recipes.items():
+        folder = teacher if name == WHOLE else bench.trained(one, teacher=teacher)
+        found = record.part(name, lambda folder=folder: bench.measure(folder))  # type: ignore[misc]
+        rows[name] = {**found, "f1_lost": rows[WHOLE]["f1"] - found["f1"] if rows else 0.0}
+    return rows

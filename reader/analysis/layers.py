@@ -1,0 +1,92 @@
+"""What does each split cost and save? Loss, speed-up, memory and bytes kept against k (the paper's Figures 3 and 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deformer_qa.reader.analysis.ablation import whole_of
+from deformer_qa.reader.analysis.measuring import bytes_requested, operations, ratio, seconds_in_turn
+from deformer_qa.reader.analysis.record import Record
+from deformer_qa.reader.analysis.trained import Bench
+from deformer_qa.reader.encoder import Encoder
+from deformer_qa.reader.errors import BadTrainingData
+from deformer_qa.reader.reading import SplitReader
+from deformer_qa.reader.training.recipe import Recipe
+
+_CANDIDATES, _QUESTION, _PASSAGE = 20, 16, 160
+"""Of one question: passages read, tokens of the question, tokens of a passage."""
+
+
+def layer_recipes(recipe: Recipe, k: int) -> tuple[Recipe, Recipe]:
+    """At this k, all layers above it joint: without distillation as the paper's figure has it, and with.
+
+    The first begins as the encoder's own last layers and knows no teacher; the second begins as the whole reader's.
+    """
+    plain = replace(recipe, k=k, joint_layers=0, feed_forward_width=0)
+    alone = replace(plain, name=f"{recipe.name}-k{k}-alone", kd=0.0, lrs=0.0, ce=1.0)
+    return alone, replace(plain, name=f"{recipe.name}-k{k}")
+
+
+def against_layers(recipe: Recipe, ks: Sequence[int], bench: Bench, record: Record, rounds: int) -> dict[str, Any]:
+    """A row for the whole reader and one for each k.
+
+    :param rounds: how often times are taken, in turn with the whole reader's.
+    :raises BadTrainingData: for a k that the encoder does not have.
+    """
+    n_layers = Encoder.load(recipe.encoder, k=0).backbone.shape.n_layers
+    wrong = [k for k in ks if not 0 < k < n_layers]
+    if wrong:
+        raise BadTrainingData(f"layers: {wrong[0]} is not between 1 and {n_layers - 1}, the encoder has {n_layers}.")
+    whole = bench.trained(whole_of(recipe))
+    rows = {"whole": {"k": 0, **record.part("whole", lambda: bench.measure(whole))}}
+    for k in ks:
+        alone, distilled = layer_recipes(recipe, k)
+
+        def made(k: int = k, alone: Recipe = alone, distilled: Recipe = distilled) -> dict[str, Any]:
+            without, with_teacher = bench.trained(alone), bench.trained(distilled, teacher=whole)
+            f1 = {"f1_alone": bench.measure(without)["f1"], "f1_distilled": bench.measure(with_teacher)["f1"]}
+            return {"k": k, **f1, **_costs(with_teacher, whole, bench, rounds)}
+
+        row = record.part(f"k={k}", made)
+        rows[f"k={k}"] = row | {
+            "f1_lost_alone": rows["whole"]["f1"] - row["f1_alone"],
+            "f1_lost_distilled": rows["whole"]["f1"] - row["f1_distilled"],
+        }
+    return rows
+
+
+def _costs(split: Path, whole: Path, bench: Bench, rounds: int) -> dict[str, Any]:
+    """Against the whole reader, for the passages of one question whose layer-k states are at hand."""
+    bench.on_event(f"timing {split.name}")
+    device = bench.device or "cpu"
+    reader, undivided = (SplitReader.load(folder).to(device) for folder in (split, whole))
+    shape = reader.encoder.backbone.shape
+    n_passage = min(_PASSAGE, shape.longest_text)
+    ids = torch.randint(shape.vocabulary, (_CANDIDATES, n_passage), device=device)
+    asked = torch.randint(shape.vocabulary, (1, _QUESTION), device=device)
+
+    def of(one: SplitReader) -> Any:
+        k, backbone, joint = one.encoder.k, one.encoder.backbone, one.joint
+        with torch.inference_mode():
+            kept = backbone.run(backbone.embed(ids), None, 0, k)
+
+        def run() -> object:
+            passages = kept if k else backbone.embed(ids)
+            return joint(backbone.run(backbone.embed(asked), None, 0, k), passages)
+
+        return run
+
+    split_run, whole_run = of(reader), of(undivided)
+    took = seconds_in_turn({"whole": whole_run, "split": split_run}, rounds, device)
+    states = bench.stored(torch.zeros(n_passage, reader.encoder.hidden_width).numpy())
+    return {
+        "speed_up": ratio(took["whole"], took["split"]),
+        "operations": operations(split_run) / operations(whole_run),
+        "bytes_requested": bytes_requested(split_run) / bytes_requested(whole_run),
+        "bytes_per_token": states / n_passage,
+    }

@@ -1,0 +1,94 @@
+"""What does a computation cost? Time in turn with others, bytes its operations request, operations counted."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+Run = Callable[[], object]
+
+
+def seconds_in_turn(runs: Mapping[str, Run], rounds: int, device: str = "cpu") -> dict[str, list[float]]:
+    """Seconds of each run, ``rounds`` of all of them in turn after one that is not counted."""
+    took: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds + 1):
+        for name, run in runs.items():
+            _wait(device)
+            began = time.perf_counter()
+            with torch.inference_mode():
+                run()
+            _wait(device)
+            if number:
+                took[name].append(time.perf_counter() - began)
+    return took
+
+
+def ratio(of: list[float], to: list[float]) -> dict[str, float]:
+    """How many times as long ``of`` takes as ``to``: the median over the rounds of each round's ratio, and its ends."""
+    ratios = [one / other for one, other in zip(of, to, strict=True)]
+    return {"times": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
+
+
+def bytes_requested(run: Run) -> int:
+    """The sum of the bytes of all tensors that operations make, freed or not: the paper's measure of memory.
+
+    A result that is a view of an operand, or is written into one, requests nothing.
+    """
+    counter = _Requests()
+    with torch.inference_mode(), counter:
+        run()
+    return counter.n_bytes
+
+
+def operations(run: Run) -> int:
+    """Multiplications and additions of matrix products, each counted as one."""
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops())
+
+
+def machine(device: str = "cpu") -> dict[str, Any]:
+    """What figures were taken on."""
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
+    return {"device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
+
+
+class _Requests(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts bytes of results whose storage is no operand's."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.n_bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        taken = {_storage(one) for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)}
+        new = {_storage(one): one for one in tree_leaves(made) if isinstance(one, Tensor)}
+        self.n_bytes += sum(one.untyped_storage().nbytes() for key, one in new.items() if key not in taken)
+        return made
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as stream:
+            return next(line.split(":", 1)[1].strip() for line in stream if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,61 @@
+"""Figures kept part by part, so that a stopped analysis goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deformer_qa.reader.errors import BadTrainingData
+
+
+class Record:
+    """A JSON file of named parts; each is computed once and written when it is there.
+
+    :ivar parts: what there is so far, in the order it came
+    """
+
+    def __init__(self, file: Path, about: dict[str, Any]) -> None:
+        """:param about: what the figures hang on; a file of other figures is refused.
+
+        :raises BadTrainingData: where ``file`` is of another analysis, or none at all.
+        """
+        self.file, self.about = file, json.loads(json.dumps(about))
+        self.parts: dict[str, Any] = {}
+        if file.is_file():
+            found = _read(file)
+            if found["about"] != self.about:
+                other = [key for key in self.about if found["about"].get(key) != self.about[key]]
+                raise BadTrainingData(
+                    f"{file}: figures of another analysis are there, with another "
+                    f"{' and '.join(other) or 'set of keys'}; "
+                    "take another folder, or remove it."
+                )
+            self.parts = found["parts"]
+
+    def part(self, name: str, make: Callable[[], Any]) -> Any:
+        """The part of that name: what was computed before, else what ``make`` gives, kept."""
+        if name not in self.parts:
+            made = json.loads(json.dumps(make()))
+            self.parts[name] = made
+            self._write()
+        return self.parts[name]
+
+    def _write(self) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.file.with_name(self.file.name + ".new")
+        content = {"schema": 1, "about": self.about, "parts": self.parts}
+        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        os.replace(beside, self.file)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(content["about"], dict) and isinstance(content["parts"], dict):
+            return dict(content)
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise BadTrainingData(f"{file}: expected figures that qa analyze kept, found something else; remove it.")

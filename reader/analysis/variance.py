@@ -1,0 +1,88 @@
+"""How much do a passage's states hang on the question, layer by layer, in the undecomposed model (Figure 1)?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from deformer_qa.reader.checkpoint import encoder_of
+from deformer_qa.reader.description import describe_reader
+from deformer_qa.reader.encoder import Encoder
+from deformer_qa.reader.joint import JointLayers
+from deformer_qa.reader.squad import SquadParagraph
+from deformer_qa.reader.training.starting import whole_joint
+
+
+@torch.inference_mode()
+def passage_variance(
+    encoder: Encoder,
+    joint: JointLayers,
+    paragraphs: Sequence[SquadParagraph],
+    on_paragraph: Callable[[], None] = lambda: None,
+) -> list[dict[str, Any]]:
+    """For each layer, 0 for the embeddings, how far a passage's states move with the question asked.
+
+    Of each passage token's states under the paragraph's questions the centroid is taken and every question's cosine
+    distance to it; ``distance`` is the mean of these over questions, tokens and passages, ``variance`` the mean over
+    tokens and passages of their variance over questions.
+
+    :param joint: all layers of the undecomposed model, over states of layer 0.
+    :param paragraphs: each with two questions or more; others say nothing and are passed over.
+    """
+    sums = torch.zeros(len(joint.layers) + 1, 2, dtype=torch.float64)
+    n = 0
+    for paragraph in paragraphs:
+        span = next(iter(encoder.borders.split(paragraph.context, encoder.tokenizer)), None)
+        asked = [one.question for one in paragraph.questions]
+        if span is None or len(asked) < 2:
+            continue
+        passage = encoder.backbone.embed(_ids(encoder, paragraph.context[span.start : span.end]))
+        by_question = []
+        for question in asked:
+            embedded = encoder.backbone.embed(_ids(encoder, question))
+            context = joint.context(embedded, passage, None, None)
+            rows = joint.passage_rows(embedded.shape[1], passage.shape[1])
+            after = joint.layer_states(joint.mark(embedded, passage), context)
+            by_question.append(torch.stack([passage, *(one[:, rows] for one in after)]))
+        distance = distances(torch.stack(by_question)[:, :, 0].double())  # (questions, layers, tokens)
+        sums[:, 0] += distance.mean((0, 2))
+        sums[:, 1] += distance.var(0, unbiased=True).mean(-1)
+        n += 1
+        on_paragraph()
+    return [
+        {"layer": layer, "distance": float(mean) / max(n, 1), "variance": float(variance) / max(n, 1), "n_passages": n}
+        for layer, (mean, variance) in enumerate(sums)
+    ]
+
+
+def undivided(reader: Path | None) -> tuple[Encoder, JointLayers, str]:
+    """All layers of a whole reader over both texts, or of the default encoder as published; and what it is called.
+
+    :raises BadTrainingData: where the reader is a split one.
+    """
+    if reader is not None:
+        joint = whole_joint(reader)
+        return encoder_of(describe_reader(reader)), joint.eval(), describe_reader(reader).name
+    encoder = Encoder.load(k=0)
+    joint = JointLayers(encoder.backbone.shape, encoder.backbone.shape.n_layers)
+    for ours, theirs in zip(joint.layers, encoder.backbone.layers, strict=True):
+        ours.load_state_dict(theirs.state_dict())
+    return encoder, joint.eval(), encoder.source
+
+
+def distances(states: Tensor) -> Tensor:
+    """Cosine distance of each question's states to their centroid.
+
+    :param states: *Shape:* (questions, ..., hidden).
+    :return: *Shape:* (questions, ...).
+    """
+    return 1 - F.cosine_similarity(states, states.mean(0, keepdim=True), dim=-1)
+
+
+def _ids(encoder: Encoder, text: str) -> Tensor:
+    return torch.tensor([encoder.tokenizer.tokenize(text).ids], device=encoder.device)

@@ -1,0 +1,78 @@
+"""What training reads and never changes: the encoder, whose states are kept, and the teacher."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from deformer_qa.reader.backbone import run_layers
+from deformer_qa.reader.encoder import Encoder, pooled
+from deformer_qa.reader.joint import JointLayers, JointLogits
+from deformer_qa.reader.layers import Context
+
+_BYTES_KEPT = 4 << 30
+"""Of layer-k states, in half precision, while training on CPU."""
+
+
+class Frozen:
+    """An encoder, and the joint layers of a whole reader of the same encoder where there is a teacher."""
+
+    def __init__(self, encoder: Encoder, teacher: JointLayers | None) -> None:
+        self.backbone = encoder.backbone
+        self._encoder = encoder
+        self._teacher = teacher.eval().requires_grad_(False) if teacher else None
+        self._kept: dict[bytes, Tensor] = {}
+        self._n_bytes = 0
+
+    @torch.no_grad()
+    def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
+        states = self.backbone.embed(ids)
+        return run_layers(self._encoder.lower, states, self.backbone.alone(states, mask))
+
+    def lower_once(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """As ``lower``; on CPU a text met before is not run again, a passage has several questions."""
+        if ids.device.type != "cpu" or not self._encoder.k:
+            return self.lower(ids, mask)
+        keys = [row[tokens].numpy().tobytes() for row, tokens in zip(ids, mask, strict=True)]
+        new = [row for row, key in enumerate(keys) if key not in self._kept]
+        states = torch.zeros(*ids.shape, self.backbone.shape.hidden_width)
+        if new:
+            states[new] = self.lower(ids[new], mask[new]).half().float()  # rounded the first time as every time
+        for row, key in enumerate(keys):
+            n = int(mask[row].sum())
+            if key in self._kept:
+                states[row, :n] = self._kept[key]
+            elif self._n_bytes + 2 * n * states.shape[2] <= _BYTES_KEPT:
+                self._kept[key] = states[row, :n].half()
+                self._n_bytes += 2 * n * states.shape[2]
+        return states
+
+    @torch.no_grad()
+    def embed(self, ids: Tensor) -> Tensor:
+        """Layer-0 states, each text from position 0."""
+        return self.backbone.embed(ids)
+
+    @property
+    def has_teacher(self) -> bool:
+        return self._teacher is not None
+
+    @torch.no_grad()
+    def teacher_states(self, question: Tensor, passage: Tensor, context: Context) -> list[Tensor]:
+        """After each layer of the teacher, over layer-0 states of question and passage."""
+        assert self._teacher is not None
+        return self._teacher.layer_states(self._teacher.mark(question, passage), context)
+
+    @torch.no_grad()
+    def teacher_logits(self, rows: Tensor) -> JointLogits:
+        """Of the teacher's last states at the passage's rows."""
+        assert self._teacher is not None
+        return self._teacher.logits(rows)
+
+    def moved(self, ids: Tensor, mask: Tensor, states: Tensor) -> Tensor:
+        """Mean of 1 - cosine between vectors that tuned layer-k states lead to and the encoder's own as it was."""
+        context, k, n = self.backbone.alone(states, mask), self._encoder.k, self.backbone.shape.n_layers
+        with torch.no_grad():
+            before = pooled(self.backbone.run(self.lower(ids, mask), context, k, n), mask, self._encoder.pooling)
+        after = pooled(self.backbone.run(states, context, k, n), mask, self._encoder.pooling)
+        return (1 - F.cosine_similarity(before.float(), after.float(), dim=1)).mean()
