@@ -30,7 +30,7 @@ test: $(INSTALLED)  ## the test suite
 kills: $(INSTALLED)  ## kill a real `qa index` at 20 random moments
 	QA_KILLS=20 $(BIN)/python -m pytest -s tests/cli/test_killed_index.py
 
-haystack-compat: $(INSTALLED)  ## tests of Haystack and of the reader ours replaces, fetched by pip, against our components
+haystack-compat: $(INSTALLED)  ## tests of Haystack (fetched, or HAYSTACK_SOURCE=folder) and of the reader ours replaces, against ours
 	$(BIN)/python tests/haystack_compat.py
 
 lint: $(INSTALLED)  ## ruff and mypy

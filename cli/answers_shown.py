@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.padding import Padding
 from rich.text import Text
 
+from deformer_qa.cli.ask import not_sure_enough
 from deformer_qa.cli.display import printable
 from deformer_qa.cli.output import console
 from deformer_qa.pipeline.results import Answer, Answers, Place
@@ -20,8 +21,10 @@ def show_answers(answers: Answers) -> None:
         if answers.answers:
             line.append(" Nearest:", style="dim")
         out.print(line)
+    elif answers.abstains:
+        out.print(Text(_capitalized(not_sure_enough(answers)), style="yellow"))
     for number, answer in enumerate(answers.answers, start=1):
-        out.print(_headline(number, answer, weak=answers.no_answer_is_best))
+        out.print(_headline(number, answer, weak=answers.no_answer_is_best or answers.abstains))
         out.print(Padding(_context(answer), (0, 0, 0, 3)))
         out.print(Padding(Text(place_line(answer.place), style="dim"), (0, 0, 0, 3)))
         if answer.evidence:
@@ -41,10 +44,14 @@ def place_line(place: Place) -> str:
 
 
 def _headline(number: int, answer: Answer, *, weak: bool) -> Text:
-    line = Text(f"{number}  ", style="dim")
-    line.append(printable(answer.place.text), style="" if weak else "bold green")
+    line, style = Text(f"{number}  ", style="dim"), "" if weak else "bold green"
+    line.append(answer.label.capitalize() if answer.label else printable(answer.place.text), style=style)
     line.append(f"   {answer.confidence:.0%}", style="cyan")
     return line
+
+
+def _capitalized(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _context(answer: Answer) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,13 @@ if TYPE_CHECKING:
     metavar="N",
     help="Longest answer, in word pieces.",
 )
+@click.option(
+    "--max-risk",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="R",
+    help="Answer only where at most a share R of such answers is wrong, as known with 95% certainty from questions on "
+    "articles held back in training; else say that nothing is sure enough, with exit code 1.",
+)
 @format_option
 def ask(
     question: str | None,
@@ -57,6 +65,7 @@ def ask(
     answers: int,
     candidates: int,
     max_tokens: int,
+    max_risk: float | None,
     form: str,
 ) -> int:
     """Answer QUESTION from the index; "-" reads it from stdin, none at all opens a session.
@@ -70,13 +79,34 @@ def ask(
     if question is not None:
         question = checked_question(question)
     with opened(store, reader_folder) as pipeline:
+        options = AskOptions(answers, candidates, max_tokens, max_risk)
         if question is None:
             from deformer_qa.cli.session import Session
 
-            return Session(pipeline, answers, candidates, max_tokens).run()
-        made = pipeline.ask(question, n_answers=answers, n_candidates=candidates, max_tokens=max_tokens)
+            return Session(pipeline, options).run()
+        made = options.ask(pipeline, question)
         print_answers(made, form)
-        return exit_codes.NEGATIVE if made.no_answer_is_best else exit_codes.OK
+        return exit_codes.NEGATIVE if made.no_answer_is_best or made.abstains else exit_codes.OK
+
+
+@dataclass
+class AskOptions:
+    """How questions are asked; a session changes them."""
+
+    n_answers: int
+    n_candidates: int
+    max_tokens: int
+    max_risk: float | None
+
+    def ask(self, pipeline: Pipeline, question: str) -> Answers:
+        """The answers to one question."""
+        return pipeline.ask(
+            question,
+            n_answers=self.n_answers,
+            n_candidates=self.n_candidates,
+            max_tokens=self.max_tokens,
+            max_risk=self.max_risk,
+        )
 
 
 def opened(store: Path | None, reader_folder: Path | None) -> Pipeline:
@@ -108,6 +138,21 @@ def print_answers(answers: Answers, form: str) -> None:
     else:
         if answers.no_answer_is_best:
             message(f"qa: no answer in these documents (confidence {answers.no_answer_confidence:.0%}).")
+        elif answers.abstains:
+            message(f"qa: {not_sure_enough(answers)}")
         for answer in answers.answers:
             place = answer.place
-            print_plain(place.text, f"{answer.confidence:.3f}", f"{place.path}:{place.start}-{place.end}")
+            said = [answer.label] if answer.label else []
+            print_plain(*said, place.text, f"{answer.confidence:.3f}", f"{place.path}:{place.start}-{place.end}")
+
+
+def not_sure_enough(answers: Answers) -> str:
+    """Why the best answer is not given as one."""
+    risk = answers.risk
+    assert risk is not None
+    if answers.answers and answers.answers[0].label:
+        return "not answered: no risk is known for yes and no."
+    return (
+        f"not sure enough: for at most {risk.max_risk:.0%} wrong answers (with {1 - risk.delta:.0%} certainty) "
+        f"one must be {risk.threshold:.0%} sure."
+    )

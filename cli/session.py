@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deformer_qa.cli import exit_codes
 from deformer_qa.cli.answers_shown import place_line, show_answers
+from deformer_qa.cli.ask import AskOptions
 from deformer_qa.cli.display import printable_lines
 from deformer_qa.cli.output import console
 from deformer_qa.pipeline.asking import Pipeline
@@ -23,9 +24,8 @@ Type a question, or:
 class Session:
     """Asks until the user leaves."""
 
-    def __init__(self, pipeline: Pipeline, n_answers: int, n_candidates: int, max_tokens: int) -> None:
-        self.pipeline, self.max_tokens = pipeline, max_tokens
-        self.n_answers, self.n_candidates = n_answers, n_candidates
+    def __init__(self, pipeline: Pipeline, options: AskOptions) -> None:
+        self.pipeline, self.options = pipeline, options
         self._last: Answers | None = None
         self._out = console()
 
@@ -61,9 +61,7 @@ class Session:
             self._command(*line[1:].split())
             return
         try:
-            self._last = self.pipeline.ask(
-                line, n_answers=self.n_answers, n_candidates=self.n_candidates, max_tokens=self.max_tokens
-            )
+            self._last = self.options.ask(self.pipeline, line)
         except (ReaderError, PipelineError, StoreError) as error:
             self._out.print(str(error), style="red")
             return
@@ -71,14 +69,14 @@ class Session:
 
     def _command(self, name: str = "", *arguments: str) -> None:
         if name in ("help", "h"):
-            self._out.print(_HELP.format(k=self.n_candidates, n=self.n_answers))
+            self._out.print(_HELP.format(k=self.options.n_candidates, n=self.options.n_answers))
         elif name == "sources":
             self._sources()
         elif name in ("k", "n") and len(arguments) == 1 and _number(arguments[0]):
             if name == "k":
-                self.n_candidates = int(arguments[0])
+                self.options.n_candidates = int(arguments[0])
             else:
-                self.n_answers = int(arguments[0])
+                self.options.n_answers = int(arguments[0])
             self._out.print(f"{name} = {arguments[0]}")
         elif name in ("k", "n"):
             self._out.print(f":{name} takes a number from 1 to 1000.", style="red")

@@ -32,13 +32,18 @@ def fit_on_held_back(
     n_distractors: int,
     on_question: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Fit the ranking of a reader on its held-back articles, and write the weights into its reader.json."""
+    """Fit a reader's ranking on its held-back articles, then on other questions of them what confidence holds a risk.
+
+    Both are written into its reader.json.
+    """
     import random
 
     from deformer_qa.pipeline.asking import Pipeline
-    from deformer_qa.pipeline.open_evaluation import open_questions, sampled
-    from deformer_qa.pipeline.ranking_fit import fit_ranking
-    from deformer_qa.reader.description import set_ranking
+    from deformer_qa.pipeline.open_evaluation import judged_confidences, open_questions, sampled
+    from deformer_qa.pipeline.ranking import RankingWeights
+    from deformer_qa.pipeline.ranking_fit import WITHOUT_ANSWER, fit_ranking
+    from deformer_qa.pipeline.risk import fit_risk
+    from deformer_qa.reader.description import set_fitted
     from deformer_qa.reader.errors import BadTrainingData
     from deformer_qa.reader.reading import SplitReader
     from deformer_qa.reader.squad import SquadSet, read_squad
@@ -51,20 +56,36 @@ def fit_on_held_back(
     asked = SquadSet(tuple(one for one in squad.paragraphs if one.article in held), squad.has_impossible)
     if not asked.paragraphs:
         raise BadTrainingData(f"{data}: none of the {len(held)} articles held back in {reader_folder} is in it.")
-    others = [one.context for one in squad.paragraphs if one.article not in held]
-    distractors = random.Random(recipe["seed"]).sample(others, min(n_distractors, len(others)))
+    elsewhere = [one.context for one in squad.paragraphs if one.article not in held]
+    distractors = random.Random(recipe["seed"]).sample(elsewhere, min(n_distractors, len(elsewhere)))
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
         index_paragraphs([one.context for one in asked.paragraphs] + distractors, store, reader.encoder)
         with Pipeline.open(store, reader) as pipeline:
-            questions = sampled(open_questions(pipeline.snapshot, asked), n_questions, recipe["seed"])
-            fitted = fit_ranking(pipeline, questions, on_question=on_question)
-    set_ranking(reader_folder, fitted.weights, fitted.given)
+            questions = open_questions(pipeline.snapshot, asked)
+            for_weights = sampled(questions, n_questions, recipe["seed"])
+            fitted = fit_ranking(pipeline, for_weights, on_question=on_question)
+            pipeline.weights = RankingWeights.from_mapping(fitted.weights)
+            taken = {id(one) for one in for_weights}
+            others = sampled([one for one in questions if id(one) not in taken], n_questions, recipe["seed"])
+            confidences, right = judged_confidences(
+                pipeline, others, without_answer=WITHOUT_ANSWER, seed=recipe["seed"], on_question=on_question
+            )
+    risk = fit_risk(confidences, right)
+    set_fitted(
+        reader_folder,
+        ranking=fitted.weights,
+        ranking_given=fitted.given,
+        ranking_passages=fitted.passages,
+        risk=risk,
+    )
     return {
         "weights": fitted.weights,
         "given": fitted.given,
+        "passages": fitted.passages,
         "questions": fitted.n_questions,
         "without_answer": fitted.n_without_answer,
         "loss_before": fitted.loss_before,
         "loss_after": fitted.loss_after,
+        "risk": risk,
     }

@@ -96,7 +96,7 @@ def reader(
     default=1000,
     show_default=True,
     metavar="N",
-    help="Held-back questions to fit on.",
+    help="Held-back questions to fit on, and as many others to know at what confidence a risk holds.",
 )
 @click.option(
     "--distractors",
@@ -107,10 +107,10 @@ def reader(
     help="Paragraphs of other articles to search among.",
 )
 def ranking(data: Path, reader_folder: Path, questions: int, distractors: int) -> int:
-    """Fit how answers of different passages are compared, on articles the reader never saw."""
+    """Fit how answers of different passages are compared, and how sure they must be, on articles it never saw."""
     from deformer_qa.cli.squad_store import fit_on_held_back
 
-    with counting(questions) as advance:
+    with counting(2 * questions) as advance:
         found = fit_on_held_back(data, reader_folder, questions, distractors, lambda: advance("read"))
     print_json({"schema": 1, **found})
     return exit_codes.OK

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from deformer_qa.pipeline.answering import ReadSpan, merged
 from deformer_qa.pipeline.places import Places
-from deformer_qa.pipeline.questions import checked_question
+from deformer_qa.pipeline.questions import asks_yes_or_no, checked_question
 from deformer_qa.pipeline.ranking import RankingWeights, confidences, features
-from deformer_qa.pipeline.results import Answers, Found
+from deformer_qa.pipeline.results import Answers, Found, RiskLimit
 from deformer_qa.pipeline.retrieval import DEPTH, Candidate, Method, candidates, retrieve
-from deformer_qa.reader.reading import SplitReader
+from deformer_qa.pipeline.risk import risk_limit
+from deformer_qa.pipeline.yes_no import yes_or_no
+from deformer_qa.reader.reading import PassageLogits, SplitReader
 from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, best_spans
 from deformer_qa.store import Snapshot, open_snapshot
 
@@ -31,6 +33,8 @@ class Pipeline:
     def __init__(self, snapshot: Snapshot, reader: SplitReader) -> None:
         self.snapshot, self.reader = snapshot, reader
         self.weights = RankingWeights.from_mapping(reader.about.ranking if reader.about else {})
+        of_passages = reader.about.ranking_passages if reader.about else {}
+        self.passage_weights = RankingWeights.from_mapping(of_passages) if of_passages else None
 
     @classmethod
     def open(cls, store: Path, reader: SplitReader) -> Pipeline:
@@ -52,19 +56,24 @@ class Pipeline:
         n_answers: int = 3,
         n_candidates: int = N_CANDIDATES,
         max_tokens: int = MAX_ANSWER_TOKENS,
+        max_risk: float | None = None,
     ) -> Answers:
-        """Answers from the store, best first.
+        """Answers from the store, best first; of a yes/no question its label, with the sentence that it rests on.
 
         The question passes the encoder once; passages' states come from the store, none is encoded.
 
         :param n_candidates: passages that are read.
         :param max_tokens: longest answer.
+        :param max_risk: the share of answers given that may be wrong; ``Answers.abstains`` where the best is not sure
+            enough for it.
         :raises BadQuestion: where it is blank.
+        :raises RiskNotKnown: where the reader knows no confidence that holds this risk.
         :raises TextTooLong: where it does not fit the encoder.
         :raises StoreDamaged: where a row that would be answered from fails its checksum.
         """
         clock = _Clock()
         question = checked_question(question)
+        risk = self.risk_limit(max_risk) if max_risk is not None else None
         asked = self.reader.encoder.encode(question, "question")
         clock.mark("encode")
         retrieved = retrieve(self.snapshot, question, asked.vector, max(n_candidates, DEPTH))
@@ -72,10 +81,16 @@ class Pipeline:
         clock.mark("retrieve")
         states = self.snapshot.states([candidate.key for candidate in chosen])
         clock.mark("load")
-        spans = self.spans(asked.states, chosen, states, max_tokens)
-        probabilities, no_answer = confidences(self.weights.utilities([one.features for one in spans]))
         places = Places(self.snapshot, self.reader.encoder.tokenizer)
-        answers = merged(spans, probabilities, self.weights, places, n_answers)
+        logits = self.reader.read(asked.states, states)
+        if self.reader.joint.knows_yes_and_no and self.passage_weights and asks_yes_or_no(question):
+            answers, no_answer = yes_or_no(
+                self.reader, self.passage_weights, asked.states, chosen, states, logits, places
+            )
+        else:
+            spans = _spans(chosen, logits, max_tokens)
+            probabilities, no_answer = confidences(self.weights.utilities([one.features for one in spans]))
+            answers = merged(spans, probabilities, self.weights, places, n_answers)
         clock.mark("read")
         return Answers(
             question=question,
@@ -84,7 +99,15 @@ class Pipeline:
             generation=self.snapshot.generation,
             encoder=self.reader.encoder.encoder_id,
             timings_ms=clock.milliseconds(),
+            risk=risk,
         )
+
+    def risk_limit(self, max_risk: float) -> RiskLimit:
+        """The confidence that the reader knows to hold a risk.
+
+        :raises RiskNotKnown: where it knows none that low.
+        """
+        return risk_limit(self.reader.about.risk if self.reader.about else {}, max_risk)
 
     def spans(
         self,
@@ -98,12 +121,7 @@ class Pipeline:
         :param question: *Shape:* (question tokens, hidden); layer-k states.
         :param states: of the candidates, each *Shape:* (tokens, hidden).
         """
-        logits = self.reader.read(question, states)
-        return [
-            ReadSpan(candidate, span, features(span, candidate))
-            for candidate, made in zip(chosen, logits, strict=True)
-            for span in best_spans(made.spans, _SPANS_PER_PASSAGE, max_tokens)
-        ]
+        return _spans(chosen, self.reader.read(question, states), max_tokens)
 
     def search(self, query: str, *, n: int = 10, method: Method = "fused") -> list[Found]:
         """Passages for a query, best first; retrieval alone.
@@ -119,6 +137,14 @@ class Pipeline:
             Found(rank, places.passage(one.passage_id), one.dense, one.bm25, one.fused)
             for rank, one in enumerate(chosen, start=1)
         ]
+
+
+def _spans(chosen: Sequence[Candidate], logits: Sequence[PassageLogits], max_tokens: int) -> list[ReadSpan]:
+    return [
+        ReadSpan(candidate, span, features(span, candidate))
+        for candidate, made in zip(chosen, logits, strict=True)
+        for span in best_spans(made.spans, _SPANS_PER_PASSAGE, max_tokens)
+    ]
 
 
 class _Clock:

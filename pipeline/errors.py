@@ -11,3 +11,7 @@ class BadQuestion(PipelineError, ValueError):
 
 class NothingToMeasure(PipelineError):
     """The store does not hold the documents that an evaluation file asks about."""
+
+
+class RiskNotKnown(PipelineError, ValueError):
+    """No confidence is known at which as few answers are wrong as the caller asks."""

@@ -90,9 +90,11 @@ def with_meta(record: DocumentRecord, meta: Mapping[str, Any]) -> DocumentRecord
 class PassageDocuments:
     """Retrieved passages as Haystack documents; each document of the store is read once."""
 
-    def __init__(self, snapshot: Snapshot, store: str, *, by_words: bool) -> None:
-        """:param by_words: whether BM25 was asked too; else its scores are left out, and nobody takes them for low."""
-        self._snapshot, self._store, self._by_words = snapshot, store, by_words
+    def __init__(self, snapshot: Snapshot, store: str, *, by_vector: bool, by_words: bool) -> None:
+        """:param by_vector, by_words: which rankings were asked; scores of others are left out, not taken for low."""
+        self._snapshot, self._store = snapshot, store
+        known = {"dense": by_vector, "bm25_share": by_words, "fused": by_vector and by_words}
+        self._scores = tuple(name for name, is_known in known.items() if is_known)
         self._records: dict[int, DocumentRecord] = {}
 
     def document(self, candidate: Candidate, score: float) -> Document:
@@ -105,10 +107,8 @@ class PassageDocuments:
             "store": self._store,
             "generation": self._snapshot.generation,
             "passage": passage.id,
-            "dense": candidate.dense,
+            **{name: getattr(candidate, name) for name in self._scores},
         }
-        if self._by_words:
-            about |= {"bm25_share": candidate.bm25_share, "fused": candidate.fused}
         if record.root == ROOT and len(self._snapshot.document_passages(record.id)) == 1:
             whole = document_of(record)
             return replace(whole, meta={**whole.meta, "deformer": about}, score=score)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 from haystack import Document
 from haystack.errors import FilterError
@@ -17,9 +17,11 @@ from deformer_qa.store.conditions import (
     Comparison,
     Condition,
     Every,
+    InColumn,
     Not,
     Operator,
     Some,
+    is_plain_text,
     is_unicode,
     may_be_a_date,
 )
@@ -73,8 +75,10 @@ def _comparison(filters: Mapping[str, Any]) -> Condition:
     if field == "id":
         return _of_id(operator, value)
     keys = tuple(rest) if first == "meta" and rest else (field,)
-    if first in _FIELDS or field == "meta" or (rest and first != "meta") or keys[0] in PLACE_FIELDS:
+    if first in _FIELDS or field == "meta" or (rest and first != "meta"):
         return Anything()
+    if keys[0] in get_args(PlaceField):
+        return _of_place(keys, operator, value)
     return Comparison(keys, cast(Operator, operator), value)
 
 
@@ -89,7 +93,17 @@ def _of_id(operator: str, value: Any) -> Condition:
     return At(ROOT, path_of(value), value)
 
 
-PLACE_FIELDS = ("path", "root", "title")
+def _of_place(keys: Sequence[str], operator: str, value: Any) -> Condition:
+    """Documents by where they lie and their titles, which the catalogue has as columns."""
+    if operator in ("!=", "not in"):
+        return Not(_of_place(keys, "==" if operator == "!=" else "in", value))
+    values = value if operator == "in" else [value]
+    if len(keys) > 1 or operator in _ORDERINGS or not all(map(is_plain_text, values)):
+        return Anything()
+    return InColumn(cast(PlaceField, keys[0]), ROOT, tuple(values))
+
+
+PlaceField = Literal["root", "path", "title"]
 """Metadata that a document of a synchronised folder is given on its way out; the kept ones have them not."""
 
 

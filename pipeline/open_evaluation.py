@@ -15,6 +15,7 @@ from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
 from deformer_qa.pipeline.errors import NothingToMeasure
 from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.ranking import confidences
+from deformer_qa.pipeline.results import Answer
 from deformer_qa.pipeline.retrieval import Method, Retrieved, candidates, retrieve
 from deformer_qa.reader.squad import SquadParagraph, SquadQuestion, SquadSet, exact_match, f1
 from deformer_qa.store import Snapshot
@@ -168,6 +169,30 @@ def answer_figures(
     return {name: {"exact_match": 100 * total[0] / n, "f1": 100 * total[1] / n} for name, total in sums.items()}
 
 
+def judged_confidences(
+    pipeline: Pipeline,
+    questions: Sequence[OpenQuestion],
+    *,
+    without_answer: float,
+    seed: int,
+    on_question: Callable[[], None] = lambda: None,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Of each question the confidence of asking's first answer, and whether that is exactly an annotated one.
+
+    A seeded share of them is asked as if its own document were not there.
+    """
+    chance = random.Random(seed)
+    found: list[tuple[float, bool]] = []
+    for read in read_open(pipeline, questions, methods=("fused",)):
+        take_away = chance.random() < without_answer
+        spans = [span for span, in_gold in zip(read.spans, read.in_gold, strict=True) if not (take_away and in_gold)]
+        best = _first_answer(pipeline, spans, read.places)
+        found.append((best.confidence, exact_match(best.place.text, read.golds) > 0) if best else (0.0, False))
+        on_question()
+    confidence, right = zip(*found, strict=True) if found else ((), ())
+    return np.array(confidence, np.float64), np.array(right, bool)
+
+
 def _of(read: ReadQuestion, method: Method, n_candidates: int) -> list[int]:
     """Indices of the spans in a ranking's first passages."""
     allowed = set(read.retrieved.by(method)[:n_candidates])
@@ -176,10 +201,13 @@ def _of(read: ReadQuestion, method: Method, n_candidates: int) -> list[int]:
 
 def _asked(pipeline: Pipeline, read: ReadQuestion, chosen: Sequence[int]) -> str:
     """The text that asking answers first with these spans, "no answer" aside."""
-    spans = [read.spans[index] for index in chosen]
+    best = _first_answer(pipeline, [read.spans[index] for index in chosen], read.places)
+    return best.place.text if best else ""
+
+
+def _first_answer(pipeline: Pipeline, spans: Sequence[ReadSpan], places: Places) -> Answer | None:
     probabilities, _ = confidences(pipeline.weights.utilities([span.features for span in spans]))
-    answers = merged(spans, probabilities, pipeline.weights, read.places, n_answers=1)
-    return answers[0].place.text if answers else ""
+    return next(iter(merged(spans, probabilities, pipeline.weights, places, n_answers=1)), None)
 
 
 def _best_by_margin(read: ReadQuestion, chosen: Sequence[int]) -> str:

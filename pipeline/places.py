@@ -30,6 +30,20 @@ class Places:
         first, end = located.tokens.characters(span.first, span.last)
         return self._place(located, located.record.start + first, located.record.start + end)
 
+    def inside(self, passage_id: int, start: int, end: int) -> Place:
+        """The place of characters ``start`` to ``end`` of a passage's text."""
+        located = self._located(passage_id)
+        return self._place(located, located.record.start + start, located.record.start + end)
+
+    def text(self, passage_id: int) -> str:
+        """A passage's text."""
+        return self._located(passage_id).text
+
+    def rows(self, passage_id: int, start: int, end: int) -> list[int]:
+        """The token rows of characters ``start`` to ``end`` of a passage's text."""
+        offsets = self._located(passage_id).tokens.offsets
+        return [row for row, (first, last) in enumerate(offsets) if last > start and first < end]
+
     def context(self, place: Place) -> tuple[str, int]:
         """The sentence around a place, and where it starts in the document."""
         located = self._located(place.passage)

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from deformer_qa.pipeline.errors import BadQuestion
 
+_VERBS = (
+    *("is", "are", "was", "were", "am", "do", "does", "did", "has", "have", "had"),
+    *("can", "could", "will", "would", "shall", "should", "may", "might", "must"),
+)
+_FIRST_WORDS = frozenset((*_VERBS, *(f"{verb}n't" for verb in _VERBS), "can't", "won't"))
+
+
+def asks_yes_or_no(question: str) -> bool:
+    """Whether an English question asks for yes or no: it begins with a verb, and offers no alternatives with "or"."""
+    words = question.lower().replace("\u2019", "'").split()
+    return len(words) > 1 and words[0] in _FIRST_WORDS and "or" not in words
+
 
 def checked_question(question: str) -> str:
     """The question, without blanks around it.

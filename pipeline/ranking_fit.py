@@ -10,12 +10,16 @@ import torch
 
 from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
 from deformer_qa.pipeline.open_evaluation import OpenQuestion, read_open
-from deformer_qa.pipeline.ranking import FEATURES, GIVEN_FEATURES
+from deformer_qa.pipeline.ranking import FEATURES, GIVEN_FEATURES, PASSAGE_FEATURES, passage_features
 from deformer_qa.reader.squad import exact_match, f1
 
 _RIGHT_F1 = 0.6
 """A span counts as right where it equals an answer, or stands in the gold document and shares this much with one."""
 _PENALTY = 1e-3
+WITHOUT_ANSWER = 0.33
+"""Share of the questions that are asked where their own document is not."""
+
+_Case = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,12 @@ class FittedRanking:
     """The weights and what they were fitted on; the likelihoods are means per question, in nats.
 
     :ivar given: weights for passages without a retrieval's scores, fitted on the same spans
+    :ivar passages: weights of passages not yet read: which of them is of the right document?
     """
 
     weights: dict[str, float]
     given: dict[str, float]
+    passages: dict[str, float]
     n_questions: int
     n_without_answer: int
     loss_before: float
@@ -37,7 +43,7 @@ def fit_ranking(
     pipeline: Pipeline,
     questions: Sequence[OpenQuestion],
     *,
-    without_answer: float = 0.33,
+    without_answer: float = WITHOUT_ANSWER,
     seed: int = 7,
     on_question: Callable[[], None] = lambda: None,
 ) -> FittedRanking:
@@ -46,28 +52,34 @@ def fit_ranking(
     For a seeded share of the questions the gold document's spans are taken away, so that "no answer here" is right.
     """
     chance = random.Random(seed)
-    cases: list[tuple[torch.Tensor, torch.Tensor]] = []
+    cases: list[_Case] = []
+    passage_cases: list[_Case] = []
     n_without = 0
     for read in read_open(pipeline, questions, n_candidates=N_CANDIDATES, methods=("fused",)):
         golds = read.golds
         take_away = chance.random() < without_answer
         rows, right = [], []
+        passages: dict[int, tuple[list[float], bool]] = {}
         for span, text, in_gold in zip(read.spans, read.texts, read.in_gold, strict=True):
             if take_away and in_gold:
                 continue
             rows.append(span.features)
             right.append(exact_match(text, golds) > 0 or (in_gold and f1(text, golds) >= _RIGHT_F1))
+            passages[span.candidate.passage_id] = passage_features(span.candidate), in_gold
         if rows:
             cases.append((torch.tensor(rows, dtype=torch.float64), torch.tensor(right)))
             n_without += not any(right)
+            of_passages, in_golds = zip(*passages.values(), strict=True)
+            passage_cases.append((torch.tensor(of_passages, dtype=torch.float64), torch.tensor(in_golds)))
         on_question()
     before = float(_loss(torch.zeros(len(FEATURES), dtype=torch.float64), cases))
     weights = _fitted(cases, FEATURES)
     after = float(_loss(weights, cases))
-    return FittedRanking(_named(weights), _named(_fitted(cases, GIVEN_FEATURES)), len(cases), n_without, before, after)
+    given, passages_weights = _fitted(cases, GIVEN_FEATURES), _fitted(passage_cases, PASSAGE_FEATURES)
+    return FittedRanking(_named(weights), _named(given), _named(passages_weights), len(cases), n_without, before, after)
 
 
-def _fitted(cases: Sequence[tuple[torch.Tensor, torch.Tensor]], names: Sequence[str]) -> torch.Tensor:
+def _fitted(cases: Sequence[_Case], names: Sequence[str]) -> torch.Tensor:
     """The likeliest weights of some features, the others 0. *Shape:* (features,), float64."""
     weights = torch.zeros(len(FEATURES), dtype=torch.float64, requires_grad=True)
     used = torch.tensor([name in names for name in FEATURES], dtype=torch.float64)
@@ -87,7 +99,7 @@ def _named(weights: torch.Tensor) -> dict[str, float]:
     return {name: round(float(value), 6) for name, value in zip(FEATURES, weights, strict=True)}
 
 
-def _loss(weights: torch.Tensor, cases: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+def _loss(weights: torch.Tensor, cases: Sequence[_Case]) -> torch.Tensor:
     """Mean negative log of the probability of all right spans together, or of "no answer" where none is right."""
     losses = []
     for rows, right in cases:

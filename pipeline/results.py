@@ -44,12 +44,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Answer:
-    """An exact span with its place.
+    """An exact span with its place; for a yes/no question the sentence that its label rests on.
 
     :ivar score: log-odds of its best span against "no answer in these documents"
     :ivar confidence: probability, between 0 and 1, that this is the answer; what answers are ranked by
     :ivar context: the sentence around, ``document_text[context_start:context_start + len(context)]``
     :ivar evidence: other places that say the same, best first
+    :ivar label: "yes" or "no" where the question asks for one of them, else None
     """
 
     place: Place
@@ -58,12 +59,18 @@ class Answer:
     context: str
     context_start: int
     evidence: tuple[Place, ...] = ()
+    label: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """ "span" or "yes_no"."""
+        return "span" if self.label is None else "yes_no"
 
     def json(self) -> dict[str, Any]:
         """The answer as the command line and the REST interface print it."""
         return {
-            "kind": "span",
-            "label": None,
+            "kind": self.kind,
+            "label": self.label,
             "text": self.place.text,
             "score": self.score,
             "confidence": self.confidence,
@@ -87,9 +94,30 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class RiskLimit:
+    """The confidence from which on answers are given, so that at most a share ``max_risk`` of them is wrong.
+
+    :ivar delta: how likely it may be that the share is higher, over the draw of the questions it was fitted on
+    """
+
+    max_risk: float
+    delta: float
+    threshold: float
+
+    def allows(self, answer: Answer) -> bool:
+        """Whether an answer is sure enough; of yes and no no risk is known."""
+        return answer.label is None and answer.confidence >= self.threshold
+
+    def json(self) -> dict[str, Any]:
+        """``risk`` in the JSON of an answer."""
+        return {"max_risk": self.max_risk, "delta": self.delta, "threshold": self.threshold}
+
+
+@dataclass(frozen=True)
 class Answers:
     """What ``ask`` returns: answers, best first, and how sure it is that there is none.
 
+    :ivar risk: what the caller's ``max_risk`` came to; None where none was given
     :ivar generation: of the store that answered
     :ivar timings_ms: milliseconds of each phase: encode, retrieve, load, read, total
     """
@@ -100,6 +128,12 @@ class Answers:
     generation: int
     encoder: str
     timings_ms: Mapping[str, float]
+    risk: RiskLimit | None = None
+
+    @property
+    def abstains(self) -> bool:
+        """Whether the best answer is not sure enough for the risk that the caller allows."""
+        return self.risk is not None and (not self.answers or not self.risk.allows(self.answers[0]))
 
     @property
     def no_answer_is_best(self) -> bool:
@@ -113,6 +147,7 @@ class Answers:
             "question": self.question,
             "answers": [answer.json() for answer in self.answers],
             "no_answer": {"confidence": self.no_answer_confidence, "is_best": self.no_answer_is_best},
+            "risk": self.risk.json() | {"abstains": self.abstains} if self.risk else None,
             "generation": self.generation,
             "encoder": self.encoder,
             "timings_ms": dict(self.timings_ms),

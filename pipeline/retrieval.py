@@ -23,7 +23,7 @@ Method = Literal["fused", "dense", "bm25"]
 class Candidate:
     """A retrieved passage.
 
-    :ivar dense: inner product of the question's and the passage's vectors
+    :ivar dense: inner product of the question's and the passage's vectors, 0 where the question was not encoded
     :ivar bm25: BM25 score; None where it is not among the first of that ranking
     :ivar bm25_share: BM25 score over that of the best passage, 0 where there is none
     :ivar fused: sum of 1 / (60 + rank) over the rankings that have it
@@ -55,7 +55,7 @@ class Retrieved:
 def retrieve(
     snapshot: Snapshot,
     question: str,
-    vector: NDArray[np.float32],
+    vector: NDArray[np.float32] | None,
     depth: int = DEPTH,
     among: Collection[int] | None = None,
 ) -> Retrieved:
@@ -63,9 +63,11 @@ def retrieve(
 
     Ties go to the lower passage id, so the same question on the same store gives the same order.
 
+    :param question: its text; a blank one is in no BM25 ranking.
+    :param vector: None where the question was not encoded; then there is no dense ranking.
     :param among: only these passage ids are looked at; None is all.
     """
-    dense = snapshot.nearest(vector, depth, among)
+    dense = snapshot.nearest(vector, depth, among) if vector is not None else []
     bm25 = snapshot.bm25(question, depth, among)
     fused: dict[int, float] = {}
     for ranking in (dense, bm25):
@@ -82,13 +84,15 @@ def retrieve(
 
 
 def candidates(
-    snapshot: Snapshot, vector: NDArray[np.float32], retrieved: Retrieved, passage_ids: Sequence[int]
+    snapshot: Snapshot, vector: NDArray[np.float32] | None, retrieved: Retrieved, passage_ids: Sequence[int]
 ) -> list[Candidate]:
     """The given passages with all their scores; the dense one computed for those that only BM25 found."""
     records = snapshot.passages(passage_ids)
     if not records:
         return []
-    dense = snapshot.vectors([record.key for record in records]).astype(np.float64) @ vector.astype(np.float64)
+    dense = np.zeros(len(records))
+    if vector is not None:
+        dense = snapshot.vectors([record.key for record in records]).astype(np.float64) @ vector.astype(np.float64)
     best = max(retrieved.bm25_scores.values(), default=0.0)
     return [
         Candidate(

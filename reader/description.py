@@ -18,7 +18,14 @@ _KINDS: dict[str, type] = {
     "ranking": dict,
     "training": dict,
 }
-_LATER_KINDS: dict[str, type] = {"ranking_given": dict, "max_tokens": int, "passage_first": bool}
+_LATER_KINDS: dict[str, type] = {
+    "ranking_given": dict,
+    "ranking_passages": dict,
+    "risk": dict,
+    "max_tokens": int,
+    "passage_first": bool,
+}
+"""Of what older readers do not say; fitted weights come with qa train ranking."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +36,11 @@ class ReaderDescription:
     :ivar encoder_id: its id; states of another encoder mean nothing to the reader
     :ivar k: layers that run apart; 0 for a whole reader, all of whose layers are joint
     :ivar ranking: weights by which spans of retrieved passages are compared
+    :ivar ranking_given: the same where passages come without the scores of a retrieval
+    :ivar ranking_passages: weights by which passages are compared that a yes or no may rest on
+    :ivar risk: confidences at which a share of wrong answers is known to hold, see ``pipeline.risk``
     :ivar max_tokens: of a text, as its encoder counts them; None is what the encoder's folder says
     :ivar passage_first: the passage is read before the question
-    :ivar ranking_given: the same where passages come without the scores of a retrieval
     """
 
     folder: Path
@@ -42,6 +51,8 @@ class ReaderDescription:
     ranking: dict[str, float]
     training: dict[str, Any]
     ranking_given: dict[str, float] = field(default_factory=dict)
+    ranking_passages: dict[str, float] = field(default_factory=dict)
+    risk: dict[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
     passage_first: bool = False
 
@@ -74,9 +85,8 @@ def describe_reader(folder: Path) -> ReaderDescription:
         ) from error
 
 
-def set_ranking(folder: Path, ranking: dict[str, float], given: dict[str, float]) -> None:
-    """Put fitted ranking weights into a reader's description, those for retrieved and those for given passages."""
+def set_fitted(folder: Path, **parts: dict[str, Any]) -> None:
+    """Put what was fitted into a reader's description: ``ranking`` and what else is named like a field of it."""
     describe_reader(folder)
     content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    content |= {"ranking": ranking, "ranking_given": given}
-    (folder / DESCRIPTION).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (folder / DESCRIPTION).write_text(json.dumps(content | parts, indent=1) + "\n", encoding="utf-8")

@@ -193,6 +193,17 @@ def sentence_around(text: str, start: int, end: int) -> Span:
     return Span(first + len(sentence) - len(sentence.lstrip()), first + len(sentence.rstrip()))
 
 
+def sentences(text: str) -> list[Span]:
+    """The sentences of a text, in order, without the blanks around them; lines and paragraphs end sentences too."""
+    ends = [match.end() for match in _BREAK.finditer(text) if not _is_abbreviation(text, match)]
+    spans = []
+    for start, end in zip([0, *ends], [*ends, len(text)], strict=True):
+        sentence = text[start:end]
+        if sentence.strip():
+            spans.append(Span(start + len(sentence) - len(sentence.lstrip()), start + len(sentence.rstrip())))
+    return spans
+
+
 def _is_abbreviation(text: str, match: re.Match[str]) -> bool:
     end = match.start() + 1
     is_point = match.lastgroup == "sentence" and text[match.start()] == "."

@@ -66,11 +66,23 @@ class At:
 
 
 @dataclass(frozen=True)
+class InColumn:
+    """A field of the metadata is one of these texts; where a document of another root has no such field, its column is.
+
+    :ivar values: plain ones only, see ``is_plain_text``
+    """
+
+    column: Literal["root", "path", "title"]
+    root: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Anything:
     """A condition of which SQL knows nothing."""
 
 
-Condition = Comparison | Every | Some | Not | At | Anything
+Condition = Comparison | Every | Some | Not | At | InColumn | Anything
 
 
 @dataclass(frozen=True)
@@ -105,6 +117,12 @@ def _where(condition: Condition) -> Where:
         case At(root, path, joined):
             sql = "(root = ? AND path = ? OR root <> ? AND root || '/' || path = ?)"
             return Where(sql, (root, path, root, joined), True)
+        case InColumn(column, root, values):
+            own = _equal_texts(f"$.{column}", values)
+            marks = ", ".join("?" * len(values))
+            has_own = f"root = ? OR json_type(meta, '$.{column}') IS NOT NULL"
+            sql = f"(CASE WHEN {has_own} THEN {own.sql} ELSE {column} IN ({marks}) END)"
+            return Where(sql, (root, *own.parameters, *values), True)
         case Anything():
             return _UNKNOWN
 
@@ -134,8 +152,8 @@ def _comparison(keys: Sequence[str], operator: Operator, value: Any) -> Where:
         case "==":
             return _equal(path, value)
         case "in":
-            texts = [one for one in value if _is_plain_text(one)]
-            others = [_equal(path, one) for one in value if not _is_plain_text(one)]
+            texts = [one for one in value if is_plain_text(one)]
+            others = [_equal(path, one) for one in value if not is_plain_text(one)]
             return _joined(" OR ", "0", [_equal_texts(path, texts), *others] if texts else others)
         case "!=" | "not in":
             positive: Operator = "==" if operator == "!=" else "in"
@@ -155,7 +173,7 @@ def _equal(path: str, value: Any) -> Where:
         return Where("(json_extract(meta, ?) IS NULL)", (path,), True)
     if isinstance(value, bool | int | float):
         return _equal_number(path, value)
-    if _is_plain_text(value):
+    if is_plain_text(value):
         return _equal_texts(path, [value])
     if isinstance(value, str):
         return _of_type(path, ("text",))
@@ -170,7 +188,7 @@ def _equal_texts(path: str, values: Sequence[str]) -> Where:
     return Where(f"IFNULL((meta -> ?) IN ({marks}), 0)", (path, *map(to_json, values)), True)
 
 
-def _is_plain_text(value: Any) -> bool:
+def is_plain_text(value: Any) -> bool:
     """A text that only the same text equals."""
     return isinstance(value, str) and not may_be_a_date(value) and is_unicode(value)
 

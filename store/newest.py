@@ -1,4 +1,4 @@
-"""The newest generation of a store for somebody who stays: opened once, and again when there is a newer one."""
+"""The newest generation of a store for somebody who stays: opened once, and what is new of a newer one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class NewestSnapshot:
                 self._snapshot = None
                 raise
             if self._snapshot is None or seen != self._seen:
-                self._snapshot, self._seen = open_snapshot(self.path), seen
+                # Not where the number did not rise: then it is a store put back, whose files may have been mended.
+                older = self._snapshot if seen[:1] > self._seen[:1] else None
+                self._snapshot, self._seen = open_snapshot(self.path, reuse=older), seen
             return self._snapshot
 
     def _look(self) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from deformer_qa.store import bm25, names
 from deformer_qa.store.block import Block, BlockFiles
 from deformer_qa.store.catalogue import QUERY_BATCH, Catalogue, CatalogueFiles
 from deformer_qa.store.conditions import Where
+from deformer_qa.store.disk import FileSum
 from deformer_qa.store.encodings import encoding_named
 from deformer_qa.store.errors import (
     DocumentNotFound,
@@ -43,18 +44,18 @@ class Snapshot:
     def __init__(
         self, path: Path, manifest: Manifest, notice: str | None = None, reuse: Snapshot | None = None
     ) -> None:
+        """:param reuse: another generation, whose open files are shared where both have them; closed ones are not."""
         self.path = path
         self.manifest = manifest
         self.notice = notice
-        open_blocks = {block.files.segment: block.files for block in reuse.blocks} if reuse else {}
-        open_catalogues = {catalogue.files.segment: catalogue.files for catalogue in reuse.catalogues} if reuse else {}
+        open_blocks, open_catalogues = _open_files(reuse, manifest)
 
         def block_files(entry: BlockEntry) -> BlockFiles:
-            shared = open_blocks.get(entry.segment)
+            shared = open_blocks.get(_identity(entry))
             return shared or BlockFiles(path, entry, manifest.encoder, manifest.encoding)
 
         def catalogue_files(entry: CatalogueEntry) -> CatalogueFiles:
-            return open_catalogues.get(entry.segment) or CatalogueFiles(path, entry)
+            return open_catalogues.get(_identity(entry)) or CatalogueFiles(path, entry)
 
         self._all_blocks = tuple(Block(entry, block_files(entry)) for entry in manifest.blocks)
         self._all_catalogues = tuple(Catalogue(entry, catalogue_files(entry)) for entry in manifest.catalogues)
@@ -101,11 +102,12 @@ class Snapshot:
         if n <= 0:
             return []
         if among is None:
-            hits = self._passages_of(nearest_rows(self.blocks, query, n), None)
+            hits = self._passages_of(nearest_rows(self.blocks, query, n))
         else:
             wanted = self._gather(list(among), lambda catalogue, some: {p.id: p.key for p in catalogue.passages(some)})
             rows = self._rows_by_block(sorted(set(wanted.values())))
-            hits = self._passages_of(nearest_among(self.blocks, query, n, rows), wanted.keys())
+            scores = {row.key: row.score for row in nearest_among(self.blocks, query, n, rows)}
+            hits = [Hit(id_, scores[key]) for id_, key in wanted.items() if key in scores]
         return sorted(hits, key=lambda hit: (-hit.score, hit.passage_id))[:n]
 
     def bm25(self, query: str, n: int, among: Collection[int] | None = None) -> list[Hit]:
@@ -279,7 +281,7 @@ class Snapshot:
                 found.update(read(catalogue, wanted[start : start + QUERY_BATCH]))
         return found
 
-    def _passages_of(self, rows: Sequence[RowHit], among: Collection[int] | None) -> list[Hit]:
+    def _passages_of(self, rows: Sequence[RowHit]) -> list[Hit]:
         """Every live passage of some rows, in any order."""
         scores = {row.key: row.score for row in rows}
         keys = list(scores)
@@ -289,8 +291,7 @@ class Snapshot:
                 for passage in catalogue.passages_with_keys(keys[start : start + QUERY_BATCH]):
                     if passage.key not in scores:
                         raise StoreDamaged(catalogue.files.shown, f"the index of keys leads to passage {passage.id}")
-                    if among is None or passage.id in among:
-                        hits.append(Hit(passage.id, scores[passage.key]))
+                    hits.append(Hit(passage.id, scores[passage.key]))
         return hits
 
     def _rows_by_block(self, keys: Sequence[bytes]) -> list[NDArray[np.int64]]:
@@ -323,11 +324,30 @@ class Snapshot:
         return StoreDamaged(files or names.SEGMENTS, f"expected a row with key {key.hex()}, found none")
 
 
-def open_snapshot(path: Path, *, encoder_id: str | None = None) -> Snapshot:
+_Identity = tuple[str, frozenset[tuple[str, FileSum]]]
+
+
+def _identity(entry: BlockEntry | CatalogueEntry) -> _Identity:
+    """What tells a segment from every other, also from one of this name in a store that was put in the place of it."""
+    return entry.segment, frozenset(entry.files.items())
+
+
+def _open_files(
+    reuse: Snapshot | None, manifest: Manifest
+) -> tuple[dict[_Identity, BlockFiles], dict[_Identity, CatalogueFiles]]:
+    """The open files of another generation that one of this manifest may share."""
+    if reuse is None or (reuse.encoder, reuse.encoding) != (manifest.encoder, manifest.encoding):
+        return {}, {}
+    blocks = {_identity(block.entry): block.files for block in reuse._all_blocks}
+    return blocks, {_identity(catalogue.entry): catalogue.files for catalogue in reuse._all_catalogues}
+
+
+def open_snapshot(path: Path, *, encoder_id: str | None = None, reuse: Snapshot | None = None) -> Snapshot:
     """The newest whole generation of the store at ``path``, open for reading. Writes nothing.
 
     A damaged head manifest is stood in for by its parent, which ``Snapshot.notice`` says.
 
+    :param reuse: an older generation, whose open files are shared.
     :raises StoreMissing: where there is no store.
     :raises EncoderMismatch: where it was built with another encoder than ``encoder_id``.
     :raises StoreFormat, StoreDamaged, StoreAccess: where it cannot be used.
@@ -336,21 +356,21 @@ def open_snapshot(path: Path, *, encoder_id: str | None = None) -> Snapshot:
     for _ in range(OPEN_ATTEMPTS - 1):
         newest = list_generations(path)[0]
         try:
-            return _open_head(path, encoder_id)
+            return _open_head(path, encoder_id, reuse)
         except (OSError, sqlite3.Error, StoreDamaged):  # perhaps a writer collected it meanwhile
             if list_generations(path)[0] == newest:
                 break
     try:
-        return _open_head(path, encoder_id)
+        return _open_head(path, encoder_id, reuse)
     except (OSError, sqlite3.Error) as error:
         raise StoreDamaged(str(path), f"cannot be opened ({error})") from error
 
 
-def _open_head(path: Path, encoder_id: str | None) -> Snapshot:
+def _open_head(path: Path, encoder_id: str | None, reuse: Snapshot | None) -> Snapshot:
     head = find_head(path)
     if encoder_id is not None and head.manifest.encoder.encoder_id != encoder_id:
         raise EncoderMismatch(path, "encoder", head.manifest.encoder.encoder_id, encoder_id)
-    return Snapshot(path, head.manifest, head.notice)
+    return Snapshot(path, head.manifest, head.notice, reuse)
 
 
 def _in_order(ids: Sequence[int], found: Mapping[int, T], missing: Callable[[int], StoreError]) -> list[T]:

@@ -38,7 +38,16 @@ def test_ask_prints_json_of_schema_1(qa: Qa, example_store: Path) -> None:
     ended = qa("ask", QUESTION, "--store", example_store, "--format", "json")
     answers = json.loads(ended.out)
     assert ended.code == 0
-    assert list(answers) == ["schema", "question", "answers", "no_answer", "generation", "encoder", "timings_ms"]
+    assert list(answers) == [
+        "schema",
+        "question",
+        "answers",
+        "no_answer",
+        "risk",
+        "generation",
+        "encoder",
+        "timings_ms",
+    ]
     first = answers["answers"][0]
     assert {"kind", "label", "text", "score", "confidence", "passage", "document", "start", "end"} <= first.keys()
     assert {"context", "context_start"} <= first.keys()

@@ -1,4 +1,4 @@
-"""The document store: Haystack's own tests of its protocol, its filters against Haystack's, and what is ours beyond."""
+"""The document store: Haystack's own tests of its protocol, and what is ours beyond."""
 
 from __future__ import annotations
 
@@ -16,16 +16,12 @@ from haystack import Document
 from haystack.dataclasses import ByteStream, SparseEmbedding
 from haystack.document_stores.errors import DocumentStoreError, DuplicateDocumentError
 from haystack.document_stores.types import DuplicatePolicy
-from haystack.errors import FilterError
 from haystack.testing import document_store as sync_tests
 from haystack.testing import document_store_async as async_tests
-from haystack.utils.filters import document_matches_filter
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from deformer_qa.indexer.sync import sync
 from deformer_qa.pipeline.shared_readers import shared_reader
-from deformer_qa.store import open_snapshot, verify
+from deformer_qa.store import verify
 from haystack_integrations.document_stores.deformer import DeformerDocumentStore
 
 MakeStore = Callable[[str], DeformerDocumentStore]
@@ -264,7 +260,7 @@ def test_a_relative_path_is_that_of_the_beginning(
     (tmp_path / "sub").mkdir()
     monkeypatch.chdir(tmp_path / "sub")
     assert store.count_documents() == 1
-    assert store.to_dict()["init_parameters"] == {"path": "rel", "reader": str(tiny_reader), "device": None}
+    assert store.to_dict()["init_parameters"]["path"] == "rel"
 
 
 def test_threads_that_write_wait_for_each_other(document_store: DeformerDocumentStore, tiny_reader: Path) -> None:
@@ -274,111 +270,3 @@ def test_threads_that_write_wait_for_each_other(document_store: DeformerDocument
             threads.map(lambda n: stores[n % 2].write_documents([Document(id=f"{n}", content="the river")]), range(12))
         )
     assert document_store.count_documents() == 12
-
-
-@pytest.mark.parametrize("n", [300, 1_500, 40_000])
-def test_filters_may_be_long(document_store: DeformerDocumentStore, n: int) -> None:
-    documents = [Document(id=f"{one}", content="the river", meta={"n": one, "s": f"s{one}"}) for one in (0, 7, n + 5)]
-    document_store.write_documents(documents)
-    for name, values in (("meta.n", list(range(n))), ("meta.s", [f"s{one}" for one in range(n)])):
-        found = document_store.filter_documents({"field": name, "operator": "in", "value": values})
-        assert [one.id for one in found] == ["0", "7"]
-    parts = [{"field": "meta.n", "operator": "==", "value": one} for one in range(min(n, 1_500))]
-    assert len(document_store.filter_documents({"operator": "OR", "conditions": parts})) == 2
-
-
-@pytest.mark.parametrize(
-    "filters",
-    [
-        {"field": "meta.n", "operator": ">", "value": "soon"},
-        {"field": "meta.n", "operator": "<", "value": [1]},
-        {"field": "meta.n", "operator": "in", "value": "abc"},
-        {"field": "meta.n", "operator": "=", "value": 1},
-        {"operator": "XOR", "conditions": []},
-        {"operator": "AND", "conditions": {}},
-        {"field": "meta.n", "value": 1},
-        {"operator": "AND", "conditions": ["x"]},
-    ],
-)
-def test_a_malformed_filter_is_refused_even_by_an_empty_store(
-    document_store: DeformerDocumentStore, filters: dict[str, Any]
-) -> None:
-    for call in (
-        document_store.filter_documents,
-        document_store.count_documents_by_filter,
-        document_store.delete_by_filter,
-    ):
-        with pytest.raises(FilterError):
-            call(filters)
-
-
-# Filters against Haystack's own, on random documents
-
-_dates = st.sampled_from(["2020-01-02", "2020-01-02T00:00:00", "2020-01-02T01:00:00+01:00", "2021-05-05 10:00:00"])
-_values = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-3, 3),
-    st.sampled_from([2**53, 2**63, -(2**70), 10**400, 1.0, 0.5, -2.0, 1e300, 88.6764444228616]),
-    st.sampled_from(["", "a", "1", "[1]", "2020", "true", "Ä", 'q"\\', "n", "n\0l", "2020-13-77"]),
-    _dates,
-    st.lists(st.integers(0, 2), max_size=2),
-    st.dictionaries(st.sampled_from(["x", "y"]), st.integers(0, 2), max_size=2),
-)
-_metas = st.dictionaries(st.sampled_from(["a", "b", "odd.key", 'q"uote', "path"]), _values, max_size=4)
-_fields = st.sampled_from(
-    ["meta.a", "a", "meta.b", "meta.a.x", "meta.odd.key", 'meta.q"uote', "meta.path", "id", "id", "content", "meta"]
-)
-_comparisons = st.one_of(
-    st.fixed_dictionaries({"field": _fields, "operator": st.sampled_from(["==", "!="]), "value": _values}),
-    st.fixed_dictionaries(
-        {"field": _fields, "operator": st.sampled_from(["in", "not in"]), "value": st.lists(_values, max_size=3)}
-    ),
-    st.fixed_dictionaries(
-        {
-            "field": _fields,
-            "operator": st.sampled_from([">", ">=", "<", "<="]),
-            "value": st.one_of(st.integers(-3, 3), st.sampled_from([0.5, 2**53]), _dates, st.none()),
-        }
-    ),
-)
-_filters = st.recursive(
-    _comparisons,
-    lambda inner: st.fixed_dictionaries(
-        {"operator": st.sampled_from(["AND", "OR", "NOT"]), "conditions": st.lists(inner, max_size=3)}
-    ),
-    max_leaves=6,
-)
-
-
-@pytest.fixture(scope="module")
-def filtered_store(tmp_path_factory: pytest.TempPathFactory, tiny_reader: Path) -> DeformerDocumentStore:
-    return DeformerDocumentStore(tmp_path_factory.mktemp("filtered") / "store", reader=str(tiny_reader))
-
-
-@settings(max_examples=25, deadline=None)
-@given(metas=st.lists(_metas, min_size=1, max_size=12), filters=st.lists(_filters, min_size=20, max_size=20))
-def test_filters_find_what_haystack_finds(
-    filtered_store: DeformerDocumentStore, metas: list[dict[str, Any]], filters: list[dict[str, Any]]
-) -> None:
-    filtered_store.delete_all_documents()
-    documents = [Document(id=f"{n}", content="the river", meta=meta) for n, meta in enumerate(metas)]
-    filtered_store.write_documents(documents)
-    for one in filters:
-        try:
-            expected = [document.id for document in documents if document_matches_filter(one, document)]
-        except (FilterError, TypeError):  # values that have no order: found out at the first such document
-            continue
-        assert [document.id for document in filtered_store.filter_documents(one)] == expected, one
-
-
-def test_a_rare_filter_is_asked_of_sql_not_of_every_document(document_store: DeformerDocumentStore) -> None:
-    documents = [Document(content=f"the {n % 7}", meta={"n": n, "rare": n % 400 == 0}) for n in range(2_000)]
-    document_store.write_documents(documents)
-    found = document_store.filter_documents({"field": "meta.rare", "operator": "==", "value": True})
-    assert found == documents[::400]
-    snapshot = open_snapshot(Path(document_store.path))
-    passages = document_store.matching_passages(snapshot, {"field": "meta.rare", "operator": "==", "value": True})
-    assert passages is not None
-    vector = document_store.encoder().encode("the river").vector
-    assert len(snapshot.nearest(vector, 10, among=passages)) == 5

@@ -21,6 +21,7 @@ from haystack.utils import ComponentDevice
 
 from deformer_qa.pipeline.asking import Pipeline as Asking
 from deformer_qa.pipeline.haystack_pipelines import question_answering
+from deformer_qa.reader.errors import ModelNotFound, TextTooLong
 from deformer_qa.reader.reading import SplitReader
 from haystack_integrations.components.readers.deformer import DeformerReader
 from haystack_integrations.components.retrievers.deformer import DeformerRetriever
@@ -107,6 +108,45 @@ def test_components_work_with_haystacks_own(tmp_path: Path, tiny_reader: Path) -
     evaluator = AnswerExactMatchEvaluator()
     same = [places[0].data]
     assert evaluator.run(ground_truth_answers=same, predicted_answers=same)["score"] == 1.0
+
+
+def test_bm25_alone_encodes_nothing_and_takes_queries_of_any_length(tmp_path: Path, tiny_reader: Path) -> None:
+    store = DeformerDocumentStore(tmp_path / "store", reader=tiny_reader)
+    store.write_documents([Document(id=name, content=f"the {name} was in 1492") for name in ("river", "city", "of")])
+    encoder = store.encoder()
+    n_passes = encoder.n_passes
+    bm25 = DeformerRetriever(store, mode="bm25")
+    query = "where was the river? " + "who " * 5_000
+    (found, *_) = bm25.run(query)["documents"]
+    assert encoder.n_passes == n_passes
+    assert (found.id, found.meta["deformer"].keys() & {"dense", "bm25_share", "fused"}) == ("river", {"bm25_share"})
+    for mode in ("dense", "fused"):
+        with pytest.raises(TextTooLong):
+            DeformerRetriever(store, mode=mode).run(query)  # type: ignore[arg-type]
+
+    given = bm25.run("river", query_embedding=encoder.encode("river").vector.tolist())["documents"][0]
+    assert given.meta["deformer"].keys() >= {"dense", "bm25_share", "fused"}
+
+
+def test_what_bm25_alone_finds_is_read_as_documents_from_elsewhere_are(example_store: Path) -> None:
+    question = "On what date was Magellan killed?"
+    store = DeformerDocumentStore(example_store)
+    found = DeformerRetriever(store, mode="bm25").run(question)["documents"]
+    elsewhere = [Document(content=one.content) for one in found]
+    reader = DeformerReader(device=CPU, document_store=store, overlap_threshold=None)
+    answers, expected = (reader.run(question, documents)["answers"] for documents in (found, elsewhere))
+    assert answers[0].data == "27 April 1521"
+    assert [(one.data, one.score) for one in answers] == [(one.data, one.score) for one in expected]
+
+
+def test_bm25_alone_loads_no_encoder(tmp_path: Path, tiny_reader: Path) -> None:
+    DeformerDocumentStore(tmp_path / "store", reader=tiny_reader).write_documents([Document(content="the river")])
+    of_no_reader = DeformerDocumentStore(tmp_path / "store", reader=tmp_path / "none")
+    bm25 = DeformerRetriever(of_no_reader, mode="bm25")
+    bm25.warm_up()
+    assert [one.content for one in bm25.run("river")["documents"]] == ["the river"]
+    with pytest.raises(ModelNotFound):
+        DeformerRetriever(of_no_reader).run("river")
 
 
 def test_haystacks_writer_writes_into_our_store(tmp_path: Path, tiny_reader: Path) -> None:

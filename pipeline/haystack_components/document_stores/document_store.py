@@ -62,12 +62,20 @@ class DeformerDocumentStore(AsyncCalls):
     :param reader: the folder of the reader whose encoder is used; the shipped one by default. Readers of one encoder
         can be exchanged, a store of another encoder is refused.
     :param device: where passages and questions are encoded; by default where Haystack's other components run.
+    :param strict_datetime_comparison: whether in filters a date with a time zone never matches one without; by default
+        the one without is taken to be in the zone of the other.
     """
 
     def __init__(
-        self, path: str | Path = ".qa", reader: str | Path | None = None, device: ComponentDevice | None = None
+        self,
+        path: str | Path = ".qa",
+        reader: str | Path | None = None,
+        device: ComponentDevice | None = None,
+        *,
+        strict_datetime_comparison: bool = False,
     ) -> None:
         self.path, self.reader, self.device = str(path), str(reader) if reader is not None else None, device
+        self.strict_datetime_comparison = strict_datetime_comparison
         self.place = Path(path).absolute()
         self._newest = NewestSnapshot(self.place)
         self._writing = waiting_lock(self.place)
@@ -76,7 +84,13 @@ class DeformerDocumentStore(AsyncCalls):
     def to_dict(self) -> dict[str, Any]:
         """As Haystack's pipelines write it."""
         device = self.device.to_dict() if self.device else None
-        return default_to_dict(self, path=self.path, reader=self.reader, device=device)
+        return default_to_dict(
+            self,
+            path=self.path,
+            reader=self.reader,
+            device=device,
+            strict_datetime_comparison=self.strict_datetime_comparison,
+        )
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> DeformerDocumentStore:
@@ -253,10 +267,12 @@ class DeformerDocumentStore(AsyncCalls):
             if found.is_exact:
                 return infos
 
-            def seen(info: DocumentInfo) -> Document:
-                return document_of(snapshot.document(info.id)) if needs_text(filters) else without_text(info)
+            def matches(info: DocumentInfo) -> bool:
+                seen = document_of(snapshot.document(info.id)) if needs_text(filters) else without_text(info)
+                strict = self.strict_datetime_comparison
+                return bool(document_matches_filter(dict(filters), seen, strict_datetime_comparison=strict))
 
-            return [info for info in infos if document_matches_filter(dict(filters), seen(info))]
+            return [info for info in infos if matches(info)]
 
     @contextmanager
     def _writer(self, encoder: EncoderInfo) -> Iterator[Writer]:

@@ -10,10 +10,11 @@ from haystack import Document, component, default_from_dict, default_to_dict
 from haystack.document_stores.types import FilterPolicy
 from haystack.document_stores.types.filter_policy import apply_filter_policy
 from haystack.tracing.tracer import tracer
+from numpy.typing import NDArray
 
 from deformer_qa.pipeline.haystack_documents import PassageDocuments, haystack_errors
 from deformer_qa.pipeline.questions import checked_question
-from deformer_qa.pipeline.retrieval import DEPTH, Method, Retrieved, candidates, retrieve
+from deformer_qa.pipeline.retrieval import DEPTH, Method, candidates, retrieve
 from deformer_qa.store import EncoderMismatch, Snapshot
 from haystack_integrations.document_stores.deformer import DeformerDocumentStore
 
@@ -31,6 +32,7 @@ class DeformerRetriever:
         finds them all.
     :param top_k: passages that are returned.
     :param mode: "fused" (reciprocal ranks of both), "dense" or "bm25". What ``qa ask`` reads is the first 20 fused.
+        "bm25" encodes nothing, so it takes queries of any length, and its documents have no score of the others.
     :param filter_policy: whether filters given to ``run`` replace these or are joined with them.
     """
 
@@ -73,8 +75,9 @@ class DeformerRetriever:
         return retriever
 
     def warm_up(self) -> None:
-        """Load the encoder now, not at the first query."""
-        self.document_store.warm_up()
+        """Load the encoder now, not at the first query; BM25 needs none."""
+        if self.mode != "bm25":
+            self.document_store.warm_up()
 
     def close(self) -> None:
         """Let go of the store's open generation."""
@@ -91,11 +94,12 @@ class DeformerRetriever:
         """Passages for a query, best first.
 
         :param query: its text; needed unless ``mode`` is "dense" and its vector is given.
-        :param query_embedding: its vector by the store's encoder; made of the text where it is not given.
+        :param query_embedding: its vector by the store's encoder; made of the text where it is needed and not given.
         :param top_k: how many at most; 0 for none.
         :raises ValueError: where the query is missing or blank, or ``top_k`` is negative.
         :raises FilterError: where a filter is not well formed.
-        :raises DocumentStoreError: where the store cannot be read.
+        :raises DocumentStoreError: where the store cannot be read, or its vectors are of another encoder.
+        :raises TextTooLong: where a text that is encoded does not fit the encoder.
         """
         top_k = self.top_k if top_k is None else top_k
         if top_k < 0:
@@ -126,21 +130,25 @@ class DeformerRetriever:
     def _found(
         self, snapshot: Snapshot, query: str, embedding: list[float] | None, filters: dict[str, Any] | None, top_k: int
     ) -> list[Document]:
-        ours = self.document_store.encoder().encoder_id
-        if snapshot.encoder.encoder_id != ours:
-            raise EncoderMismatch(snapshot.path, "encoder", snapshot.encoder.encoder_id, ours)
         among = self.document_store.matching_passages(snapshot, filters)
-        if embedding is None:
-            vector = self.document_store.encoder().encode(query, "query").vector
-        else:
-            vector = np.asarray(embedding, np.float32)
-        depth = max(top_k, DEPTH)
-        if query:
-            retrieved = retrieve(snapshot, query, vector, depth, among)
-        else:
-            dense = tuple(hit.passage_id for hit in snapshot.nearest(vector, depth, among))
-            retrieved = Retrieved(dense, (), dense, {}, {})
+        vector = self._vector(snapshot, query, embedding)
+        retrieved = retrieve(snapshot, query, vector, max(top_k, DEPTH), among)
         chosen = candidates(snapshot, vector, retrieved, retrieved.by(self.mode)[:top_k])
         scores = {"dense": lambda one: one.dense, "bm25": lambda one: one.bm25, "fused": lambda one: one.fused}
-        passages = PassageDocuments(snapshot, str(self.document_store.place), by_words=bool(query))
+        store, asked = str(self.document_store.place), {"by_vector": vector is not None, "by_words": bool(query)}
+        passages = PassageDocuments(snapshot, store, **asked)
         return [passages.document(one, float(scores[self.mode](one))) for one in chosen]
+
+    def _vector(self, snapshot: Snapshot, query: str, embedding: list[float] | None) -> NDArray[np.float32] | None:
+        """The query's vector as given or made; None where it was not given and BM25 alone is asked.
+
+        *Shape:* (vector_width,), float32.
+
+        :raises EncoderMismatch: where the store's vectors are of another encoder.
+        """
+        if embedding is None and self.mode == "bm25":
+            return None
+        encoder = self.document_store.encoder()
+        if snapshot.encoder.encoder_id != encoder.encoder_id:
+            raise EncoderMismatch(snapshot.path, "encoder", snapshot.encoder.encoder_id, encoder.encoder_id)
+        return np.asarray(embedding, np.float32) if embedding is not None else encoder.encode(query, "query").vector

@@ -1,0 +1,53 @@
+"""From which confidence on is an answer given, if only a share of those given may be wrong?
+
+``qa train ranking`` fits it on questions of articles held back from all training, other ones than those the confidences
+are fitted on, a third of them asked where their document is not; ``reader.json`` has the thresholds by risk. What is
+promised holds for questions drawn like those, with probability 1 - delta over their draw (``confidence``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from deformer_qa.pipeline.confidence import DELTA, Probabilities, Rights, threshold_at_risk
+from deformer_qa.pipeline.errors import RiskNotKnown
+from deformer_qa.pipeline.results import RiskLimit
+
+RISKS: Sequence[float] = tuple(round(0.01 * step, 2) for step in range(1, 51))
+
+
+def fit_risk(confidences: Probabilities, right: Rights, delta: float = DELTA) -> dict[str, Any]:
+    """What reader.json keeps: for each of ``RISKS`` that a threshold is known to hold, the threshold."""
+    found = {f"{risk:g}": threshold_at_risk(confidences, right, risk, delta) for risk in RISKS}
+    thresholds = {risk: round(one[0], 6) for risk, one in found.items() if one}
+    return {"delta": delta, "questions": len(right), "thresholds": thresholds}
+
+
+def risk_limit(fitted: Mapping[str, Any], max_risk: float) -> RiskLimit:
+    """The threshold of the highest risk that is known and no higher than ``max_risk``.
+
+    :param fitted: ``risk`` of reader.json.
+    :raises RiskNotKnown: where there is none.
+    """
+    known = {float(risk): float(threshold) for risk, threshold in fitted.get("thresholds", {}).items()}
+    fit = [risk for risk in known if risk <= max_risk + 1e-9]
+    if not fit:
+        raise RiskNotKnown(
+            f"max risk {max_risk:g}: "
+            + (
+                f"no confidence is known to hold it, the lowest risk that one is known for is {min(known):g}."
+                if known
+                else "this reader knows no confidence for any risk; fit them with qa train ranking."
+            )
+        )
+    return RiskLimit(max_risk, float(fitted["delta"]), known[max(fit)])
+
+
+def held(confidences: Probabilities, right: Rights, limit: RiskLimit) -> dict[str, Any]:
+    """How a limit held on other questions."""
+    given = confidences >= limit.threshold
+    risk = float(np.mean(~right[given])) if given.any() else None
+    return {**limit.json(), "coverage": float(given.mean()), "risk": risk}
