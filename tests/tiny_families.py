@@ -107,14 +107,14 @@ def _distilbert() -> PreTrainedModel:
 
 
 def _xlnet() -> PreTrainedModel:
-    sizes = {"d_model": 32, "n_layer": 4, "n_head": 4, "d_inner": 48}
+    sizes = {"d_model": 32, "n_layer": 4, "n_head": 4, "d_inner": 48, "clamp_len": 24}
     return XLNetForQuestionAnsweringSimple(XLNetConfig(vocab_size=_VOCABULARY, **sizes, use_mems_eval=False))
 
 
 def _modernbert() -> PreTrainedModel:
     special = {"pad_token_id": 0, "cls_token_id": 1, "bos_token_id": 1, "sep_token_id": 2, "eos_token_id": 2}
     config = ModernBertConfig(
-        **_SIZES, **special, local_attention=WINDOW, global_attn_every_n_layers=3, attn_implementation="eager"
+        **_SIZES, **special, local_attention=WINDOW, global_attn_every_n_layers=2, attn_implementation="eager"
     )
     return ModernBertForQuestionAnswering(config)
 
