@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
-from deformer_qa.reader.layers import TransformerLayer
+from deformer_qa.reader.layers import Context, TransformerLayer
 from deformer_qa.reader.shape import BackboneShape
 
 SHAPE = BackboneShape("bert", 6, 384, 12, 1536, 30522, 512, 2, 1e-12, "none", 0)
@@ -27,11 +27,11 @@ TOKENS = 192
 class _SdpaLayer(TransformerLayer):
     """Our layer with torch's fused attention."""
 
-    def forward(self, states: Tensor, bias: Tensor | None, first_row: int = 0) -> Tensor:
+    def forward(self, states: Tensor, context: Context, rows: slice | None = None) -> Tensor:
         batch, tokens, width = states.shape
         parts = self.qkv(states).view(batch, tokens, 3, self.n_heads, width // self.n_heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=context.bias).transpose(1, 2)
         rows = self.attention_norm(states + self.attention_out(mixed.reshape(batch, tokens, width)))
         made: Tensor = self.feed_norm(rows + self.feed_out(F.gelu(self.feed_in(rows))))
         return made
@@ -42,7 +42,7 @@ def _stack(kind: type[TransformerLayer], n_layers: int) -> Callable[[Tensor], Te
 
     def run(states: Tensor) -> Tensor:
         for layer in layers:
-            states = layer(states, None)
+            states = layer(states, Context(None))
         return states
 
     return run

@@ -54,7 +54,7 @@ evaluate.add_command(open_)
     "--k",
     type=click.IntRange(min=0),
     metavar="K",
-    help="Layers run apart; must be the reader's own. 0 for an undecomposed checkpoint.",
+    help="Layers run apart: of a checkpoint as many as you say (0), untrained so; else the reader's own.",
 )
 @click.option(
     "--calibrate",

@@ -18,7 +18,7 @@ from deformer_qa.reader.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from deformer_qa.reader.evaluation import PassageReader, SplitPassageReader
-    from deformer_qa.reader.reading import Precision
+    from deformer_qa.reader.reading import Precision, SplitReader
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,12 @@ def passage_reader(name: str | None, k: int | None, run: Run) -> tuple[PassageRe
     """A reader of ours, or a fine-tuned checkpoint; and what is said of it beside the figures."""
     from deformer_qa.reader.description import DESCRIPTION, describe_reader
     from deformer_qa.reader.fine_tuned import FineTunedReader
+    from deformer_qa.reader.reading import SplitReader
 
     folder = SHIPPED if name is None else Path(name)
     if name is not None and not (folder / DESCRIPTION).is_file():
         if k:
-            raise click.UsageError(
-                f"--k {k}: {name} was not trained split, only --k 0 is its own function; see qa train."
-            )
+            return _through_states(SplitReader.from_fine_tuned(name, k).to(run.device), name, run)
         if run.precision != "fp32":
             raise click.UsageError(f"--precision {run.precision}: {name} is a fine-tuned checkpoint, read in fp32.")
         _nothing_stored(name, run)
@@ -101,16 +100,23 @@ def passage_reader(name: str | None, k: int | None, run: Run) -> tuple[PassageRe
 
 
 def split_reader(folder: Path, run: Run) -> tuple[SplitPassageReader, dict[str, Any]]:
-    from deformer_qa.reader.evaluation import SplitPassageReader
     from deformer_qa.reader.reading import SplitReader
-    from deformer_qa.store.encodings import encoding_named
 
     reader = SplitReader.load(folder).to(run.device)
     assert reader.about is not None
-    reader.precision = run.precision
-    about = {"reader": reader.about.name, "k": reader.about.k, "precision": run.precision}
     if reader.about.k == 0:
         _nothing_stored(str(folder), run)
+    return _through_states(reader, reader.about.name, run)
+
+
+def _through_states(reader: SplitReader, name: str, run: Run) -> tuple[SplitPassageReader, dict[str, Any]]:
+    """A split reader behind what the store does to states; a whole one has none to store."""
+    from deformer_qa.reader.evaluation import SplitPassageReader
+    from deformer_qa.store.encodings import encoding_named
+
+    reader.precision = run.precision
+    about = {"reader": name, "k": reader.encoder.k, "precision": run.precision}
+    if reader.encoder.k == 0:
         return SplitPassageReader(reader), about
     states = run.states or "int8"
     about["states"] = states

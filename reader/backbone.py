@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
-from deformer_qa.reader.layers import TransformerLayer
+from deformer_qa.reader.families import family_named
+from deformer_qa.reader.layers import Context
+from deformer_qa.reader.placement import Placement, TextRows
 from deformer_qa.reader.shape import BackboneShape
-
-
-class _Table(nn.Embedding):
-    """An embedding whose rows come from a file; to draw them first, on no device, would load torch's compiler."""
-
-    def reset_parameters(self) -> None:
-        """Nothing is drawn."""
 
 
 class Backbone(nn.Module):
@@ -25,34 +19,43 @@ class Backbone(nn.Module):
     def __init__(self, shape: BackboneShape) -> None:
         super().__init__()
         self.shape = shape
-        width = shape.hidden_width
-        self.words = _Table(shape.vocabulary, width)
-        self.positions = _Table(shape.n_positions, width)
-        self.token_types = _Table(shape.n_token_types, width)
-        self.embedding_norm = nn.LayerNorm(width, eps=shape.layer_norm_eps)
-        self.layers = nn.ModuleList(TransformerLayer(shape) for _ in range(shape.n_layers))
+        self.family = family_named(shape.family)
+        self.embeddings = self.family.embeddings(shape)
+        self.layers = nn.ModuleList(self.family.layer(shape, index) for index in range(shape.n_layers))
+        self.finish = self.family.finish(shape)
 
-    def embed(self, token_ids: Tensor, token_types: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
+    def embed(self, token_ids: Tensor, token_types: Tensor | None = None) -> Tensor:
         """Layer-0 states.
 
         :param token_ids: *Shape:* (batch, tokens), int64.
         :param token_types: *Shape:* as ``token_ids``; None is type 0 throughout.
-        :param positions: *Shape:* as ``token_ids`` or (1, tokens); None counts each text from 0 ("restart").
         :return: *Shape:* (batch, tokens, hidden).
         """
-        if positions is None:
-            positions = torch.arange(token_ids.shape[1], device=token_ids.device)[None]
-        types = self.token_types.weight[0] if token_types is None else self.token_types(token_types)
-        # The order of additions is Hugging Face's, so that the sums round alike.
-        return cast(Tensor, self.embedding_norm(self.words(token_ids) + types + self.positions(positions)))
+        return cast(Tensor, self.embeddings(token_ids, token_types))
 
-    def run(self, states: Tensor, bias: Tensor | None, first: int, last: int) -> Tensor:
-        """States after layer ``last``, from those after layer ``first``; layers count from 1, 0 is the embeddings."""
-        return run_layers(self.layers[first:last], states, bias)
+    def alone(self, states: Tensor, mask: Tensor | None = None) -> Context:
+        """What layers take beside states, *Shape:* (batch, tokens, hidden), of texts that are each encoded alone.
+
+        :param mask: *Shape:* (batch, tokens), bool, true at tokens; None where there is no padding.
+        """
+        texts = [TextRows(states.shape[1], mask)]
+        last = self.family.classification_last
+        return self.family.context(self.shape, Placement.of_texts(texts, states.device, classification_last=last))
+
+    def run(self, states: Tensor, context: Context | None, first: int, last: int) -> Tensor:
+        """States after layer ``last``, from those after layer ``first``; layers count from 1, 0 is the embeddings.
+
+        After the last layer of all they are finished, as a head or a pooling reads them.
+
+        :param context: None for texts that are each alone and without padding.
+        """
+        context = context or self.alone(states)
+        states = run_layers(self.layers[first:last], states, context)
+        return cast(Tensor, self.finish(states)) if last == self.shape.n_layers else states
 
 
-def run_layers(layers: Iterable[nn.Module], states: Tensor, bias: Tensor | None) -> Tensor:
+def run_layers(layers: Iterable[nn.Module], states: Tensor, context: Context) -> Tensor:
     """States after some layers, one upon another."""
     for layer in layers:
-        states = layer(states, bias)
+        states = layer(states, context)
     return states

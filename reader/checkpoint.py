@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from deformer_qa.reader.description import DESCRIPTION, describe_reader
+from deformer_qa.reader.description import DESCRIPTION, ReaderDescription, describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import ModelNotFound, WrongEncoder
 from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.models import load_tensors, read_safetensors
 
 WEIGHTS = "reader.safetensors"
-_WIDTH_SHOWN_BY = "layers.0.feed_in.bias"
+_WIDTH_SHOWN_BY = "layers.0.feed_in.weight"
 
 
 def save_reader(
@@ -38,6 +38,8 @@ def save_reader(
         "encoder_id": encoder.encoder_id,
         "k": encoder.k,
         "n_joint_layers": len(joint.layers),
+        "max_tokens": encoder.tokenizer.max_tokens,
+        "passage_first": joint.passage_first,
         "ranking": ranking or {},
         "training": training,
     }
@@ -51,6 +53,11 @@ def _named_from(folder: Path, source: str) -> str:
         return source
     inside = path.resolve().is_relative_to(folder.resolve())
     return f"./{path.resolve().relative_to(folder.resolve())}" if inside else str(path.resolve())
+
+
+def encoder_of(about: ReaderDescription) -> Encoder:
+    """The encoder that a reader was trained on."""
+    return Encoder.load(about.encoder, k=about.k, max_tokens=about.max_tokens)
 
 
 def load_joint(folder: Path, encoder: Encoder) -> JointLayers:
@@ -70,7 +77,7 @@ def load_joint(folder: Path, encoder: Encoder) -> JointLayers:
     shape = encoder.backbone.shape
     if _WIDTH_SHOWN_BY in tensors:  # the joint layers may be narrower inside than the encoder's
         shape = replace(shape, feed_forward_width=len(tensors[_WIDTH_SHOWN_BY]))
-    joint = JointLayers(shape, about.n_joint_layers)
+    joint = JointLayers(shape, about.n_joint_layers, passage_first=about.passage_first)
     # Readers of before there was a head for it say nothing of yes and no, or of choices.
     later = joint.yes_no.state_dict(prefix="yes_no.") | joint.choice.state_dict(prefix="choice.")
     without = {name: torch.zeros_like(one) for name, one in later.items()}

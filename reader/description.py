@@ -18,8 +18,14 @@ _KINDS: dict[str, type] = {
     "ranking": dict,
     "training": dict,
 }
-_FITTED_LATER = ("ranking_given", "ranking_passages", "risk")
-"""By qa train ranking; empty in readers of before there was each."""
+_LATER_KINDS: dict[str, type] = {
+    "ranking_given": dict,
+    "ranking_passages": dict,
+    "risk": dict,
+    "max_tokens": int,
+    "passage_first": bool,
+}
+"""Of what older readers do not say; fitted weights come with qa train ranking."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class ReaderDescription:
     :ivar ranking_given: the same where passages come without the scores of a retrieval
     :ivar ranking_passages: weights by which passages are compared that a yes or no may rest on
     :ivar risk: confidences at which a share of wrong answers is known to hold, see ``pipeline.risk``
+    :ivar max_tokens: of a text, as its encoder counts them; None is what the encoder's folder says
+    :ivar passage_first: the passage is read before the question
     """
 
     folder: Path
@@ -45,6 +53,8 @@ class ReaderDescription:
     ranking_given: dict[str, float] = field(default_factory=dict)
     ranking_passages: dict[str, float] = field(default_factory=dict)
     risk: dict[str, Any] = field(default_factory=dict)
+    max_tokens: int | None = None
+    passage_first: bool = False
 
     @property
     def name(self) -> str:
@@ -59,16 +69,14 @@ def describe_reader(folder: Path) -> ReaderDescription:
     """
     try:
         content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        for key, kind in _KINDS.items():
+        for key, kind in [*_KINDS.items(), *((key, kind) for key, kind in _LATER_KINDS.items() if key in content)]:
             if not isinstance(content[key], kind) or (kind is int and isinstance(content[key], bool)):
                 raise ValueError(f"{key}: expected {kind.__name__}, found {content[key]!r}")
         encoder = content["encoder"]
         if encoder.startswith("./"):  # inside the reader's own folder
             content["encoder"] = str(folder / encoder)
-        later = {key: content.get(key, {}) for key in _FITTED_LATER}
-        if any(not isinstance(value, dict) for value in later.values()):
-            raise ValueError(f"{', '.join(_FITTED_LATER)}: expected objects")
-        return ReaderDescription(folder=folder, **later, **{key: content[key] for key in _KINDS})
+        later = {key: content[key] for key in _LATER_KINDS if key in content}  # older readers do not say
+        return ReaderDescription(folder=folder, **{key: content[key] for key in _KINDS}, **later)
     except (FileNotFoundError, NotADirectoryError):
         raise ModelNotFound(f"{folder}: no {DESCRIPTION} there; a reader is a folder made by qa train.") from None
     except (KeyError, TypeError, ValueError) as error:

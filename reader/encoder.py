@@ -16,7 +16,7 @@ from torch import nn
 from deformer_qa.reader.backbone import Backbone, run_layers
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.families import family_of
-from deformer_qa.reader.layers import TransformerLayer
+from deformer_qa.reader.layers import Context
 from deformer_qa.reader.models import (
     DEFAULT_ENCODER,
     ModelFolder,
@@ -36,7 +36,7 @@ class EncodedText:
     """What one pass gives.
 
     :ivar vector: *Shape:* (hidden,), float32; the sentence-transformers embedding
-    :ivar states: *Shape:* (tokens, hidden), float32; after layer k, [CLS] and [SEP] included
+    :ivar states: *Shape:* (tokens, hidden), float32; after layer k, special tokens included, as in ``TokenizedText``
     """
 
     vector: NDArray[np.float32]
@@ -84,10 +84,11 @@ class Encoder:
         return self
 
     @classmethod
-    def load(cls, name: str = DEFAULT_ENCODER, *, k: int) -> Encoder:
-        """An encoder from its package, a local sentence-transformers or BERT folder, or a hub id.
+    def load(cls, name: str = DEFAULT_ENCODER, *, k: int, max_tokens: int | None = None) -> Encoder:
+        """An encoder from its package, a local folder in Hugging Face's or sentence-transformers' layout, or a hub id.
 
         :param k: layers that run apart; their states are what the store keeps.
+        :param max_tokens: of a text, special tokens included; None is what its folder says, else 256.
         :raises ModelNotFound, UnsupportedModel: with what was found.
         """
         folder = find_model(name)
@@ -98,9 +99,13 @@ class Encoder:
             backbone = Backbone(shape)
         load_tensors(backbone, family.backbone_tensors(read_tensors(folder), shape), str(folder.path))
         lower = _tuned_layers(folder, backbone, k) if folder.tuned else None
-        max_tokens = _max_tokens(folder, shape.n_positions)
-        tokenizer = TextTokenizer.from_folder(folder.path, max_tokens)
+        max_tokens = _max_tokens(folder, shape.longest_text, max_tokens)
+        tokenizer = TextTokenizer.from_folder(folder.path, max_tokens, classification_last=family.classification_last)
         pooling, normalize = _pooling(folder)
+        if pooling == "cls" and family.classification_last:
+            raise UnsupportedModel(
+                f'{folder.path}: found pooling "cls", but texts end with that token; supported: mean.'
+            )
         return cls(
             backbone,
             tokenizer,
@@ -135,7 +140,7 @@ class Encoder:
             "name": self.source if self.source == DEFAULT_ENCODER else "local",
             "sha256": dict(sorted(self._sha256.items())),
             "k": self.k,
-            "positions": "restart",
+            "positions": self.backbone.family.positions,
             "pooling": self.pooling,
             "normalize": self.normalize,
             "max_tokens": self.tokenizer.max_tokens,
@@ -155,12 +160,12 @@ class Encoder:
         :param what: what the text is, for the error message.
         :raises TextTooLong: where it does not fit the encoder.
         """
-        embedded, states = self._lower(text, what)
+        embedded, states, context = self._lower(text, what)
         n_layers = self.backbone.shape.n_layers
         if self._own_lower is None:
-            top = self.backbone.run(states, None, self.k, n_layers)
+            top = self.backbone.run(states, context, self.k, n_layers)
         else:
-            top = self.backbone.run(embedded, None, 0, n_layers)
+            top = self.backbone.run(embedded, context, 0, n_layers)
         vector = pooled(top, torch.ones(top.shape[:2], dtype=torch.bool, device=self.device), self.pooling)[0]
         if self.normalize:
             vector = F.normalize(vector, dim=0)
@@ -171,12 +176,13 @@ class Encoder:
         """Layer-k states alone, without the layers above. *Shape:* (tokens, hidden), float32."""
         return cast(NDArray[np.float32], self._lower(text, what)[1][0].cpu().numpy())
 
-    def _lower(self, text: str, what: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """*Shape:* (1, tokens, hidden) each: after the embeddings, and after layer k."""
+    def _lower(self, text: str, what: str) -> tuple[torch.Tensor, torch.Tensor, Context]:
+        """*Shape:* (1, tokens, hidden) each: after the embeddings and after layer k; and what layers take beside."""
         ids = torch.tensor([self.tokenizer.tokenize(text, what).ids], device=self.device)
         self.n_passes += 1
         embedded = self.backbone.embed(ids)
-        return embedded, run_layers(self.lower, embedded, None)
+        context = self.backbone.alone(embedded)
+        return embedded, run_layers(self.lower, embedded, context), context
 
 
 def _tuned_layers(folder: ModelFolder, backbone: Backbone, k: int) -> nn.ModuleList:
@@ -189,7 +195,7 @@ def _tuned_layers(folder: ModelFolder, backbone: Backbone, k: int) -> nn.ModuleL
     layers = backbone.layers[:k]
     if not folder.tuned_makes_vectors:
         with torch.device("meta"):
-            layers = nn.ModuleList(TransformerLayer(backbone.shape) for _ in range(k))
+            layers = nn.ModuleList(backbone.family.layer(backbone.shape, index) for index in range(k))
     load_tensors(layers, tuned, str(folder.tuned))
     return layers
 
@@ -206,9 +212,13 @@ def pooled(states: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.
     return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
 
 
-def _max_tokens(folder: ModelFolder, n_positions: int) -> int:
+def _max_tokens(folder: ModelFolder, longest: int, wanted: int | None) -> int:
+    if wanted is not None:
+        if wanted > longest:
+            raise UnsupportedModel(f"{folder.path}: a text can have {longest} tokens, {wanted} are wanted.")
+        return wanted
     stated = folder.json("sentence_bert_config.json").get("max_seq_length")
-    return min(int(stated), n_positions) if stated else min(256, n_positions)
+    return min(int(stated) if stated else 256, longest)
 
 
 def _pooling(folder: ModelFolder) -> tuple[Pooling, bool]:

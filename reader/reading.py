@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deformer_qa.reader.checkpoint import load_joint
+from deformer_qa.reader.checkpoint import encoder_of, load_joint
 from deformer_qa.reader.description import ReaderDescription, describe_reader
 from deformer_qa.reader.encoder import Encoder
+from deformer_qa.reader.fine_tuned import split_fine_tuned
 from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.shipped import SHIPPED
 
@@ -47,13 +48,24 @@ class SplitReader:
         self.precision: Precision = "fp32"
 
     @classmethod
+    def from_fine_tuned(cls, name: str, k: int, *, passage_first: bool | None = None) -> SplitReader:
+        """A fine-tuned extractive checkpoint cut at layer k, without further training.
+
+        Its lower layers see each text alone, with token type 0 and positions from 0; it was not trained so.
+
+        :param name: a folder or hub id, as ``FineTunedReader.load`` takes it; ``passage_first`` too.
+        :raises ModelNotFound, UnsupportedModel: with what was found.
+        """
+        return cls(*split_fine_tuned(name, k, passage_first=passage_first))
+
+    @classmethod
     def load(cls, folder: Path = SHIPPED) -> SplitReader:
         """A reader and its encoder.
 
         :raises ModelNotFound, WrongEncoder: with what was found.
         """
         about = describe_reader(folder)
-        encoder = Encoder.load(about.encoder, k=about.k)
+        encoder = encoder_of(about)
         return cls(encoder, load_joint(folder, encoder), about)
 
     def to(self, device: str) -> Self:

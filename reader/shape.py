@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
 
 @dataclass(frozen=True)
 class BackboneShape:
-    """The numbers that fix a backbone's tensors.
+    """The numbers that fix a backbone's tensors; a family that has more of them has a subclass with them.
 
-    :ivar family: name of the adapter in ``reader.families``
+    :ivar family: the name of an adapter in ``reader.families``
     :ivar gelu_form: ``none`` (the exact, erf form) or ``tanh``, as ``torch.nn.functional.gelu`` names them
-    :ivar n_positions: position embeddings there are; a text, special tokens included, cannot be longer
+    :ivar n_positions: position embeddings there are, or positions the model was trained on; 0 where nothing limits them
+    :ivar n_token_types: 0 where the family has none
     """
 
     family: str
@@ -27,6 +29,11 @@ class BackboneShape:
     gelu_form: str
     padding_id: int
 
+    @property
+    def longest_text(self) -> int:
+        """Tokens of a text at most, special tokens included."""
+        return self.n_positions or sys.maxsize
+
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for a checkpoint's JSON."""
+        """Plain values, for the encoder id."""
         return asdict(self)

@@ -10,11 +10,14 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from deformer_qa.reader.errors import ModelNotFound, TextTooLong, UnsupportedModel
+from deformer_qa.reader.models import OLD_VOCABULARIES
 
 
 @dataclass(frozen=True)
 class TokenizedText:
-    """One text as the encoder sees it: [CLS], its tokens, [SEP].
+    """One text as the encoder sees it: its classification token, its tokens, its separator.
+
+    Row 0 is the classification token in every family, also where the model reads it last (XLNet's <cls>).
 
     :ivar ids: token ids, special tokens included
     :ivar offsets: for each id, start and end in code points of the text; (0, 0) for special tokens
@@ -37,39 +40,54 @@ class TokenizedText:
 class TextTokenizer:
     """The tokenizer of an encoder, with no truncation and no padding of its own."""
 
-    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
-        """:param max_tokens: of one text, [CLS] and [SEP] included."""
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int, *, classification_last: bool = False) -> None:
+        """A tokenizer that puts a classification token and a separator to each text.
+
+        :param max_tokens: of one text, those two included.
+        :param classification_last: both stand behind the text, the classification token last.
+        """
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
+        self._classification_last = classification_last
         self.max_tokens = max_tokens
         self.n_special = tokenizer.num_special_tokens_to_add(False)
-        probe = tokenizer.encode("a")
-        if self.n_special != 2 or probe.special_tokens_mask[0] != 1 or probe.special_tokens_mask[-1] != 1:
-            raise UnsupportedModel("tokenizer.json: expected one special token before and one after each text.")
+        special = tokenizer.encode("a").special_tokens_mask
+        places = (-2, -1) if classification_last else (0, -1)
+        if self.n_special != 2 or sum(special) != 2 or not all(special[place] for place in places):
+            where = "two special tokens after" if classification_last else "one special token before and one after"
+            raise UnsupportedModel(f"tokenizer.json: expected {where} each text.")
+        pieces = tokenizer.pre_tokenizer.pre_tokenize_str("a.") if tokenizer.pre_tokenizer else []
+        self._words_are_between_blanks = len(pieces) < 2
+        self._tokens_take_in_blanks = any(" " in "a b"[start:end] for start, end in self._encoded_offsets("a b"))
 
     @classmethod
-    def from_folder(cls, folder: Path, max_tokens: int) -> TextTokenizer:
+    def from_folder(cls, folder: Path, max_tokens: int, *, classification_last: bool = False) -> TextTokenizer:
         """The tokenizer in a model folder: ``tokenizer.json``, or what transformers can make of older files."""
         path = folder / "tokenizer.json"
         if path.is_file():
             try:
-                return cls(Tokenizer.from_file(str(path)), max_tokens)
+                return cls(Tokenizer.from_file(str(path)), max_tokens, classification_last=classification_last)
             except UnsupportedModel:
                 raise
             except Exception as error:  # the tokenizers library raises no narrower one
                 raise ModelNotFound(f"{path}: not a tokenizer ({error}); fetch the model again.") from error
-        if not (folder / "vocab.txt").is_file():
+        if not any((folder / name).is_file() for name in OLD_VOCABULARIES):
             raise ModelNotFound(
                 f"{folder}: no tokenizer.json and no vocab.txt there; it is not a complete model folder."
             )
         from transformers import AutoTokenizer
 
-        return cls(AutoTokenizer.from_pretrained(str(folder)).backend_tokenizer, max_tokens)
+        try:
+            made = AutoTokenizer.from_pretrained(str(folder)).backend_tokenizer
+        except Exception as error:  # of many kinds, a library for the old file that is not installed among them
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ModelNotFound(f"{folder}: no tokenizer.json, and none can be made here ({reason}).") from error
+        return cls(made, max_tokens, classification_last=classification_last)
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Start and end of each token of a text of any length, without special tokens."""
-        return _whole_letters(text, self._tokenizer.encode(text, add_special_tokens=False).offsets)
+        return self._placed(text, self._encoded_offsets(text))
 
     def count(self, text: str) -> int:
         """Tokens of a text of any length, without special tokens."""
@@ -84,8 +102,22 @@ class TextTokenizer:
         encoding = self._tokenizer.encode(text)
         if len(encoding.ids) > self.max_tokens:
             raise TextTooLong(what, len(encoding.ids) - self.n_special, self.max_tokens - self.n_special)
-        words = tuple(-1 if word is None else word for word in encoding.word_ids)
-        return TokenizedText(tuple(encoding.ids), tuple(_whole_letters(text, encoding.offsets)), words)
+        offsets = self._placed(text, encoding.offsets)
+        if self._words_are_between_blanks:
+            words = _words(text, offsets, encoding.special_tokens_mask)
+        else:
+            words = [-1 if word is None else word for word in encoding.word_ids]
+        ids = encoding.ids
+        if self._classification_last:
+            ids, offsets, words = ([*one[-1:], *one[:-1]] for one in (ids, offsets, words))
+        return TokenizedText(tuple(ids), tuple(offsets), tuple(words))
+
+    def _encoded_offsets(self, text: str) -> list[tuple[int, int]]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).offsets)
+
+    def _placed(self, text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        placed = _whole_letters(text, offsets)
+        return [_without_blanks(text, *one) for one in placed] if self._tokens_take_in_blanks else placed
 
 
 def _whole_letters(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -98,3 +130,29 @@ def _whole_letters(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[
             end += 1
         whole.append((start, end))
     return whole
+
+
+def _without_blanks(text: str, start: int, end: int) -> tuple[int, int]:
+    """A token's place without the blanks before it, which byte-level and SentencePiece vocabularies count to it."""
+    while start < end and text[start].isspace():
+        start += 1
+    return start, end
+
+
+def _words(text: str, offsets: Sequence[tuple[int, int]], special: Sequence[int]) -> list[int]:
+    """Numbers of words, for tokenizers whose own words end at blanks alone and so take in punctuation.
+
+    A word goes on where two tokens meet in letters or digits, or share a character.
+    """
+    words: list[int] = []
+    number, before = 0, 0
+    for (start, end), is_special in zip(offsets, special, strict=True):
+        if is_special:
+            words.append(-1)
+            continue
+        meets = start == before and 0 < start < end and text[start - 1].isalnum() and text[start].isalnum()
+        if not (meets or start < before):
+            number += 1
+        words.append(number)
+        before = end
+    return words

@@ -66,7 +66,7 @@ def _costs(split: Path, whole: Path, bench: Bench, rounds: int) -> dict[str, Any
     device = bench.device or "cpu"
     reader, undivided = (SplitReader.load(folder).to(device) for folder in (split, whole))
     shape = reader.encoder.backbone.shape
-    n_passage = min(_PASSAGE, shape.n_positions)
+    n_passage = min(_PASSAGE, shape.longest_text)
     ids = torch.randint(shape.vocabulary, (_CANDIDATES, n_passage), device=device)
     asked = torch.randint(shape.vocabulary, (1, _QUESTION), device=device)
 

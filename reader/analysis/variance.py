@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deformer_qa.reader.checkpoint import encoder_of
 from deformer_qa.reader.description import describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.joint import JointLayers
@@ -43,9 +44,11 @@ def passage_variance(
         passage = encoder.backbone.embed(_ids(encoder, paragraph.context[span.start : span.end]))
         by_question = []
         for question in asked:
-            both = joint.mark(encoder.backbone.embed(_ids(encoder, question)), passage)
-            n_question = both.shape[1] - passage.shape[1]
-            by_question.append(torch.stack([passage, *(one[:, n_question:] for one in joint.layer_states(both, None))]))
+            embedded = encoder.backbone.embed(_ids(encoder, question))
+            context = joint.context(embedded, passage, None, None)
+            rows = joint.passage_rows(embedded.shape[1], passage.shape[1])
+            after = joint.layer_states(joint.mark(embedded, passage), context)
+            by_question.append(torch.stack([passage, *(one[:, rows] for one in after)]))
         distance = distances(torch.stack(by_question)[:, :, 0].double())  # (questions, layers, tokens)
         sums[:, 0] += distance.mean((0, 2))
         sums[:, 1] += distance.var(0, unbiased=True).mean(-1)
@@ -64,7 +67,7 @@ def undivided(reader: Path | None) -> tuple[Encoder, JointLayers, str]:
     """
     if reader is not None:
         joint = whole_joint(reader)
-        return Encoder.load(describe_reader(reader).encoder, k=0), joint.eval(), describe_reader(reader).name
+        return encoder_of(describe_reader(reader)), joint.eval(), describe_reader(reader).name
     encoder = Encoder.load(k=0)
     joint = JointLayers(encoder.backbone.shape, encoder.backbone.shape.n_layers)
     for ours, theirs in zip(joint.layers, encoder.backbone.layers, strict=True):

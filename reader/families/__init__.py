@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
-
-from torch import Tensor
+from typing import Any
 
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.families.bert import BertFamily
-from deformer_qa.reader.shape import BackboneShape
+from deformer_qa.reader.families.distilbert import DistilBertFamily
+from deformer_qa.reader.families.electra import ElectraFamily
+from deformer_qa.reader.families.family import Family
+from deformer_qa.reader.families.modernbert import ModernBertFamily
+from deformer_qa.reader.families.roberta import RobertaFamily
+from deformer_qa.reader.families.xlnet import XlnetFamily
+
+__all__ = ["FAMILIES", "Family", "family_named", "family_of"]
+
+FAMILIES: tuple[Family, ...] = (
+    BertFamily(),
+    ElectraFamily(),
+    RobertaFamily(),
+    DistilBertFamily(),
+    XlnetFamily(),
+    ModernBertFamily(),
+)
 
 
-class Family(Protocol):
-    """What an adapter gives. Adding a family is one file with these, and a line in ``FAMILIES``."""
-
-    model_types: tuple[str, ...]
-
-    def shape(self, config: Mapping[str, Any]) -> BackboneShape:
-        """The shape described by a Hugging Face ``config.json``; raises UnsupportedModel where it cannot be kept."""
-        ...
-
-    def backbone_tensors(self, tensors: Mapping[str, Tensor], shape: BackboneShape) -> dict[str, Tensor]:
-        """Hugging Face's tensors under the names of ``reader.backbone.Backbone``."""
-        ...
-
-    def span_head(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-        """``weight`` (2, hidden) and ``bias`` (2,) of an extractive-QA head, None where the model has none."""
-        ...
-
-
-FAMILIES: tuple[Family, ...] = (BertFamily(),)
+def family_named(name: str) -> Family:
+    """The adapter of a shape's family."""
+    return next(family for family in FAMILIES if name in family.model_types)
 
 
 def family_of(config: Mapping[str, Any], where: str) -> Family:

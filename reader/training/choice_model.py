@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deformer_qa.reader.layers import attention_bias
 from deformer_qa.reader.training.losses import choice_distillation, layerwise_similarity
 from deformer_qa.reader.training.model import LayersInTraining
 
@@ -31,23 +30,23 @@ class ChoiceReaderInTraining(LayersInTraining):
         frozen, recipe = self._frozen, self.recipe
         articles, article_mask = joined(self._apart(passage, passage_mask), passage_mask, of_article)
         article_mask = article_mask[of_question]
-        both_mask = torch.cat([option_mask, article_mask], dim=1)
-        bias = attention_bias(both_mask)
-        asked = self._apart(option, option_mask)
-        states = self.joint.layer_states(self.joint.mark(asked, articles[of_question]), bias)
-        n_option = option.shape[1]
+        both_mask = self.joint.beside(option_mask, article_mask)
+        asked, read = self._apart(option, option_mask), articles[of_question]
+        context = self.joint.context(asked, read, option_mask, article_mask)
+        states = self.joint.layer_states(self.joint.mark(asked, read), context)
+        rows = self.joint.passage_rows(asked.shape[1], read.shape[1])
 
         def tabled(scores: Tensor) -> Tensor:
             table = scores.new_full((len(answer), int(place.max()) + 1), _UNSEEN, dtype=torch.float32)
             return table.index_put((of_question, place), scores.float())
 
-        logits = tabled(self.joint.logits(states[-1][:, n_option:]).choice)
+        logits = tabled(self.joint.logits(states[-1][:, rows]).choice)
         loss = recipe.ce * F.cross_entropy(logits, answer)
         if frozen.has_teacher:
             whole = joined(frozen.embed(passage), passage_mask, of_article)[0][of_question]
-            aim = frozen.teacher_states(frozen.embed(option), whole, bias)
+            aim = frozen.teacher_states(frozen.embed(option), whole, context)
             if recipe.kd:
-                aimed = tabled(frozen.teacher_logits(aim[-1][:, n_option:]).choice)
+                aimed = tabled(frozen.teacher_logits(aim[-1][:, rows]).choice)
                 loss = loss + recipe.kd * choice_distillation(logits, aimed, recipe.temperature)
             if recipe.lrs:
                 loss = loss + recipe.lrs * layerwise_similarity(states, aim[-len(states) :], both_mask)

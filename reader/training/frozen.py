@@ -9,7 +9,7 @@ from torch import Tensor
 from deformer_qa.reader.backbone import run_layers
 from deformer_qa.reader.encoder import Encoder, pooled
 from deformer_qa.reader.joint import JointLayers, JointLogits
-from deformer_qa.reader.layers import attention_bias
+from deformer_qa.reader.layers import Context
 
 _BYTES_KEPT = 4 << 30
 """Of layer-k states, in half precision, while training on CPU."""
@@ -27,7 +27,8 @@ class Frozen:
 
     @torch.no_grad()
     def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return run_layers(self._encoder.lower, self.backbone.embed(ids), attention_bias(mask))
+        states = self.backbone.embed(ids)
+        return run_layers(self._encoder.lower, states, self.backbone.alone(states, mask))
 
     def lower_once(self, ids: Tensor, mask: Tensor) -> Tensor:
         """As ``lower``; on CPU a text met before is not run again, a passage has several questions."""
@@ -57,10 +58,10 @@ class Frozen:
         return self._teacher is not None
 
     @torch.no_grad()
-    def teacher_states(self, question: Tensor, passage: Tensor, bias: Tensor) -> list[Tensor]:
+    def teacher_states(self, question: Tensor, passage: Tensor, context: Context) -> list[Tensor]:
         """After each layer of the teacher, over layer-0 states of question and passage."""
         assert self._teacher is not None
-        return self._teacher.layer_states(self._teacher.mark(question, passage), bias)
+        return self._teacher.layer_states(self._teacher.mark(question, passage), context)
 
     @torch.no_grad()
     def teacher_logits(self, rows: Tensor) -> JointLogits:
@@ -70,8 +71,8 @@ class Frozen:
 
     def moved(self, ids: Tensor, mask: Tensor, states: Tensor) -> Tensor:
         """Mean of 1 - cosine between vectors that tuned layer-k states lead to and the encoder's own as it was."""
-        bias, k, n = attention_bias(mask), self._encoder.k, self.backbone.shape.n_layers
+        context, k, n = self.backbone.alone(states, mask), self._encoder.k, self.backbone.shape.n_layers
         with torch.no_grad():
-            before = pooled(self.backbone.run(self.lower(ids, mask), bias, k, n), mask, self._encoder.pooling)
-        after = pooled(self.backbone.run(states, bias, k, n), mask, self._encoder.pooling)
+            before = pooled(self.backbone.run(self.lower(ids, mask), context, k, n), mask, self._encoder.pooling)
+        after = pooled(self.backbone.run(states, context, k, n), mask, self._encoder.pooling)
         return (1 - F.cosine_similarity(before.float(), after.float(), dim=1)).mean()

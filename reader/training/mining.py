@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deformer_qa.reader.encoder import Encoder, pooled
-from deformer_qa.reader.layers import attention_bias
 from deformer_qa.reader.training.padding import padded
 
 _TEXTS_PER_BATCH = 48
@@ -39,6 +38,7 @@ def _vectors(encoder: Encoder, texts: Sequence[tuple[int, ...]]) -> Tensor:
         batch = order[first : first + _TEXTS_PER_BATCH]
         ids, mask = (one.to(device) for one in padded([texts[index] for index in batch], step=16))
         with torch.autocast(device.type, torch.bfloat16):
-            states = backbone.run(backbone.embed(ids), attention_bias(mask), 0, backbone.shape.n_layers).float()
+            states = backbone.embed(ids)
+            states = backbone.run(states, backbone.alone(states, mask), 0, backbone.shape.n_layers).float()
         vectors[batch] = F.normalize(pooled(states, mask, encoder.pooling), dim=1).cpu()
     return vectors

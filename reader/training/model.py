@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from deformer_qa.reader.backbone import run_layers
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.joint import JointLayers
-from deformer_qa.reader.layers import attention_bias
 from deformer_qa.reader.training.examples import NO_VERDICT
 from deformer_qa.reader.training.frozen import Frozen
 from deformer_qa.reader.training.losses import distillation, layerwise_similarity, span_cross_entropy
@@ -49,7 +48,8 @@ class LayersInTraining(nn.Module):
         """Layer-k states of texts, each alone: by the layers that learn where lower ones do, else frozen and kept."""
         if not self.recipe.tune_lower:
             return self._frozen.lower_once(ids, mask)
-        return run_layers(self.lower, self._frozen.embed(ids), attention_bias(mask))
+        states = self._frozen.embed(ids)
+        return run_layers(self.lower, states, self._frozen.backbone.alone(states, mask))
 
 
 class ReaderInTraining(LayersInTraining):
@@ -69,15 +69,15 @@ class ReaderInTraining(LayersInTraining):
         frozen, recipe = self._frozen, self.recipe
         texts = ((question, question_mask), (passage, passage_mask))
         apart = [self._apart(ids, mask) for ids, mask in texts]
-        both_mask = torch.cat([question_mask, passage_mask], dim=1)
-        bias = attention_bias(both_mask)
-        states = self.joint.layer_states(self.joint.mark(*apart), bias)
-        rows = states[-1][:, question.shape[1] :]
-        made = self.joint.logits(rows)
+        both_mask = self.joint.beside(question_mask, passage_mask)
+        context = self.joint.context(question, passage, question_mask, passage_mask)
+        states = self.joint.layer_states(self.joint.mark(*apart), context)
+        passage_rows = self.joint.passage_rows(question.shape[1], passage.shape[1])
+        made = self.joint.logits(states[-1][:, passage_rows])
         logits, yes_no = made.spans.float(), made.yes_no.float()
         aim = []
         if frozen.has_teacher:
-            aim = frozen.teacher_states(frozen.embed(question), frozen.embed(passage), bias)
+            aim = frozen.teacher_states(frozen.embed(question), frozen.embed(passage), context)
         spans = verdict == NO_VERDICT
         share = spans.float().mean()  # losses are means over the batch, of either kind its share
         loss = logits.new_zeros(())
@@ -85,7 +85,7 @@ class ReaderInTraining(LayersInTraining):
             ce = span_cross_entropy(logits[spans], passage_mask[spans], start[spans], end[spans])
             loss = loss + share * recipe.ce * ce
             if aim and recipe.kd:
-                aimed = frozen.teacher_logits(aim[-1][:, question.shape[1] :]).spans
+                aimed = frozen.teacher_logits(aim[-1][:, passage_rows]).spans
                 kd = distillation(logits[spans], aimed[spans], passage_mask[spans], recipe.temperature)
                 loss = loss + share * recipe.kd * kd
         if not spans.all():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from deformer_qa.reader.checkpoint import load_joint
+from deformer_qa.reader.checkpoint import encoder_of, load_joint
 from deformer_qa.reader.description import describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
@@ -36,8 +36,10 @@ def starting_joint(encoder: Encoder, recipe: Recipe, start_from: Path | None) ->
             f"recipe {recipe.name}: {n_layers} joint layers cannot begin as {len(layers)}; give joint_layers 1 to that."
         )
     begun = [layer.state_dict() for layer in layers[len(layers) - n_layers :]]
-    width = recipe.feed_forward_width or len(begun[0]["feed_in.bias"])
-    joint = JointLayers(replace(encoder.backbone.shape, feed_forward_width=width), n_layers)
+    width = recipe.feed_forward_width or len(begun[0]["feed_in.weight"])
+    first = given is not None and given.passage_first
+    joint = JointLayers(replace(encoder.backbone.shape, feed_forward_width=width), n_layers, passage_first=first)
+    joint.finish.load_state_dict((given or encoder.backbone).finish.state_dict())
     for ours, theirs in zip(joint.layers, begun, strict=True):
         ours.load_state_dict(_narrowed(theirs, width))
     if given:
@@ -74,19 +76,15 @@ def whole_joint(folder: Path) -> JointLayers:
 
 def _joint_of(folder: Path) -> JointLayers:
     about = describe_reader(folder)
-    return load_joint(folder, Encoder.load(about.encoder, k=about.k))
+    return load_joint(folder, encoder_of(about))
 
 
 def _narrowed(layer: Mapping[str, Tensor], width: int) -> dict[str, Tensor]:
     """A layer's tensors with the ``width`` feed-forward units whose weights in and out have the largest norms."""
-    found = len(layer["feed_in.bias"])
+    found = len(layer["feed_in.weight"])
     if width > found:
         raise BadTrainingData(f"feed_forward_width: {width} is more than the {found} of the layers to begin as.")
     sizes = layer["feed_in.weight"].norm(dim=1) * layer["feed_out.weight"].norm(dim=0)
     kept = sizes.topk(width).indices.sort().values
-    return {
-        **layer,
-        "feed_in.weight": layer["feed_in.weight"][kept],
-        "feed_in.bias": layer["feed_in.bias"][kept],
-        "feed_out.weight": layer["feed_out.weight"][:, kept],
-    }
+    narrowed = {name: one[kept] for name, one in layer.items() if name.startswith(("feed_in.", "feed_gate."))}
+    return {**layer, **narrowed, "feed_out.weight": layer["feed_out.weight"][:, kept]}

@@ -87,3 +87,16 @@ def test_a_fine_tuned_checkpoint_is_not_read_in_bf16(qa: Qa, training_data: Path
     command = ("eval", "squad", training_data / "train.json", "--reader", tiny_reader_checkpoint)
     assert qa(*command, "--precision", "bf16").code == 2
     assert qa(*command, "--format", "json").code == 0
+
+
+def test_a_fine_tuned_checkpoint_can_be_read_split_at_any_layer(
+    qa: Qa, training_data: Path, tiny_reader_checkpoint: Path
+) -> None:
+    command = ("eval", "squad", training_data / "train.json", "--reader", tiny_reader_checkpoint, "--format", "json")
+    ended = qa(*command, "--k", "2", "--states", "exact", "--limit", "20")
+    assert ended.code == 0
+    found = json.loads(ended.out)
+    assert [found[key] for key in ("n", "k", "states", "reader")] == [20, 2, "exact", str(tiny_reader_checkpoint)]
+    beyond = qa(*command, "--k", "5")
+    assert beyond.code != 0
+    assert "has 4 layers" in beyond.err

@@ -1,0 +1,149 @@
+"""What is a model family? Foreign names in, ours out; its layers; and how it reads two texts together."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from deformer_qa.reader.embeddings import Embeddings
+from deformer_qa.reader.errors import UnsupportedModel
+from deformer_qa.reader.layers import Context, TransformerLayer, attention_bias
+from deformer_qa.reader.placement import Placement
+from deformer_qa.reader.shape import BackboneShape
+
+_GELU_FORMS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Question and passage as a fine-tuned checkpoint of the family reads them together.
+
+    :ivar ids: token ids in the order in which the checkpoint reads them
+    :ivar token_types: of each id
+    :ivar rows: of the passage as it is read alone: where its classification token, its tokens and its separator are
+    """
+
+    ids: tuple[int, ...]
+    token_types: tuple[int, ...]
+    rows: tuple[int, ...]
+
+
+class Family(ABC):
+    """What an adapter gives; what is not abstract is so in BERT, and most families share it.
+
+    :cvar model_types: names of it in ``config.json``; the first is its name here
+    :cvar positions: policy of the layers that run apart. ``restart``: each text's positions are embedded from 0.
+        ``rotary``, ``relative``: layers see distances alone; upper layers go on with those of both texts together.
+    :cvar classification_last: its classification token stands behind a text. Row 0 is that token's in every family,
+        and ``Placement`` says where it stands.
+    :cvar passage_first: its checkpoints are fine-tuned on passage before question
+    :cvar separators_between: tokens between question and passage in a pair
+    :cvar pair_has_types: token types tell the texts of a pair apart
+    """
+
+    model_types: ClassVar[tuple[str, ...]]
+    positions: ClassVar[str] = "restart"
+    classification_last: ClassVar[bool] = False
+    passage_first: ClassVar[bool] = False
+    separators_between: ClassVar[int] = 1
+    pair_has_types: ClassVar[bool] = False
+
+    @abstractmethod
+    def shape(self, config: Mapping[str, Any]) -> BackboneShape:
+        """The shape described by a Hugging Face ``config.json``; raises UnsupportedModel where it cannot be kept."""
+
+    @abstractmethod
+    def backbone_tensors(self, tensors: Mapping[str, Tensor], shape: BackboneShape) -> dict[str, Tensor]:
+        """Hugging Face's tensors under the names of ``reader.backbone.Backbone``."""
+
+    def span_head(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor] | None:
+        """Tensors of ``head`` from an extractive-QA checkpoint; None where it has another head or none."""
+        if "qa_outputs.weight" not in tensors:
+            return None
+        return {"weight": tensors["qa_outputs.weight"], "bias": tensors["qa_outputs.bias"]}
+
+    def embeddings(self, shape: BackboneShape) -> nn.Module:
+        """Token ids (batch, tokens), and token types or None, to layer-0 states."""
+        return Embeddings(shape)
+
+    def layer(self, shape: BackboneShape, index: int) -> nn.Module:
+        """Layer ``index`` (from 0) of the backbone; called as ``TransformerLayer`` is, with this family's context."""
+        return TransformerLayer(shape)
+
+    def finish(self, shape: BackboneShape) -> nn.Module:
+        """What is done to states after the last layer, before anything reads them."""
+        return nn.Identity()
+
+    def head(self, shape: BackboneShape) -> nn.Module:
+        """Finished states to start and end logits, *Shape:* (..., 2)."""
+        head = nn.Linear(shape.hidden_width, 2)
+        nn.init.normal_(head.weight, std=0.02)
+        nn.init.zeros_(head.bias)
+        return head
+
+    def context(self, shape: BackboneShape, placement: Placement) -> Context:
+        """What the layers take beside states, for rows that stand like this."""
+        return Context(padding_bias(placement))
+
+    def pair(self, question: Sequence[int], passage: Sequence[int], *, passage_first: bool) -> Pair:
+        """Question and passage together, from each one's token ids as it is read alone."""
+        first, second = (passage, question) if passage_first else (question, passage)
+        ids = (*first, *tuple(first[-1:]) * (self.separators_between - 1), *second[1:])
+        types = (0,) * len(first) + (int(self.pair_has_types),) * (len(ids) - len(first))
+        rows = range(len(passage)) if passage_first else (0, *range(len(ids) - len(passage) + 1, len(ids)))
+        return Pair(ids, types, tuple(rows))
+
+
+def padding_bias(placement: Placement) -> Tensor | None:
+    """*Shape:* (batch, 1, 1, keys); None where there is no padding."""
+    return None if placement.mask is None else attention_bias(placement.mask)
+
+
+def numbers(config: Mapping[str, Any], keys: Sequence[str], whose: str) -> list[int]:
+    """Whole numbers of a ``config.json``; raises UnsupportedModel with those that are missing."""
+    missing = [key for key in keys if not isinstance(config.get(key), int)]
+    if missing:
+        raise UnsupportedModel(f"config.json: no number under {', '.join(missing)}; it is not {whose}'s.")
+    return [int(config[key]) for key in keys]
+
+
+def gelu_form(config: Mapping[str, Any], key: str) -> str:
+    """The form of GELU under ``key``; raises UnsupportedModel for another activation."""
+    activation = str(config.get(key, "gelu"))
+    if activation not in _GELU_FORMS:
+        known = ", ".join(_GELU_FORMS)
+        raise UnsupportedModel(f'config.json: found activation "{activation}", supported are: {known}.')
+    return _GELU_FORMS[activation]
+
+
+def expect(config: Mapping[str, Any], key: str, only: Any, what: str) -> None:
+    """Raises UnsupportedModel where ``key`` is there and says anything but ``only``."""
+    found = config.get(key, only)
+    if found != only:
+        raise UnsupportedModel(f'config.json: found {what} "{found}", supported are: {only}.')
+
+
+def head_divides(width: int, n_heads: int) -> None:
+    """Raises UnsupportedModel where the width is no multiple of the heads."""
+    if n_heads < 1 or width % n_heads:
+        raise UnsupportedModel(f"config.json: {n_heads} attention heads do not divide a width of {width}.")
+
+
+class ForeignTensors:
+    """Hugging Face's tensors by name, with or without the prefix of the backbone in a model with a head."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], prefix: str, whose: str) -> None:
+        self._tensors, self._whose = tensors, whose
+        self._prefix = prefix if any(name.startswith(prefix) for name in tensors) else ""
+
+    def __getitem__(self, name: str) -> Tensor:
+        # The second spelling is that of checkpoints from before 2020.
+        old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+        for spelling in (name, old):
+            if self._prefix + spelling in self._tensors:
+                return self._tensors[self._prefix + spelling]
+        raise UnsupportedModel(f'weights: no tensor "{self._prefix + name}"; this is not a complete {self._whose}.')

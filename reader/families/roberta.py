@@ -1,0 +1,46 @@
+"""RoBERTa, XLM-RoBERTa, CamemBERT: BERT's layers; positions begin behind the padding's, pairs have no token types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, cast
+
+from torch import nn
+
+from deformer_qa.reader.embeddings import Embeddings
+from deformer_qa.reader.families.bert import BertFamily
+from deformer_qa.reader.families.family import numbers
+from deformer_qa.reader.shape import BackboneShape
+
+
+@dataclass(frozen=True)
+class RobertaShape(BackboneShape):
+    """:ivar first_position: row of the position table that a text's first token takes; those before are never used"""
+
+    first_position: int
+
+    @property
+    def longest_text(self) -> int:
+        """Positions there are for tokens."""
+        return self.n_positions - self.first_position
+
+
+class RobertaFamily(BertFamily):
+    """The adapter for RoBERTa and the two that differ from it only in their vocabulary and training."""
+
+    model_types: ClassVar[tuple[str, ...]] = ("roberta", "xlm-roberta", "camembert")
+    title: ClassVar[str] = "RoBERTa"
+    prefix: ClassVar[str] = "roberta."
+    separators_between: ClassVar[int] = 2
+    pair_has_types: ClassVar[bool] = False
+
+    def shape(self, config: Mapping[str, Any]) -> RobertaShape:
+        """BERT's; the first position is the one behind the padding token's id."""
+        (padding_id,) = numbers({"pad_token_id": 1, **config}, ["pad_token_id"], "a RoBERTa")
+        about = asdict(super().shape(config))
+        return RobertaShape(**{**about, "padding_id": padding_id}, first_position=padding_id + 1)
+
+    def embeddings(self, shape: BackboneShape) -> nn.Module:
+        """BERT's, from the first position on."""
+        return Embeddings(shape, first_position=cast(RobertaShape, shape).first_position)
