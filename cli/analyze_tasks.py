@@ -75,7 +75,8 @@ def tasks(
 
     codec = encoding_named(DEFAULT_ENCODING)
     made: dict[str, Any] = {}
-    for task, file, whole, split in rows:
+    records = []
+    for task, file, whole, split in rows:  # all of them before anything is computed
         about = {
             "file": sha256(file),
             "whole": sha256(whole / "reader.safetensors"),
@@ -84,6 +85,8 @@ def tasks(
             "precision": precision,
             "limit": limit,
         }
+        records.append(Record(out / f"tasks-{task}.json", about))
+    for (task, file, whole, split), kept in zip(rows, records, strict=True):
         with counting(0) as advance:
 
             def measure(
@@ -101,7 +104,7 @@ def tasks(
                     on_question=lambda: advance("read"),
                 )
 
-            row = Record(out / f"tasks-{task}.json", about).part("row", measure)
+            row = kept.part("row", measure)
         made[task] = {**row, "lost": row["whole"] - row["split"]}
     if shapes:
         n_threads = threads or torch.get_num_threads()

@@ -146,7 +146,8 @@ class PublishedShape:
         with self._cast():
             asked = self.backbone.run(self.backbone.embed(question), None, 0, self.k)
             if joint is None:
-                return self.joint(asked, self.stored).spans
+                spans: Tensor = self.joint(asked, self.stored).spans
+                return spans
             context: Context = joint.context(asked, self.stored, None, None)
             rows = joint.passage_rows(asked.shape[1], self.stored.shape[1])
             return joint.logits(joint.layer_states(joint.mark(asked, self.stored), context)[-1][:, rows]).spans
@@ -232,10 +233,15 @@ def _random(module: Any, device: str) -> Any:
 
 
 def _quantised(joint: JointLayers) -> JointLayers:
-    """A copy whose linear maps have int8 weights, and round what they are given at each call."""
+    """A copy whose linear maps have int8 weights, and round what they are given at each call.
+
+    XLNet's layers read the rows of their ``qkv`` apart, so that stays as it is.
+    """
+    kept = ".qkv" if joint.family.positions == "relative" else " "
+    names = {name for name, one in joint.named_modules() if isinstance(one, nn.Linear) and not name.endswith(kept)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it has moved to another package, which is no dependency of ours
         from torch.ao.quantization import quantize_dynamic
 
-        made: JointLayers = quantize_dynamic(joint, {nn.Linear}, dtype=torch.qint8)
+        made: JointLayers = quantize_dynamic(joint, names, dtype=torch.qint8)  # type: ignore[no-untyped-call]
     return made

@@ -34,7 +34,6 @@ def _boolq(file: Path, limit: int) -> Callable[[SplitPassageReader, Question], t
     questions = read_boolq(file)[: limit or None]
 
     def measure(reader: SplitPassageReader, on_question: Question) -> tuple[str, float, int]:
-        _knows(reader.reader.joint.knows_yes_and_no, "yes/no")
         right = []
         for one, yes in zip(questions, verdicts(reader, questions), strict=True):
             right.append((yes > 0) == one.answer)
@@ -49,7 +48,6 @@ def _race(file: Path, limit: int) -> Callable[[SplitPassageReader, Question], tu
     questions = [question for article in articles for question in article.questions]
 
     def measure(reader: SplitPassageReader, on_question: Question) -> tuple[str, float, int]:
-        _knows(reader.reader.joint.knows_choices, "multiple-choice")
         right = []
         for question, chosen in zip(questions, choices(reader, articles), strict=True):
             right.append(chosen == question.answer)
@@ -60,6 +58,7 @@ def _race(file: Path, limit: int) -> Callable[[SplitPassageReader, Question], tu
 
 
 TASKS = {"squad": _squad, "boolq": _boolq, "race": _race}
+_KINDS = {"boolq": "yes/no", "race": "multiple-choice"}
 
 
 def measure_task(
@@ -81,24 +80,14 @@ def measure_task(
     :raises BadTrainingData: for a file that is not of the task, or a reader that was not trained for it.
     """
     measure = TASKS[task](file, limit)
+    loaded = {name: SplitReader.load(folder).to(device) for name, folder in readers.items()}
+    for name, reader in loaded.items():
+        joint = reader.joint
+        if not {"boolq": joint.knows_yes_and_no, "race": joint.knows_choices}.get(task, True):
+            raise BadTrainingData(f"{readers[name]}: this reader was not trained on {_KINDS[task]} questions.")
     row: dict[str, Any] = {}
-    for name, folder in readers.items():
-        reader = SplitReader.load(folder).to(device)
+    for name, reader in loaded.items():
         reader.precision = precision
-        assert reader.about is not None
-        try:
-            row["measure"], row[name], row["n"] = measure(
-                SplitPassageReader(reader, through if reader.about.k else None), on_question
-            )
-        except _Untaught as error:
-            raise BadTrainingData(f"{folder}: this reader was not trained on {error} questions.") from None
+        passages = SplitPassageReader(reader, through if reader.encoder.k else None)
+        row["measure"], row[name], row["n"] = measure(passages, on_question)
     return row
-
-
-class _Untaught(Exception):
-    """A reader does not know this kind of question."""
-
-
-def _knows(it_does: bool, kind: str) -> None:
-    if not it_does:
-        raise _Untaught(kind)

@@ -100,3 +100,71 @@ def test_a_fine_tuned_checkpoint_can_be_read_split_at_any_layer(
     beyond = qa(*command, "--k", "5")
     assert beyond.code != 0
     assert "has 4 layers" in beyond.err
+
+
+def test_confidences_are_fitted_on_half_of_the_articles_and_reported_on_the_other(
+    qa: Qa, training_data: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "reader"
+    assert qa("train", "reader", tiny_recipe, "--data", training_data, "--out", out).code == 0
+    file = training_data / "train-v2.json"
+    ended = qa("eval", "squad", file, "--reader", out, "--calibrate", "--format", "json")
+    assert ended.code == 0
+    found = json.loads(ended.out)["calibration"]
+    assert found["n_fitted"] + found["n"] == 48
+    assert found["n_fitted"] == 24  # six of twelve articles
+    assert 0 <= found["expected_calibration_error"] <= 1
+    assert list(found["max_risk"]) == ["0.1", "0.2", "0.3"]
+    assert len(found["risk_coverage"]) == 20
+    assert found["risk_coverage"][-1]["risk"] == pytest.approx(1 - found["right"] / 100)
+
+
+def test_an_analysis_goes_on_where_it_was_and_draws_what_it_found(
+    qa: Qa, training_data: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "analysis.toml"
+    recipe.write_text("kd = 1.0\nlrs = 0.5\n" + tiny_recipe.read_text().replace('name = "', 'name = "a-'))
+    command = (recipe, "--data", training_data, "--measure", training_data / "train.json", "--examples", "16")
+    options = ("--limit", "8", "--out", tmp_path / "out", "--format", "json")
+    for name, extra in (("ablation", ()), ("layers", ("--k", "1", "--rounds", "1"))):
+        first = qa("analyze", name, *command, *extra, *options)
+        assert first.code == 0, first.err
+        again = qa("analyze", name, *command, *extra, *options)
+        assert (again.code, again.out) == (0, first.out)
+        assert "measuring" not in again.err
+    for picture in ("ablation", "layers-loss", "layers-cost"):
+        for form in ("png", "svg"):
+            assert (tmp_path / "out" / f"{picture}.{form}").stat().st_size > 1000
+    changed = qa("analyze", "ablation", *command, "--out", tmp_path / "out", "--limit", "9")
+    assert changed.code == 2
+    assert "another measured" in changed.err
+
+
+def test_an_analysis_of_bad_input_ends_before_anything_is_computed(
+    qa: Qa, training_data: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    out = ("--out", tmp_path / "out")
+    missing = qa("analyze", "variance", "--measure", tmp_path / "no.json", *out)
+    assert (missing.code, "no such file" in missing.err) == (2, True)
+    rows = ("--row", "race", tmp_path / "no.jsonl", tmp_path, tmp_path, "--no-shapes")
+    assert qa("analyze", "tasks", *rows, *out).code == 2
+    plain = qa(
+        "analyze", "ablation", tiny_recipe, "--data", training_data, "--measure", training_data / "train.json", *out
+    )
+    assert (plain.code, "needs k, kd and lrs above 0" in plain.err) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_variance_of_the_published_encoder_is_drawn(qa: Qa, training_data: Path, tmp_path: Path) -> None:
+    content = json.loads((training_data / "train.json").read_text())
+    for article in content["data"]:
+        for paragraph in article["paragraphs"]:
+            paragraph["qas"].append({**paragraph["qas"][0], "id": "x", "question": "Who was in the river?"})
+    (tmp_path / "two.json").write_text(json.dumps(content))
+    command = ("analyze", "variance", "--measure", tmp_path / "two.json", "--passages", "3", "--out", tmp_path / "out")
+    ended = qa(*command, "--format", "json")
+    assert ended.code == 0, ended.err
+    rows = json.loads(ended.out)["rows"]
+    assert list(rows) == [f"layer {number}" for number in range(7)]
+    assert rows["layer 0"]["distance"] < 1e-9 < rows["layer 6"]["distance"]
+    assert (tmp_path / "out" / "variance.svg").is_file()

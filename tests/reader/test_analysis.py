@@ -12,16 +12,21 @@ import torch
 from tiny_training import recipe_of
 from torch import nn
 
+from deformer_qa.reader.analysis import shapes
 from deformer_qa.reader.analysis.ablation import MINUS_BOTH, MINUS_LRS, SPLIT, WHOLE, ablate, ablation_recipes
 from deformer_qa.reader.analysis.layers import against_layers, layer_recipes
 from deformer_qa.reader.analysis.measuring import bytes_requested, operations, ratio, seconds_in_turn
 from deformer_qa.reader.analysis.record import Record
+from deformer_qa.reader.analysis.shapes import MODELS, PublishedInput, PublishedModel, PublishedShape, published_costs
+from deformer_qa.reader.analysis.tasks import measure_task
 from deformer_qa.reader.analysis.trained import Bench
 from deformer_qa.reader.analysis.variance import distances, passage_variance
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.squad import read_squad
+from deformer_qa.reader.training.recipe import Source
+from deformer_qa.reader.training.run import train_reader
 
 
 @pytest.fixture
@@ -128,3 +133,58 @@ def test_layers_are_compared_at_every_k(bench: Bench, tiny_bert: Path) -> None:
     assert rows["k=1"]["bytes_per_token"] == 32  # as many as the states are wide, a byte each
     with pytest.raises(BadTrainingData, match="4 is not between 1 and 3"):
         against_layers(recipe, [4], bench, Record(bench.out / "more.json", {}), rounds=1)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda one: one.name)
+def test_a_published_shape_computes_the_same_split_whoever_asks(model: PublishedModel) -> None:
+    narrow = {"hidden_size": 48, "intermediate_size": 96, "d_model": 48, "d_inner": 96, "vocab_size": 30_522}
+    fewer = {"num_hidden_layers": 4, "n_layer": 4}
+    small = {key: (narrow | fewer).get(key, value) for key, value in model.config.items()}
+    at = PublishedShape(PublishedModel(model.name, small, 3), PublishedInput("", 5, 11), 3, "cpu", "fp32")
+    runs = at.runs()
+    with torch.inference_mode():
+        whole, each, one, int8 = (run() for run in runs.values())
+    assert whole.shape == (3, 16, 2)  # type: ignore[attr-defined]
+    assert each.shape == one.shape == int8.shape == (3, 11, 2)  # type: ignore[attr-defined]
+    torch.testing.assert_close(each[:1], one[:1])  # type: ignore[index]
+    assert 0 < (each - int8).abs().max() < 0.1 * each.abs().max()  # type: ignore[operator]
+
+
+def test_published_costs_are_shares_of_the_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tiny = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 4}
+    monkeypatch.setattr(shapes, "MODELS", (PublishedModel("BERT-base", {**MODELS[0].config, **tiny}, 3),))
+    record = Record(tmp_path / "shapes.json", {})
+    rows = published_costs(
+        record, n_pairs=4, rounds=1, device="cpu", precision="fp32", threads=1, on_event=lambda line: None
+    )
+    assert len(rows) == 4
+    first = rows["BERT-base k=3, 320 tokens, batch 4, 1 threads"]
+    assert list(first) == ["a question for each pair", "one question for all", "int8 upper layers", "paper"]
+    assert first["paper"]["SQuAD"] == (3.2, 70.3)
+    assert 60 < first["a question for each pair"]["bytes_saved"] < first["one question for all"]["bytes_saved"] < 80
+    assert first["one question for all"]["operations"] < first["a question for each pair"]["operations"] < 0.4
+    assert "one question for all" not in rows["BERT-base k=3, 4 x 512 tokens, batch 1, 1 thread"]
+
+
+def test_a_task_is_measured_for_whole_and_split_readers(training_data: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    readers = {}
+    for name, k in (("whole", 0), ("split", 2)):
+        sources = (Source("train.json", answerable=1.0), Source("boolq.jsonl", yes_no=1.0))
+        recipe = recipe_of(tiny_bert, name=name, k=k, sources=sources)
+        readers[name] = train_reader(recipe, training_data, tmp_path / name)
+    rounded: list[int] = []
+
+    def through(states: np.ndarray) -> np.ndarray:
+        rounded.append(len(states))
+        return states
+
+    row = measure_task("squad", training_data / "train.json", readers, through, limit=6)
+    assert (row["measure"], row["n"]) == ("F1", 6)
+    assert rounded  # the split reader's states alone went through
+    assert measure_task("boolq", training_data / "boolq.jsonl", readers, through, limit=8)["measure"] == "accuracy"
+    (training_data / "race.jsonl").write_text(
+        json.dumps({"article": "the city", "questions": ["_?"], "options": [["a", "b"]], "answers": ["A"]}),
+        encoding="utf-8",
+    )
+    with pytest.raises(BadTrainingData, match="whole: this reader was not trained on multiple-choice questions"):
+        measure_task("race", training_data / "race.jsonl", readers, through)
