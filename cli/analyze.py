@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-from collections.abc import Callable
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from deformer_qa.cli import exit_codes, pictures
+from deformer_qa.cli.analysis_runs import out_option, print_rows, sha256, training_options
+from deformer_qa.cli.analyze_tasks import tasks
 from deformer_qa.cli.counting import counting
-from deformer_qa.cli.output import format_option, message, print_json, print_plain
-from deformer_qa.cli.readers import checked_device
+from deformer_qa.cli.output import format_option
 
 if TYPE_CHECKING:
     from deformer_qa.reader.analysis.trained import Bench
@@ -29,105 +26,11 @@ def analyze() -> None:
     """
 
 
-_out_option = click.option(
-    "--out",
-    type=click.Path(path_type=Path, readable=False),
-    required=True,
-    metavar="DIR",
-    help="Where readers, numbers (JSON) and pictures (png, svg) go; a stopped analysis goes on from there.",
-)
-_device_option = click.option(
-    "--device", metavar="NAME", default="cpu", show_default=True, callback=checked_device, help="cpu, cuda, ..."
-)
-_TRAINING_OPTIONS = (
-    click.argument("recipe", default="quick"),
-    click.option(
-        "--data",
-        type=click.Path(path_type=Path, readable=False),
-        required=True,
-        metavar="DIR",
-        help="The folder with the files that the recipe's sources name.",
-    ),
-    click.option(
-        "--measure",
-        "file",
-        type=click.Path(path_type=Path, readable=False),
-        required=True,
-        metavar="FILE",
-        help="The SQuAD file that EM and F1 are of; none of it may be trained on.",
-    ),
-    click.option(
-        "--examples", type=click.IntRange(min=1), metavar="N", help="Train on so many. Default: the recipe's number."
-    ),
-    click.option(
-        "--limit", type=click.IntRange(min=0), default=0, metavar="N", help="Measure on the first N questions only."
-    ),
-    click.option(
-        "--precision",
-        type=click.Choice(["fp32", "bf16"]),
-        default="fp32",
-        show_default=True,
-        help="Of the joint layers where they are measured.",
-    ),
-    _device_option,
-    _out_option,
-)
-
-
-def _training_options(command: Callable[..., int]) -> Callable[..., int]:
-    """The options of an analysis that trains readers; hands on the recipe, a bench, and what figures hang on."""
-
-    @functools.wraps(command)
-    def with_bench(
-        recipe: str,
-        data: Path,
-        file: Path,
-        examples: int | None,
-        limit: int,
-        precision: str,
-        device: str,
-        out: Path,
-        **given: Any,
-    ) -> int:
-        from deformer_qa.cli.train_progress import training_progress
-        from deformer_qa.reader.analysis.trained import Bench
-        from deformer_qa.reader.recipes import recipe_file
-        from deformer_qa.reader.squad import read_squad
-        from deformer_qa.reader.training.recipe import read_recipe
-        from deformer_qa.store.encodings import DEFAULT_ENCODING, encoding_named
-
-        chosen = read_recipe(recipe_file(recipe))
-        chosen = replace(chosen, examples=examples) if examples else chosen
-        measured = read_squad(file)
-        codec = encoding_named(DEFAULT_ENCODING)
-        about = {
-            "recipe": asdict(chosen),
-            "measured": {"file": file.name, "sha256": _sha256(file), "limit": limit},
-            "states": DEFAULT_ENCODING,
-            "precision": precision,
-        }
-        with training_progress() as on_log:
-            bench = Bench(
-                data=data,
-                out=out,
-                measured=measured,
-                limit=limit,
-                through=lambda states: codec.decode(codec.encode(states)),
-                stored=lambda states: codec.encode(states).n_bytes,
-                precision=precision,  # type: ignore[arg-type]
-                device=device,
-                on_event=lambda line: message(f"qa: {line}"),
-                on_log=on_log,
-            )
-            return command(recipe=chosen, bench=bench, about=about, **given)
-
-    for option in reversed(_TRAINING_OPTIONS):
-        with_bench = option(with_bench)
-    return with_bench
+analyze.add_command(tasks)
 
 
 @analyze.command()
-@_training_options
+@training_options
 @format_option
 def ablation(recipe: Recipe, bench: Bench, about: dict[str, Any], form: str) -> int:
     """What each loss is worth (Table 5): whole, split, minus LRS, minus KD and LRS; trained by RECIPE (default: quick).
@@ -144,12 +47,12 @@ def ablation(recipe: Recipe, bench: Bench, about: dict[str, Any], form: str) -> 
         "ablation",
         lambda figure: pictures.bars(figure, values, measure="F1", title="What the losses are worth"),
     )
-    _print_rows(rows, form)
+    print_rows(rows, form)
     return exit_codes.OK
 
 
 @analyze.command()
-@_training_options
+@training_options
 @click.option(
     "--k",
     "ks",
@@ -201,7 +104,7 @@ def layers(recipe: Recipe, bench: Bench, about: dict[str, Any], ks: tuple[int, .
             over="layers run apart (k)",
         ),
     )
-    _print_rows(rows, form)
+    print_rows(rows, form)
     return exit_codes.OK
 
 
@@ -228,7 +131,7 @@ def layers(recipe: Recipe, bench: Bench, about: dict[str, Any], ks: tuple[int, .
     metavar="N",
     help="How many, drawn by seed 7.",
 )
-@_out_option
+@out_option
 @format_option
 def variance(file: Path, reader: Path | None, passages: int, out: Path, form: str) -> int:
     """How far a passage's states move with the question, layer by layer, in the undecomposed model (Figure 2)."""
@@ -241,7 +144,7 @@ def variance(file: Path, reader: Path | None, passages: int, out: Path, form: st
     asked = [one for one in read_squad(file).paragraphs if len(one.questions) > 1]
     chosen = random.Random(7).sample(asked, min(passages, len(asked)))
     encoder, joint, name = undivided(reader)
-    about = {"measured": {"file": file.name, "sha256": _sha256(file), "passages": len(chosen)}, "model": name}
+    about = {"measured": {"file": file.name, "sha256": sha256(file), "passages": len(chosen)}, "model": name}
     record = Record(out / "variance.json", about)
     with counting(len(chosen)) as advance:
         rows = record.part("layers", lambda: passage_variance(encoder, joint, chosen, lambda: advance("read")))
@@ -256,24 +159,5 @@ def variance(file: Path, reader: Path | None, passages: int, out: Path, form: st
             over="layer",
         ),
     )
-    _print_rows({f"layer {row['layer']}": row for row in rows}, form)
+    print_rows({f"layer {row['layer']}": row for row in rows}, form)
     return exit_codes.OK
-
-
-def _print_rows(rows: dict[str, Any], form: str) -> None:
-    if form in ("json", "ndjson"):
-        print_json({"schema": 1, "rows": rows}, indent=form == "json")
-        return
-    for name, row in rows.items():
-        print_plain(name, *(f"{key} {_number(value)}" for key, value in row.items()))
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"{value['times']:.2f} ({value['least']:.2f} to {value['most']:.2f})"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,104 @@
+"""The accuracy columns of Table 1: each task's whole and split reader on the same questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deformer_qa.reader.analysis.trained import Through
+from deformer_qa.reader.boolq import read_boolq
+from deformer_qa.reader.errors import BadTrainingData
+from deformer_qa.reader.evaluation import SplitPassageReader, choices, figures, predictions, verdicts
+from deformer_qa.reader.race import read_race
+from deformer_qa.reader.reading import Precision, SplitReader
+from deformer_qa.reader.squad import read_squad
+
+Question = Callable[[], None]
+
+
+def _squad(file: Path, limit: int) -> Callable[[SplitPassageReader, Question], tuple[str, float, int]]:
+    questions = read_squad(file)
+
+    def measure(reader: SplitPassageReader, on_question: Question) -> tuple[str, float, int]:
+        made = []
+        for one in predictions(reader, questions, limit=limit):
+            made.append(one)
+            on_question()
+        return "F1", figures(made, forced=not questions.has_impossible).f1, len(made)
+
+    return measure
+
+
+def _boolq(file: Path, limit: int) -> Callable[[SplitPassageReader, Question], tuple[str, float, int]]:
+    questions = read_boolq(file)[: limit or None]
+
+    def measure(reader: SplitPassageReader, on_question: Question) -> tuple[str, float, int]:
+        _knows(reader.reader.joint.knows_yes_and_no, "yes/no")
+        right = []
+        for one, yes in zip(questions, verdicts(reader, questions), strict=True):
+            right.append((yes > 0) == one.answer)
+            on_question()
+        return "accuracy", 100 * sum(right) / len(right), len(right)
+
+    return measure
+
+
+def _race(file: Path, limit: int) -> Callable[[SplitPassageReader, Question], tuple[str, float, int]]:
+    articles = read_race(file)[: limit or None]
+    questions = [question for article in articles for question in article.questions]
+
+    def measure(reader: SplitPassageReader, on_question: Question) -> tuple[str, float, int]:
+        _knows(reader.reader.joint.knows_choices, "multiple-choice")
+        right = []
+        for question, chosen in zip(questions, choices(reader, articles), strict=True):
+            right.append(chosen == question.answer)
+            on_question()
+        return "accuracy", 100 * sum(right) / len(right), len(right)
+
+    return measure
+
+
+TASKS = {"squad": _squad, "boolq": _boolq, "race": _race}
+
+
+def measure_task(
+    task: str,
+    file: Path,
+    readers: dict[str, Path],
+    through: Through,
+    *,
+    limit: int = 0,
+    precision: Precision = "fp32",
+    device: str = "cpu",
+    on_question: Question = lambda: None,
+) -> dict[str, Any]:
+    """The task's measure, in percent, for each of the readers; all files are read before anything is computed.
+
+    :param readers: folders by what the row calls them.
+    :param limit: questions at most, of RACE articles; 0 is all.
+    :param through: what storing does to a split reader's states.
+    :raises BadTrainingData: for a file that is not of the task, or a reader that was not trained for it.
+    """
+    measure = TASKS[task](file, limit)
+    row: dict[str, Any] = {}
+    for name, folder in readers.items():
+        reader = SplitReader.load(folder).to(device)
+        reader.precision = precision
+        assert reader.about is not None
+        try:
+            row["measure"], row[name], row["n"] = measure(
+                SplitPassageReader(reader, through if reader.about.k else None), on_question
+            )
+        except _Untaught as error:
+            raise BadTrainingData(f"{folder}: this reader was not trained on {error} questions.") from None
+    return row
+
+
+class _Untaught(Exception):
+    """A reader does not know this kind of question."""
+
+
+def _knows(it_does: bool, kind: str) -> None:
+    if not it_does:
+        raise _Untaught(kind)
