@@ -24,5 +24,5 @@ def test_a_reader_of_any_family_answers_from_a_store(name: str, tmp_path: Path) 
         answers = pipeline.ask("when was the city founded?").answers
         assert answers
         for one in answers:
-            assert one.text == one.text.strip()
-            assert one.text in TEXT
+            assert one.place.text == one.place.text.strip()
+            assert one.place.text in TEXT
