@@ -159,5 +159,5 @@ def variance(file: Path, reader: Path | None, passages: int, out: Path, form: st
             over="layer",
         ),
     )
-    print_rows({f"layer {row['layer']}": row for row in rows}, form)
+    print_rows({f"layer {row.pop('layer')}": row for row in rows}, form)
     return exit_codes.OK

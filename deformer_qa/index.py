@@ -55,13 +55,18 @@ class Index:
         with waiting_lock(self.path):
             return sync(self.path, self._reader().encoder, [Path(path) for path in paths], prune=prune)
 
-    def ask(self, question: str, *, n_answers: int = 3, n_candidates: int = 20) -> Answers:
+    def ask(
+        self, question: str, *, n_answers: int = 3, n_candidates: int = 20, max_risk: float | None = None
+    ) -> Answers:
         """Answers with their places, best first; ``no_answer_is_best`` says where the documents do not say.
 
+        :param max_risk: the share of answers given that may be wrong; ``abstains`` says where the best is not sure
+            enough for it.
+        :raises RiskNotKnown: where the reader knows no confidence that holds it.
         :raises BadQuestion, TextTooLong: where the question is blank or too long.
         :raises StoreMissing, EncoderMismatch, StoreError: where there is no store that this reader can answer from.
         """
-        return self._pipeline().ask(question, n_answers=n_answers, n_candidates=n_candidates)
+        return self._pipeline().ask(question, n_answers=n_answers, n_candidates=n_candidates, max_risk=max_risk)
 
     def search(self, query: str, *, n: int = 10, method: Method = "fused") -> list[Found]:
         """Passages for a query, best first: "fused", "dense" or "bm25".

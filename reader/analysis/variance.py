@@ -81,7 +81,7 @@ def distances(states: Tensor) -> Tensor:
     :param states: *Shape:* (questions, ..., hidden).
     :return: *Shape:* (questions, ...).
     """
-    return 1 - F.cosine_similarity(states, states.mean(0, keepdim=True), dim=-1)
+    return (1 - F.cosine_similarity(states, states.mean(0, keepdim=True), dim=-1)).clamp(min=0)  # -0 by rounding
 
 
 def _ids(encoder: Encoder, text: str) -> Tensor:
