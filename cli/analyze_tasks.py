@@ -30,6 +30,13 @@ _PATH = click.Path(path_type=Path, readable=False)
     show_default=True,
     help="Speed and memory at the published shapes: minutes on a GPU, half an hour on a few cores.",
 )
+@click.option(
+    "--model",
+    "models",
+    type=click.Choice(["BERT-base", "BERT-large", "XLNet-base"]),
+    multiple=True,
+    help="Only the shapes of this model; again for each. Default: all.",
+)
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, metavar="N", help="Pairs at once.")
 @click.option(
     "--rounds", type=click.IntRange(min=1), default=5, show_default=True, metavar="N", help="Times are taken N times."
@@ -51,6 +58,7 @@ _PATH = click.Path(path_type=Path, readable=False)
 def tasks(
     rows: tuple[tuple[str, Path, Path, Path], ...],
     shapes: bool,
+    models: tuple[str, ...],
     batch: int,
     rounds: int,
     threads: int | None,
@@ -69,7 +77,7 @@ def tasks(
 
     from deformer_qa.reader.analysis.measuring import machine
     from deformer_qa.reader.analysis.record import Record
-    from deformer_qa.reader.analysis.shapes import published_costs
+    from deformer_qa.reader.analysis.shapes import MODELS, published_costs
     from deformer_qa.reader.analysis.tasks import measure_task
     from deformer_qa.store.encodings import DEFAULT_ENCODING, encoding_named
 
@@ -109,9 +117,10 @@ def tasks(
     if shapes:
         n_threads = threads or torch.get_num_threads()
         about = {"batch": batch, "threads": n_threads, "precision": precision, **machine(device)}
-        record = Record(out / f"tasks-shapes-{precision}.json", about)
+        record = Record(out / f"tasks-shapes-{precision}-batch-{batch}.json", about)
         made |= published_costs(
             record,
+            [model for model in MODELS if not models or model.name in models],
             n_pairs=batch,
             rounds=rounds,
             device=device,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -184,7 +184,15 @@ def costs(
 
 
 def published_costs(
-    record: Record, *, n_pairs: int, rounds: int, device: str, precision: str, threads: int, on_event: Any
+    record: Record,
+    models: Sequence[PublishedModel] = MODELS,
+    *,
+    n_pairs: int,
+    rounds: int,
+    device: str,
+    precision: str,
+    threads: int,
+    on_event: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Every model on every input, at a batch of pairs on all threads and, on a CPU, at one question on one thread."""
     settings = [(f"batch {n_pairs}, {threads} threads", n_pairs, threads)]
@@ -193,7 +201,7 @@ def published_costs(
     else:
         settings = [(f"batch {n_pairs}", n_pairs, threads), ("batch 1", 1, threads)]
     rows: dict[str, Any] = {}
-    for model in MODELS:
+    for model in models:
         for given in INPUTS:
             for setting, pairs, n_threads in settings:
                 name = f"{model.name} k={model.k}, {given.name}, {setting}"

@@ -12,7 +12,6 @@ import torch
 from tiny_training import recipe_of
 from torch import nn
 
-from deformer_qa.reader.analysis import shapes
 from deformer_qa.reader.analysis.ablation import MINUS_BOTH, MINUS_LRS, SPLIT, WHOLE, ablate, ablation_recipes
 from deformer_qa.reader.analysis.layers import against_layers, layer_recipes
 from deformer_qa.reader.analysis.measuring import bytes_requested, operations, ratio, seconds_in_turn
@@ -150,13 +149,11 @@ def test_a_published_shape_computes_the_same_split_whoever_asks(model: Published
     assert 0 < (each - int8).abs().max() < 0.1 * each.abs().max()  # type: ignore[operator]
 
 
-def test_published_costs_are_shares_of_the_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_published_costs_are_shares_of_the_whole(tmp_path: Path) -> None:
     tiny = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 4}
-    monkeypatch.setattr(shapes, "MODELS", (PublishedModel("BERT-base", {**MODELS[0].config, **tiny}, 3),))
+    models = [PublishedModel("BERT-base", {**MODELS[0].config, **tiny}, 3)]
     record = Record(tmp_path / "shapes.json", {})
-    rows = published_costs(
-        record, n_pairs=4, rounds=1, device="cpu", precision="fp32", threads=1, on_event=lambda line: None
-    )
+    rows = published_costs(record, models, n_pairs=4, rounds=1, device="cpu", precision="fp32", threads=1)
     assert len(rows) == 4
     first = rows["BERT-base k=3, 320 tokens, batch 4, 1 threads"]
     assert list(first) == ["a question for each pair", "one question for all", "int8 upper layers", "paper"]
