@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import random
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from deformer_qa.reader.encoder import Encoder
+if TYPE_CHECKING:
+    from deformer_qa.pipeline.asking import Pipeline
+    from deformer_qa.pipeline.open_evaluation import OpenQuestion
+    from deformer_qa.reader.encoder import Encoder
+    from deformer_qa.reader.reading import Precision
 
 
 def index_paragraphs(contexts: Sequence[str], store: Path, encoder: Encoder) -> None:
@@ -25,59 +32,65 @@ def index_paragraphs(contexts: Sequence[str], store: Path, encoder: Encoder) -> 
     sync(store, encoder, [file])
 
 
-def fit_on_held_back(
-    data: Path,
-    reader_folder: Path,
-    n_questions: int,
-    n_distractors: int,
-    on_question: Callable[[], None] = lambda: None,
-) -> dict[str, Any]:
-    """Fit a reader's ranking on its held-back articles, then on other questions of them what confidence holds a risk.
+@dataclass(frozen=True)
+class HeldBack:
+    """A reader over a store of its held-back articles among others, and the questions asked of it.
 
-    Both are written into its reader.json.
+    :ivar questions: all that are answerable; ``first`` is a seeded draw of them, ``others`` the rest
     """
-    import random
 
+    pipeline: Pipeline
+    first: list[OpenQuestion]
+    others: list[OpenQuestion]
+    seed: int
+
+
+@contextmanager
+def held_back(
+    data: Path, reader_folder: Path, n_first: int, n_distractors: int, precision: Precision = "fp32"
+) -> Iterator[HeldBack]:
+    """What a reader's confidences are fitted on.
+
+    :param data: the SQuAD file the reader was trained on.
+    :raises BadTrainingData: where it has none of the articles held back.
+    """
     from deformer_qa.pipeline.asking import Pipeline
-    from deformer_qa.pipeline.open_evaluation import judged_confidences, open_questions, sampled
-    from deformer_qa.pipeline.ranking import RankingWeights
-    from deformer_qa.pipeline.ranking_fit import WITHOUT_ANSWER, fit_ranking
-    from deformer_qa.pipeline.risk import fit_risk
-    from deformer_qa.reader.description import set_fitted
+    from deformer_qa.pipeline.open_evaluation import open_questions, sampled
     from deformer_qa.reader.errors import BadTrainingData
     from deformer_qa.reader.reading import SplitReader
     from deformer_qa.reader.squad import SquadSet, read_squad
 
     reader = SplitReader.load(reader_folder)
+    reader.precision = precision
     assert reader.about is not None
-    recipe = reader.about.training["recipe"]
+    seed = int(reader.about.training["recipe"]["seed"])
     squad = read_squad(data)
     held = set(reader.about.training["held_back_articles"])
     asked = SquadSet(tuple(one for one in squad.paragraphs if one.article in held), squad.has_impossible)
     if not asked.paragraphs:
         raise BadTrainingData(f"{data}: none of the {len(held)} articles held back in {reader_folder} is in it.")
     elsewhere = [one.context for one in squad.paragraphs if one.article not in held]
-    distractors = random.Random(recipe["seed"]).sample(elsewhere, min(n_distractors, len(elsewhere)))
+    distractors = random.Random(seed).sample(elsewhere, min(n_distractors, len(elsewhere)))
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
         index_paragraphs([one.context for one in asked.paragraphs] + distractors, store, reader.encoder)
         with Pipeline.open(store, reader) as pipeline:
             questions = open_questions(pipeline.snapshot, asked)
-            for_weights = sampled(questions, n_questions, recipe["seed"])
-            fitted = fit_ranking(pipeline, for_weights, on_question=on_question)
-            pipeline.weights = RankingWeights.from_mapping(fitted.weights)
-            taken = {id(one) for one in for_weights}
-            others = sampled([one for one in questions if id(one) not in taken], n_questions, recipe["seed"])
-            confidences, right = judged_confidences(
-                pipeline, others, without_answer=WITHOUT_ANSWER, seed=recipe["seed"], on_question=on_question
-            )
-    risk = fit_risk(confidences, right)
+            first = sampled(questions, n_first, seed)
+            taken = {id(one) for one in first}
+            yield HeldBack(pipeline, first, [one for one in questions if id(one) not in taken], seed)
+
+
+def fit_ranking_of(
+    reader_folder: Path, held: HeldBack, on_question: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
+    """Fit a reader's ranking on the first questions and write it into its reader.json; what was found."""
+    from deformer_qa.pipeline.ranking_fit import fit_ranking
+    from deformer_qa.reader.description import set_fitted
+
+    fitted = fit_ranking(held.pipeline, held.first, on_question=on_question)
     set_fitted(
-        reader_folder,
-        ranking=fitted.weights,
-        ranking_given=fitted.given,
-        ranking_passages=fitted.passages,
-        risk=risk,
+        reader_folder, ranking=fitted.weights, ranking_given=fitted.given, ranking_passages=fitted.passages, risk={}
     )
     return {
         "weights": fitted.weights,
@@ -87,5 +100,22 @@ def fit_on_held_back(
         "without_answer": fitted.n_without_answer,
         "loss_before": fitted.loss_before,
         "loss_after": fitted.loss_after,
-        "risk": risk,
     }
+
+
+def fit_risk_of(reader_folder: Path, held: HeldBack, on_question: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Fit on the other questions at what confidence a risk holds, and write it into reader.json; what was found."""
+    from deformer_qa.pipeline.open_evaluation import judged_confidences
+    from deformer_qa.pipeline.ranking_fit import WITHOUT_ANSWER
+    from deformer_qa.pipeline.risk import fit_risk
+    from deformer_qa.reader.description import set_fitted
+    from deformer_qa.reader.errors import BadTrainingData
+
+    if not held.others:
+        raise BadTrainingData("no question is left beside those that the ranking was fitted on; give fewer of those.")
+    judged = judged_confidences(
+        held.pipeline, held.others, without_answer=WITHOUT_ANSWER, seed=held.seed, on_question=on_question
+    )
+    found = fit_risk(*judged)
+    set_fitted(reader_folder, risk=found)
+    return found

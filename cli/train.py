@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,16 +12,20 @@ from deformer_qa.cli import exit_codes
 from deformer_qa.cli.counting import counting
 from deformer_qa.cli.output import message, print_json
 
+if TYPE_CHECKING:
+    from deformer_qa.reader.reading import Precision
+
 
 @click.group()
 def train() -> None:
-    """Train a reader: "reader" its layers, then "ranking" how its answers are compared.
+    """Train a reader: "reader" its layers, "ranking" how its answers are compared, "risk" how sure they must be.
 
     \b
     qa train reader whole    --data folder/ --out runs/whole
     qa train reader frozen   --data folder/ --out runs/frozen --teacher runs/whole
     qa train reader deformer --data folder/ --out runs/reader --teacher runs/whole --start-from runs/frozen
     qa train ranking --data folder/squad-v1.1-train.json.xz --reader runs/reader
+    qa train risk    --data folder/squad-v1.1-train.json.xz --reader runs/reader
     """
 
 
@@ -74,43 +80,76 @@ def reader(
     return exit_codes.OK
 
 
-@train.command()
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, readable=False),
-    required=True,
-    metavar="FILE",
-    help="The SQuAD file the reader was trained on; only its held-back articles are asked about.",
+_HELD_BACK_OPTIONS = (
+    click.option(
+        "--data",
+        type=click.Path(path_type=Path, readable=False),
+        required=True,
+        metavar="FILE",
+        help="The SQuAD file the reader was trained on; only its held-back articles are asked about.",
+    ),
+    click.option(
+        "--reader",
+        "reader_folder",
+        type=click.Path(path_type=Path, readable=False),
+        required=True,
+        metavar="DIR",
+        help="A reader made by qa train reader; its reader.json gets what is fitted.",
+    ),
+    click.option(
+        "--questions",
+        type=click.IntRange(min=1),
+        default=1000,
+        show_default=True,
+        metavar="N",
+        help="Held-back questions that the ranking is fitted on; risk takes all others.",
+    ),
+    click.option(
+        "--distractors",
+        type=click.IntRange(min=0),
+        default=1500,
+        show_default=True,
+        metavar="N",
+        help="Paragraphs of other articles to search among.",
+    ),
 )
-@click.option(
-    "--reader",
-    "reader_folder",
-    type=click.Path(path_type=Path, readable=False),
-    required=True,
-    metavar="DIR",
-    help="A reader made by qa train reader; its reader.json gets the weights.",
-)
-@click.option(
-    "--questions",
-    type=click.IntRange(min=10),
-    default=1000,
-    show_default=True,
-    metavar="N",
-    help="Held-back questions to fit on, and as many others to know at what confidence a risk holds.",
-)
-@click.option(
-    "--distractors",
-    type=click.IntRange(min=0),
-    default=1500,
-    show_default=True,
-    metavar="N",
-    help="Paragraphs of other articles to search among.",
-)
-def ranking(data: Path, reader_folder: Path, questions: int, distractors: int) -> int:
-    """Fit how answers of different passages are compared, and how sure they must be, on articles it never saw."""
-    from deformer_qa.cli.squad_store import fit_on_held_back
 
-    with counting(2 * questions) as advance:
-        found = fit_on_held_back(data, reader_folder, questions, distractors, lambda: advance("read"))
+
+def _held_back_options(command: Callable[..., int]) -> Callable[..., int]:
+    for option in reversed(_HELD_BACK_OPTIONS):
+        command = option(command)
+    return command
+
+
+@train.command()
+@_held_back_options
+def ranking(data: Path, reader_folder: Path, questions: int, distractors: int) -> int:
+    """Fit how answers of different passages are compared, on articles the reader never saw."""
+    from deformer_qa.cli.squad_store import fit_ranking_of, held_back
+
+    with held_back(data, reader_folder, questions, distractors) as held, counting(len(held.first)) as advance:
+        found = fit_ranking_of(reader_folder, held, lambda: advance("read"))
+    print_json({"schema": 1, **found})
+    return exit_codes.OK
+
+
+@train.command()
+@_held_back_options
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Of the joint layers; bf16 is faster where the processor has it.",
+)
+def risk(data: Path, reader_folder: Path, questions: int, distractors: int, precision: Precision) -> int:
+    """Fit how sure an answer must be for --max-risk, on the articles and after the ranking of qa train ranking."""
+    from deformer_qa.cli.squad_store import fit_risk_of, held_back
+
+    with (
+        held_back(data, reader_folder, questions, distractors, precision) as held,
+        counting(len(held.others)) as advance,
+    ):
+        found = fit_risk_of(reader_folder, held, lambda: advance("read"))
     print_json({"schema": 1, **found})
     return exit_codes.OK

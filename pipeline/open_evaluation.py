@@ -23,6 +23,7 @@ from deformer_qa.store import Snapshot
 METHODS: tuple[Method, ...] = ("dense", "bm25", "fused")
 DEPTHS = (1, 5, 20)
 _RANKS_LOOKED_AT = 100
+_RIGHT_F1 = 0.6
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def judged_confidences(
     seed: int,
     on_question: Callable[[], None] = lambda: None,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Of each question the confidence of asking's first answer, and whether that is exactly an annotated one.
+    """Of each question the confidence of asking's first answer, and whether that is right (``is_right``).
 
     A seeded share of them is asked as if its own document were not there.
     """
@@ -187,10 +188,16 @@ def judged_confidences(
         take_away = chance.random() < without_answer
         spans = [span for span, in_gold in zip(read.spans, read.in_gold, strict=True) if not (take_away and in_gold)]
         best = _first_answer(pipeline, spans, read.places)
-        found.append((best.confidence, exact_match(best.place.text, read.golds) > 0) if best else (0.0, False))
+        in_gold = best is not None and best.place.document == read.question.gold_document
+        found.append((best.confidence, is_right(best.place.text, read.golds, in_gold)) if best else (0.0, False))
         on_question()
     confidence, right = zip(*found, strict=True) if found else ((), ())
     return np.array(confidence, np.float64), np.array(right, bool)
+
+
+def is_right(text: str, golds: Sequence[str], in_gold: bool) -> bool:
+    """Whether an answer equals an annotated one, or stands in the gold document and shares 0.6 of F1 with one."""
+    return exact_match(text, golds) > 0 or (in_gold and f1(text, golds) >= _RIGHT_F1)
 
 
 def _of(read: ReadQuestion, method: Method, n_candidates: int) -> list[int]:

@@ -9,12 +9,9 @@ from dataclasses import dataclass
 import torch
 
 from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
-from deformer_qa.pipeline.open_evaluation import OpenQuestion, read_open
+from deformer_qa.pipeline.open_evaluation import OpenQuestion, is_right, read_open
 from deformer_qa.pipeline.ranking import FEATURES, GIVEN_FEATURES, PASSAGE_FEATURES, passage_features
-from deformer_qa.reader.squad import exact_match, f1
 
-_RIGHT_F1 = 0.6
-"""A span counts as right where it equals an answer, or stands in the gold document and shares this much with one."""
 _PENALTY = 1e-3
 WITHOUT_ANSWER = 0.33
 """Share of the questions that are asked where their own document is not."""
@@ -56,7 +53,6 @@ def fit_ranking(
     passage_cases: list[_Case] = []
     n_without = 0
     for read in read_open(pipeline, questions, n_candidates=N_CANDIDATES, methods=("fused",)):
-        golds = read.golds
         take_away = chance.random() < without_answer
         rows, right = [], []
         passages: dict[int, tuple[list[float], bool]] = {}
@@ -64,7 +60,7 @@ def fit_ranking(
             if take_away and in_gold:
                 continue
             rows.append(span.features)
-            right.append(exact_match(text, golds) > 0 or (in_gold and f1(text, golds) >= _RIGHT_F1))
+            right.append(is_right(text, read.golds, in_gold))
             passages[span.candidate.passage_id] = passage_features(span.candidate), in_gold
         if rows:
             cases.append((torch.tensor(rows, dtype=torch.float64), torch.tensor(right)))

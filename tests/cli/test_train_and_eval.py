@@ -168,3 +168,25 @@ def test_the_variance_of_the_published_encoder_is_drawn(qa: Qa, training_data: P
     assert list(rows) == [f"layer {number}" for number in range(7)]
     assert rows["layer 0"]["distance"] < 1e-9 < rows["layer 6"]["distance"]
     assert (tmp_path / "out" / "variance.svg").is_file()
+
+
+def test_ranking_and_risk_are_fitted_on_questions_of_their_own(
+    qa: Qa, training_data: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "reader"
+    assert qa("train", "reader", tiny_recipe, "--data", training_data, "--out", out).code == 0
+    data = ("--data", training_data / "train.json", "--reader", out)
+    ranked = qa("train", "ranking", *data, "--questions", "3", "--distractors", "5")
+    assert ranked.code == 0, ranked.err
+    assert json.loads(ranked.out)["questions"] == 3
+    about = json.loads((out / "reader.json").read_text())
+    assert list(about["ranking_passages"]) == list(about["ranking"])
+    assert about["ranking_passages"]["margin"] == about["ranking_given"]["fused"] == 0
+    assert about["risk"] == {}  # what was fitted for another ranking is gone
+    fitted = qa("train", "risk", *data, "--questions", "3", "--distractors", "5", "--precision", "bf16")
+    assert fitted.code == 0, fitted.err
+    risk = json.loads((out / "reader.json").read_text())["risk"]
+    n_held_back = len(json.loads((out / "reader.json").read_text())["training"]["held_back_articles"]) * 4
+    assert (risk["questions"], risk["delta"]) == (n_held_back - 3, 0.05)
+    none_left = qa("train", "risk", *data, "--questions", "1000")
+    assert (none_left.code, "no question is left" in none_left.err) == (2, True)

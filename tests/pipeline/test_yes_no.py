@@ -110,7 +110,7 @@ def test_a_risk_is_fitted_and_the_lowest_one_known_is_taken() -> None:
     assert found["coverage"] > 0.3
     with pytest.raises(RiskNotKnown, match=r"max risk 0\.001: no confidence is known to hold it, the lowest .* is 0\."):
         risk_limit(fitted, 0.001)
-    with pytest.raises(RiskNotKnown, match="fit them with qa train ranking"):
+    with pytest.raises(RiskNotKnown, match="fit them with qa train risk"):
         risk_limit({}, 0.1)
 
 
