@@ -113,7 +113,13 @@ def boolq(
     fail_under: float | None,
     form: str,
 ) -> int:
-    """Accuracy on the yes/no questions of a BoolQ FILE (JSON list or lines, also .xz), each read in its own passage."""
+    """Accuracy on the yes/no questions of a BoolQ FILE (JSON list or lines, also .xz), each read in its own passage.
+
+    The calibration error and AUROC are of the probability of the label given, as it is, against that being right.
+    """
+    import numpy as np
+
+    from deformer_qa.pipeline import confidence
     from deformer_qa.reader import evaluation
     from deformer_qa.reader.boolq import read_boolq
 
@@ -132,7 +138,15 @@ def boolq(
     accuracy = 100 * sum((yes > 0) == one.answer for yes, one in zip(yeses, questions, strict=True)) / len(questions)
     n_yes = sum(one.answer for one in questions)
     majority = 100 * max(n_yes, len(questions) - n_yes) / len(questions)
-    result = {"accuracy": accuracy, "majority": majority, "n": len(questions)}
+    margins, golds = np.array(yeses), np.array([one.answer for one in questions])
+    sure, right = 1 / (1 + np.exp(-abs(margins))), (margins > 0) == golds
+    result = {
+        "accuracy": accuracy,
+        "majority": majority,
+        "n": len(questions),
+        "expected_calibration_error": confidence.expected_calibration_error(sure, right),
+        "auroc": confidence.area_under_roc(sure, right),
+    }
     print_figures({"schema": 1, "file": file.name, **result, **about}, form)
     return judged("accuracy", accuracy, fail_under)
 

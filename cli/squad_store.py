@@ -105,8 +105,7 @@ def fit_ranking_of(
 
 def fit_risk_of(reader_folder: Path, held: HeldBack, on_question: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Fit on the other questions at what confidence a risk holds, and write it into reader.json; what was found."""
-    from deformer_qa.pipeline.open_evaluation import judged_confidences
-    from deformer_qa.pipeline.ranking_fit import WITHOUT_ANSWER
+    from deformer_qa.pipeline.open_evaluation import WITHOUT_ANSWER, judged_confidences
     from deformer_qa.pipeline.risk import fit_risk
     from deformer_qa.reader.description import set_fitted
     from deformer_qa.reader.errors import BadTrainingData

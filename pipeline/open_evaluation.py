@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from deformer_qa.pipeline.answering import ReadSpan, merged
 from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
+from deformer_qa.pipeline.confidence import measured
 from deformer_qa.pipeline.errors import NothingToMeasure
 from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.ranking import confidences
 from deformer_qa.pipeline.results import Answer
 from deformer_qa.pipeline.retrieval import Method, Retrieved, candidates, retrieve
+from deformer_qa.pipeline.risk import known_thresholds
 from deformer_qa.reader.squad import SquadParagraph, SquadQuestion, SquadSet, exact_match, f1
 from deformer_qa.store import Snapshot
 
@@ -24,6 +26,9 @@ METHODS: tuple[Method, ...] = ("dense", "bm25", "fused")
 DEPTHS = (1, 5, 20)
 _RANKS_LOOKED_AT = 100
 _RIGHT_F1 = 0.6
+WITHOUT_ANSWER = 0.33
+"""Share of the questions that are asked where their own document is not, for fitting and measuring confidences."""
+RISKS_SHOWN = (0.1, 0.2, 0.3)
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,7 @@ def answer_figures(
     questions: Sequence[OpenQuestion],
     *,
     n_candidates: int = N_CANDIDATES,
+    on_read: Callable[[ReadQuestion, Sequence[int]], None] = lambda read, fused: None,
     on_question: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, float]]:
     """EM and F1, in percent, of the answer that asking gives first among each ranking's first passages.
@@ -156,11 +162,14 @@ def answer_figures(
     Beside the rankings: ``given``, the best span of the question's own document, as if it alone had been retrieved; and
     ``given_if_retrieved``, the same where one of its passages is among the fused candidates, else nothing. Of what is
     lost of 100 % EM, reading loses 100 - given, retrieval given - given_if_retrieved, ranking the rest.
+
+    :param on_read: called with each question read and the spans in the fused ranking's first passages.
     """
     sums: dict[str, NDArray[np.float64]] = {}
     for read in read_open(pipeline, questions, n_candidates=n_candidates, with_gold=True):
         own = [index for index, in_gold in enumerate(read.in_gold) if in_gold]
         texts: dict[str, str] = {method: _asked(pipeline, read, _of(read, method, n_candidates)) for method in METHODS}
+        on_read(read, _of(read, "fused", n_candidates))
         texts["given"] = _best_by_margin(read, own)
         texts["given_if_retrieved"] = _best_by_margin(read, sorted({*own} & {*_of(read, "fused", n_candidates)}))
         for name, text in texts.items():
@@ -182,17 +191,30 @@ def judged_confidences(
 
     A seeded share of them is asked as if its own document were not there.
     """
-    chance = random.Random(seed)
-    found: list[tuple[float, bool]] = []
+    judge = _Judge(pipeline, without_answer, seed)
     for read in read_open(pipeline, questions, methods=("fused",)):
-        take_away = chance.random() < without_answer
-        spans = [span for span, in_gold in zip(read.spans, read.in_gold, strict=True) if not (take_away and in_gold)]
-        best = _first_answer(pipeline, spans, read.places)
-        in_gold = best is not None and best.place.document == read.question.gold_document
-        found.append((best.confidence, is_right(best.place.text, read.golds, in_gold)) if best else (0.0, False))
+        judge(read, range(len(read.spans)))
         on_question()
-    confidence, right = zip(*found, strict=True) if found else ((), ())
-    return np.array(confidence, np.float64), np.array(right, bool)
+    return judge.found()
+
+
+class _Judge:
+    """Of each question read the confidence of the first answer and whether it is right, see ``judged_confidences``."""
+
+    def __init__(self, pipeline: Pipeline, without_answer: float, seed: int) -> None:
+        self._pipeline, self._without_answer, self._chance = pipeline, without_answer, random.Random(seed)
+        self._found: list[tuple[float, bool]] = []
+
+    def __call__(self, read: ReadQuestion, chosen: Sequence[int]) -> None:
+        take_away = self._chance.random() < self._without_answer
+        spans = [read.spans[index] for index in chosen if not (take_away and read.in_gold[index])]
+        best = _first_answer(self._pipeline, spans, read.places)
+        in_gold = best is not None and best.place.document == read.question.gold_document
+        self._found.append((best.confidence, is_right(best.place.text, read.golds, in_gold)) if best else (0.0, False))
+
+    def found(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        confidence, right = zip(*self._found, strict=True) if self._found else ((), ())
+        return np.array(confidence, np.float64), np.array(right, bool)
 
 
 def is_right(text: str, golds: Sequence[str], in_gold: bool) -> bool:
@@ -234,11 +256,19 @@ def evaluate_open(
     questions = open_questions(pipeline.snapshot, squad)
     chosen = sampled(questions, sample, seed)
     retrieval = retrieval_figures(pipeline, questions, lambda: on_question("retrieve"))
-    answers = answer_figures(pipeline, chosen, n_candidates=n_candidates, on_question=lambda: on_question("read"))
+    judge = _Judge(pipeline, WITHOUT_ANSWER, seed)
+    answers = answer_figures(
+        pipeline, chosen, n_candidates=n_candidates, on_read=judge, on_question=lambda: on_question("read")
+    )
+    fitted = pipeline.reader.about.risk if pipeline.reader.about else {}
     return {
         "schema": 1,
         "n_documents": pipeline.snapshot.n_documents,
         "n_passages": pipeline.snapshot.n_passages,
         "retrieval": {"n": len(questions), **retrieval},
         "answers": {"n": len(chosen), "seed": seed, "candidates": n_candidates, **answers},
+        "confidence": {
+            "without_answer": WITHOUT_ANSWER,
+            **measured(*judge.found(), known_thresholds(fitted, RISKS_SHOWN)),
+        },
     }

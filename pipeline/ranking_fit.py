@@ -9,12 +9,10 @@ from dataclasses import dataclass
 import torch
 
 from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
-from deformer_qa.pipeline.open_evaluation import OpenQuestion, is_right, read_open
+from deformer_qa.pipeline.open_evaluation import WITHOUT_ANSWER, OpenQuestion, is_right, read_open
 from deformer_qa.pipeline.ranking import FEATURES, GIVEN_FEATURES, PASSAGE_FEATURES, passage_features
 
 _PENALTY = 1e-3
-WITHOUT_ANSWER = 0.33
-"""Share of the questions that are asked where their own document is not."""
 
 _Case = tuple[torch.Tensor, torch.Tensor]
 

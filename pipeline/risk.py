@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from deformer_qa.pipeline.confidence import DELTA, Probabilities, Rights, threshold_at_risk
 from deformer_qa.pipeline.errors import RiskNotKnown
 from deformer_qa.pipeline.results import RiskLimit
@@ -47,8 +45,12 @@ def risk_limit(fitted: Mapping[str, Any], max_risk: float) -> RiskLimit:
     return RiskLimit(max_risk, float(fitted["delta"]), known[max(fit)])
 
 
-def held(confidences: Probabilities, right: Rights, limit: RiskLimit) -> dict[str, Any]:
-    """How a limit held on other questions."""
-    given = confidences >= limit.threshold
-    risk = float(np.mean(~right[given])) if given.any() else None
-    return {**limit.json(), "coverage": float(given.mean()), "risk": risk}
+def known_thresholds(fitted: Mapping[str, Any], risks: Sequence[float]) -> dict[float, float | None]:
+    """The threshold for each risk; None where none is known."""
+    found: dict[float, float | None] = {}
+    for risk in risks:
+        try:
+            found[risk] = risk_limit(fitted, risk).threshold
+        except RiskNotKnown:
+            found[risk] = None
+    return found

@@ -10,12 +10,13 @@ import pytest
 
 from deformer_qa.indexer.sync import sync
 from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.pipeline.confidence import measured
 from deformer_qa.pipeline.errors import RiskNotKnown
 from deformer_qa.pipeline.questions import asks_yes_or_no
 from deformer_qa.pipeline.ranking import RankingWeights, confidences, passage_features
 from deformer_qa.pipeline.results import RiskLimit
 from deformer_qa.pipeline.retrieval import candidates, retrieve
-from deformer_qa.pipeline.risk import fit_risk, held, risk_limit
+from deformer_qa.pipeline.risk import fit_risk, known_thresholds, risk_limit
 from deformer_qa.reader.passages import sentences
 from deformer_qa.reader.reading import SplitReader
 
@@ -105,9 +106,10 @@ def test_a_risk_is_fitted_and_the_lowest_one_known_is_taken() -> None:
     limit = risk_limit(fitted, 0.1234)
     assert limit == RiskLimit(0.1234, 0.05, fitted["thresholds"]["0.12"])
     others = chance.beta(3, 1, 3000)
-    found = held(others, chance.random(3000) < others, limit)
-    assert found["risk"] <= 0.1234
-    assert found["coverage"] > 0.3
+    found = measured(others, chance.random(3000) < others, known_thresholds(fitted, [0.12, 0.001]))["max_risk"]
+    assert found["0.12"]["risk"] <= 0.12
+    assert found["0.12"]["coverage"] > 0.3
+    assert found["0.001"]["threshold"] is None
     with pytest.raises(RiskNotKnown, match=r"max risk 0\.001: no confidence is known to hold it, the lowest .* is 0\."):
         risk_limit(fitted, 0.001)
     with pytest.raises(RiskNotKnown, match="fit them with qa train risk"):
