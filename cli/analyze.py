@@ -85,8 +85,8 @@ def layers(recipe: Recipe, bench: Bench, about: dict[str, Any], ks: tuple[int, .
             figure,
             [row["k"] for row in split],
             {
-                "without distillation": [row["f1_lost_alone"] for row in split],
-                "with": [row["f1_lost_distilled"] for row in split],
+                "from the encoder, cross entropy alone": [row["f1_lost_alone"] for row in split],
+                "from the whole reader, distilled": [row["f1_lost_distilled"] for row in split],
             },
             over="layers run apart (k)",
             measure="F1 lost, points",
@@ -138,6 +138,7 @@ def variance(file: Path, reader: Path | None, passages: int, out: Path, form: st
     import random
 
     from deformer_qa.reader.analysis.record import Record
+    from deformer_qa.reader.analysis.trained import weights_of
     from deformer_qa.reader.analysis.variance import passage_variance, undivided
     from deformer_qa.reader.squad import read_squad
 
@@ -146,8 +147,9 @@ def variance(file: Path, reader: Path | None, passages: int, out: Path, form: st
     encoder, joint, name = undivided(reader)
     about = {"measured": {"file": file.name, "sha256": sha256(file), "passages": len(chosen)}, "model": name}
     record = Record(out / "variance.json", about)
+    of = weights_of(reader) if reader else {}
     with counting(len(chosen)) as advance:
-        rows = record.part("layers", lambda: passage_variance(encoder, joint, chosen, lambda: advance("read")))
+        rows = record.part("layers", lambda: passage_variance(encoder, joint, chosen, lambda: advance("read")), of)
     pictures.draw(
         out,
         "variance",

@@ -79,16 +79,26 @@ def tasks(
     from deformer_qa.reader.analysis.record import Record
     from deformer_qa.reader.analysis.shapes import MODELS, published_costs
     from deformer_qa.reader.analysis.tasks import measure_task
+    from deformer_qa.reader.checkpoint import WEIGHTS
+    from deformer_qa.reader.description import describe_reader
     from deformer_qa.store.encodings import DEFAULT_ENCODING, encoding_named
 
+    if not rows and not shapes:
+        raise click.UsageError("nothing to do: give --row, or leave out --no-shapes.")
+    names = [task for task, *_ in rows]
+    if len(set(names)) < len(names):
+        raise click.UsageError("--row: each task once; give another one a folder of its own by --out.")
+    for _, _, whole, split in rows:
+        if describe_reader(whole).k or not describe_reader(split).k:
+            raise click.UsageError(f"--row: expected a whole reader (k=0), then a split one; found {whole}, {split}.")
     codec = encoding_named(DEFAULT_ENCODING)
     made: dict[str, Any] = {}
     records = []
     for task, file, whole, split in rows:  # all of them before anything is computed
         about = {
             "file": sha256(file),
-            "whole": sha256(whole / "reader.safetensors"),
-            "split": sha256(split / "reader.safetensors"),
+            "whole": sha256(whole / WEIGHTS),
+            "split": sha256(split / WEIGHTS),
             "states": DEFAULT_ENCODING,
             "precision": precision,
             "limit": limit,

@@ -16,7 +16,7 @@ _CONTEXT_CHARACTERS = 320
 def show_answers(answers: Answers) -> None:
     """All answers, best first, then what it cost."""
     out = console()
-    if answers.no_answer_is_best:
+    if answers.no_answer_is_best and not answers.is_given:
         line = Text(f"These documents do not say ({answers.no_answer_confidence:.0%} sure).", style="yellow")
         if answers.answers:
             line.append(" Nearest:", style="dim")
@@ -24,7 +24,7 @@ def show_answers(answers: Answers) -> None:
     elif answers.abstains:
         out.print(Text(_capitalized(not_sure_enough(answers)), style="yellow"))
     for number, answer in enumerate(answers.answers, start=1):
-        out.print(_headline(number, answer, weak=answers.no_answer_is_best or answers.abstains))
+        out.print(_headline(number, answer, weak=not answers.is_given))
         out.print(Padding(_context(answer), (0, 0, 0, 3)))
         out.print(Padding(Text(place_line(answer.place), style="dim"), (0, 0, 0, 3)))
         if answer.evidence:

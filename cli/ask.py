@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     "--max-risk",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     metavar="R",
-    help="Answer only where at most a share R of such answers is wrong, as known with 95% certainty from questions on "
-    "articles held back in training; else say that nothing is sure enough, with exit code 1.",
+    help="Answer only where it is sure enough that at most a share R of such answers is wrong, for questions like "
+    "those it was fitted on (docs/cli.md says what is promised); else say so, with exit code 1.",
 )
 @format_option
 def ask(
@@ -86,7 +86,7 @@ def ask(
             return Session(pipeline, options).run()
         made = options.ask(pipeline, question)
         print_answers(made, form)
-        return exit_codes.NEGATIVE if made.no_answer_is_best or made.abstains else exit_codes.OK
+        return exit_codes.OK if made.is_given else exit_codes.NEGATIVE
 
 
 @dataclass
@@ -136,14 +136,14 @@ def print_answers(answers: Answers, form: str) -> None:
 
         show_answers(answers)
     else:
-        if answers.no_answer_is_best:
+        if answers.no_answer_is_best and not answers.is_given:
             message(f"qa: no answer in these documents (confidence {answers.no_answer_confidence:.0%}).")
         elif answers.abstains:
             message(f"qa: {not_sure_enough(answers)}")
         for answer in answers.answers:
             place = answer.place
-            said = [answer.label] if answer.label else []
-            print_plain(*said, place.text, f"{answer.confidence:.3f}", f"{place.path}:{place.start}-{place.end}")
+            label = [answer.label] if answer.label else []
+            print_plain(place.text, f"{answer.confidence:.3f}", f"{place.path}:{place.start}-{place.end}", *label)
 
 
 def not_sure_enough(answers: Answers) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from deformer_qa.reader.evaluation import Prediction
 
 _SEED = 7
+_ARTICLES_NEEDED = 4
 _RISKS = (0.1, 0.2, 0.3)
 
 
@@ -84,6 +85,8 @@ def squad(
 
     questions = read_squad(file)
     writable(run.predictions)
+    if calibrate and len({one.article for one in questions.paragraphs}) < _ARTICLES_NEEDED:
+        raise click.UsageError(f"--calibrate: needs {_ARTICLES_NEEDED} articles or more to fit and to report on.")
     measured, about = passage_reader(reader, k, run)
     n = sum(1 for _ in questions.questions())
     made = []
@@ -169,7 +172,7 @@ def race(
     The options of a question share the article's stored states. --limit counts articles.
     """
     from deformer_qa.reader import evaluation
-    from deformer_qa.reader.race import read_race
+    from deformer_qa.reader.race import LETTERS, read_race
 
     articles = read_race(file)[: run.limit or None]
     writable(run.predictions)
@@ -185,7 +188,7 @@ def race(
         for option in evaluation.choices(split, articles):
             chosen.append(option)
             advance("read")
-    write(run.predictions, {str(number): "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[one] for number, one in enumerate(chosen, 1)})
+    write(run.predictions, {str(number): LETTERS[one] for number, one in enumerate(chosen, 1)})
     right = [option == question.answer for option, (_, question) in zip(chosen, asked, strict=True)]
     result: dict[str, Any] = _accuracy(right)
     for level in sorted({article.level for article in articles} - {""}):
@@ -206,12 +209,18 @@ def _calibration(made: Sequence[Prediction]) -> dict[str, Any]:
     from deformer_qa.pipeline import confidence
 
     answered = [one for one in made if one.signs]
-    fitting = confidence.halves([one.article for one in answered], _SEED)
+    articles = np.array([one.article for one in answered])
+    fitting = confidence.halves(articles, _SEED)
+    # Of the fitting half, one half for the probabilities, the other for what risk they hold: its bound is for others.
+    first = fitting & np.isin(articles, articles[fitting][confidence.halves(articles[fitting], _SEED)])
+    second = fitting & ~first
     signs, right = np.array([one.signs for one in answered]), np.array([one.is_right for one in answered])
-    if len(set(right[fitting])) < 2 or fitting.all():
-        raise click.UsageError("--calibrate: needs articles for two halves, and right and wrong answers in the first.")
-    model = confidence.Calibration.fit(signs[fitting], right[fitting])
-    fitted, reported = (model.probabilities(signs[half]) for half in (fitting, ~fitting))
-    found = {risk: confidence.threshold_at_risk(fitted, right[fitting], risk) for risk in _RISKS}
+    if len(set(right[first])) < 2 or not second.any() or fitting.all():
+        raise click.UsageError("--calibrate: needs right and wrong answers in each part of four articles or more.")
+    model = confidence.Calibration.fit(signs[first], right[first])
+    found = {
+        risk: confidence.threshold_at_risk(model.probabilities(signs[second]), right[second], risk) for risk in _RISKS
+    }
     thresholds = {risk: one[0] if one else None for risk, one in found.items()}
+    reported = model.probabilities(signs[~fitting])
     return {"n_fitted": int(fitting.sum()), **confidence.measured(reported, right[~fitting], thresholds)}

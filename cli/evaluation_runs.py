@@ -96,6 +96,8 @@ def passage_reader(name: str | None, k: int | None, run: Run) -> tuple[PassageRe
     about = describe_reader(folder)
     if k is not None and k != about.k:
         raise click.UsageError(f"--k {k}: {folder} was trained with k={about.k}; give that, or nothing.")
+    if not about.knows_spans:
+        raise click.UsageError(f"{folder}: this reader was not trained on questions with spans.")
     return split_reader(folder, run)
 
 

@@ -31,8 +31,8 @@ def checked_device(context: click.Context, option: click.Parameter, name: str) -
     import torch
 
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, device=name).tolist()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise click.BadParameter(f'"{name}" cannot be used here ({reason}).', context, option) from error
     return name

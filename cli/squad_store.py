@@ -47,12 +47,13 @@ class HeldBack:
 
 @contextmanager
 def held_back(
-    data: Path, reader_folder: Path, n_first: int, n_distractors: int, precision: Precision = "fp32"
+    data: Path, reader_folder: Path, n_first: int | None, n_distractors: int, precision: Precision = "fp32"
 ) -> Iterator[HeldBack]:
     """What a reader's confidences are fitted on.
 
     :param data: the SQuAD file the reader was trained on.
-    :raises BadTrainingData: where it has none of the articles held back.
+    :param n_first: questions that the ranking is fitted on; None are those that it was fitted on.
+    :raises BadTrainingData: where it has none of the articles held back, or no ranking was fitted.
     """
     from deformer_qa.pipeline.asking import Pipeline
     from deformer_qa.pipeline.open_evaluation import open_questions, sampled
@@ -64,6 +65,10 @@ def held_back(
     reader.precision = precision
     assert reader.about is not None
     seed = int(reader.about.training["recipe"]["seed"])
+    if n_first is None:
+        n_first = reader.about.ranking_fit.get("questions")
+        if n_first is None:
+            raise BadTrainingData(f"{reader_folder}: its ranking is not fitted; first run qa train ranking.")
     squad = read_squad(data)
     held = set(reader.about.training["held_back_articles"])
     asked = SquadSet(tuple(one for one in squad.paragraphs if one.article in held), squad.has_impossible)
@@ -90,7 +95,12 @@ def fit_ranking_of(
 
     fitted = fit_ranking(held.pipeline, held.first, on_question=on_question)
     set_fitted(
-        reader_folder, ranking=fitted.weights, ranking_given=fitted.given, ranking_passages=fitted.passages, risk={}
+        reader_folder,
+        ranking=fitted.weights,
+        ranking_given=fitted.given,
+        ranking_passages=fitted.passages,
+        ranking_fit={"questions": len(held.first)},
+        risk={},
     )
     return {
         "weights": fitted.weights,
@@ -105,16 +115,18 @@ def fit_ranking_of(
 
 def fit_risk_of(reader_folder: Path, held: HeldBack, on_question: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Fit on the other questions at what confidence a risk holds, and write it into reader.json; what was found."""
+    from deformer_qa.pipeline.asking import N_CANDIDATES
     from deformer_qa.pipeline.open_evaluation import WITHOUT_ANSWER, judged_confidences
     from deformer_qa.pipeline.risk import fit_risk
     from deformer_qa.reader.description import set_fitted
     from deformer_qa.reader.errors import BadTrainingData
+    from deformer_qa.reader.spans import MAX_ANSWER_TOKENS
 
     if not held.others:
         raise BadTrainingData("no question is left beside those that the ranking was fitted on; give fewer of those.")
     judged = judged_confidences(
         held.pipeline, held.others, without_answer=WITHOUT_ANSWER, seed=held.seed, on_question=on_question
     )
-    found = fit_risk(*judged)
+    found = fit_risk(*judged, n_candidates=N_CANDIDATES, max_tokens=MAX_ANSWER_TOKENS)
     set_fitted(reader_folder, risk=found)
     return found

@@ -36,7 +36,7 @@ def train() -> None:
     type=click.Path(path_type=Path, readable=False),
     required=True,
     metavar="DIR",
-    help="The folder with the files that the recipe's sources name: SQuAD JSON, BoolQ records, also .xz.",
+    help="The folder with the files that the recipe's sources name: SQuAD JSON, BoolQ and RACE records, also .xz.",
 )
 @click.option(
     "--out",
@@ -58,7 +58,10 @@ def train() -> None:
 def reader(
     recipe: str, data: Path, out: Path, teacher: Path | None, start_from: Path | None, device: str | None
 ) -> int:
-    """Train a reader by RECIPE: a TOML file, or the name of one that ships: whole, frozen, deformer, whole-again."""
+    """Train a reader by RECIPE: a TOML file, or the name of one that ships.
+
+    Those are: whole, frozen, deformer, whole-again, quick, race-whole, race.
+    """
     from deformer_qa.cli.train_progress import training_progress
     from deformer_qa.reader.recipes import recipe_file
     from deformer_qa.reader.training.recipe import read_recipe
@@ -76,7 +79,8 @@ def reader(
             on_log=on_log,
             on_event=lambda line: message(f"qa: {line}"),
         )
-    message(f"The reader is in {out}; measure it with: qa eval squad FILE --reader {out}")
+    measure = "race" if chosen.is_of_choices else "squad"
+    message(f"The reader is in {out}; measure it with: qa eval {measure} FILE --reader {out}")
     return exit_codes.OK
 
 
@@ -97,14 +101,6 @@ _HELD_BACK_OPTIONS = (
         help="A reader made by qa train reader; its reader.json gets what is fitted.",
     ),
     click.option(
-        "--questions",
-        type=click.IntRange(min=1),
-        default=1000,
-        show_default=True,
-        metavar="N",
-        help="Held-back questions that the ranking is fitted on; risk takes all others.",
-    ),
-    click.option(
         "--distractors",
         type=click.IntRange(min=0),
         default=1500,
@@ -123,6 +119,14 @@ def _held_back_options(command: Callable[..., int]) -> Callable[..., int]:
 
 @train.command()
 @_held_back_options
+@click.option(
+    "--questions",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Held-back questions to fit on, drawn by the recipe's seed; the others are left to risk.",
+)
 def ranking(data: Path, reader_folder: Path, questions: int, distractors: int) -> int:
     """Fit how answers of different passages are compared, on articles the reader never saw."""
     from deformer_qa.cli.squad_store import fit_ranking_of, held_back
@@ -142,12 +146,15 @@ def ranking(data: Path, reader_folder: Path, questions: int, distractors: int) -
     show_default=True,
     help="Of the joint layers; bf16 is faster where the processor has it.",
 )
-def risk(data: Path, reader_folder: Path, questions: int, distractors: int, precision: Precision) -> int:
-    """Fit how sure an answer must be for --max-risk, on the articles and after the ranking of qa train ranking."""
+def risk(data: Path, reader_folder: Path, distractors: int, precision: Precision) -> int:
+    """Fit how sure an answer must be for qa ask --max-risk.
+
+    After qa train ranking, on the questions of the same articles that the ranking was not fitted on.
+    """
     from deformer_qa.cli.squad_store import fit_risk_of, held_back
 
     with (
-        held_back(data, reader_folder, questions, distractors, precision) as held,
+        held_back(data, reader_folder, None, distractors, precision) as held,
         counting(len(held.others)) as advance,
     ):
         found = fit_risk_of(reader_folder, held, lambda: advance("read"))

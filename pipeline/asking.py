@@ -15,7 +15,7 @@ from deformer_qa.pipeline.answering import ReadSpan, merged
 from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.questions import asks_yes_or_no, checked_question
 from deformer_qa.pipeline.ranking import RankingWeights, confidences, features
-from deformer_qa.pipeline.results import Answers, Found, RiskLimit
+from deformer_qa.pipeline.results import Answers, Found
 from deformer_qa.pipeline.retrieval import DEPTH, Candidate, Method, candidates, retrieve
 from deformer_qa.pipeline.risk import risk_limit
 from deformer_qa.pipeline.yes_no import yes_or_no
@@ -67,13 +67,17 @@ class Pipeline:
         :param max_risk: the share of answers given that may be wrong; ``Answers.abstains`` where the best is not sure
             enough for it.
         :raises BadQuestion: where it is blank.
-        :raises RiskNotKnown: where the reader knows no confidence that holds this risk.
+        :raises RiskNotKnown: where the reader knows no confidence that holds this risk, or none for such a
+            number of candidates and tokens.
         :raises TextTooLong: where it does not fit the encoder.
         :raises StoreDamaged: where a row that would be answered from fails its checksum.
         """
         clock = _Clock()
         question = checked_question(question)
-        risk = self.risk_limit(max_risk) if max_risk is not None else None
+        risk = None
+        if max_risk is not None:
+            fitted = self.reader.about.risk if self.reader.about else {}
+            risk = risk_limit(fitted, max_risk, n_candidates=n_candidates, max_tokens=max_tokens)
         asked = self.reader.encoder.encode(question, "question")
         clock.mark("encode")
         retrieved = retrieve(self.snapshot, question, asked.vector, max(n_candidates, DEPTH))
@@ -101,13 +105,6 @@ class Pipeline:
             timings_ms=clock.milliseconds(),
             risk=risk,
         )
-
-    def risk_limit(self, max_risk: float) -> RiskLimit:
-        """The confidence that the reader knows to hold a risk.
-
-        :raises RiskNotKnown: where it knows none that low.
-        """
-        return risk_limit(self.reader.about.risk if self.reader.about else {}, max_risk)
 
     def spans(
         self,

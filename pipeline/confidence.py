@@ -123,7 +123,7 @@ def _at(probabilities: Probabilities, right: Rights, threshold: float | None, de
     return {"threshold": threshold, "delta": delta, "coverage": float(given.mean()), "risk": risk}
 
 
-def halves(groups: Sequence[str], seed: int) -> NDArray[np.bool_]:
+def halves(groups: Sequence[str] | NDArray[np.str_], seed: int) -> NDArray[np.bool_]:
     """Which items are of the fitting half: whole groups (articles), drawn by the seed."""
     names = sorted(set(groups))
     chosen = set(np.random.default_rng(seed).permutation(names)[: len(names) // 2].tolist())

@@ -52,11 +52,14 @@ def open_questions(snapshot: Snapshot, squad: SquadSet) -> list[OpenQuestion]:
             f"{len(missing):,} of {len(squad.paragraphs):,} paragraphs of the file are not documents of this store; "
             f'the first: "{missing[0].context[:40]}…"; pass --build to index them into a store of their own.'
         )
-    return [
+    found = [
         OpenQuestion(paragraph, question, by_text[paragraph.context.strip()])
         for paragraph, question in squad.questions()
         if question.answers
     ]
+    if not found:
+        raise NothingToMeasure("no question of the file has an answer; recall and answers are of those that have one.")
+    return found
 
 
 def retrieval_figures(

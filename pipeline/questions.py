@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from deformer_qa.pipeline.errors import BadQuestion
 
 _VERBS = (
@@ -9,12 +11,23 @@ _VERBS = (
     *("can", "could", "will", "would", "shall", "should", "may", "might", "must"),
 )
 _FIRST_WORDS = frozenset((*_VERBS, *(f"{verb}n't" for verb in _VERBS), "can't", "won't"))
+_ASK_FOR_SOMETHING_ELSE = frozenset(
+    ("or", "who", "whom", "whose", "what", "when", "where", "which", "why", "how", "name", "tell", "guess")
+)
+"""A choice, a question inside the question ("Do you know who ..."), a polite request ("Could you name ...")."""
+_NOT_ENGLISH = frozenset(("ist", "sind", "war", "waren", "hat", "haben", "wird", "que"))
 
 
 def asks_yes_or_no(question: str) -> bool:
-    """Whether an English question asks for yes or no: it begins with a verb, and offers no alternatives with "or"."""
-    words = question.lower().replace("\u2019", "'").split()
-    return len(words) > 1 and words[0] in _FIRST_WORDS and "or" not in words
+    """Whether an English question asks for yes or no: it begins with a verb and asks for nothing else inside.
+
+    Where that is not clear it is read for a span, as any question.
+    """
+    words = re.findall(r"[\w']+", question.lower().replace("\u2019", "'"))
+    if len(words) < 2 or words[0] not in _FIRST_WORDS:
+        return False
+    is_other = words[1][0].isdigit() or words[1] in _NOT_ENGLISH or (words[0] == "have" and words[1] == "a")
+    return not is_other and not _ASK_FOR_SOMETHING_ELSE.intersection(words)
 
 
 def checked_question(question: str) -> str:

@@ -136,6 +136,11 @@ class Answers:
         return self.risk is not None and (not self.answers or not self.risk.allows(self.answers[0]))
 
     @property
+    def is_given(self) -> bool:
+        """Whether the best answer is given as one: as the risk has it, without one if it beats "no answer"."""
+        return not self.abstains if self.risk is not None else not self.no_answer_is_best
+
+    @property
     def no_answer_is_best(self) -> bool:
         """Whether "these documents do not say" is likelier than the best answer."""
         return not self.answers or self.no_answer_confidence > self.answers[0].confidence

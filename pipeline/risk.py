@@ -18,19 +18,34 @@ from deformer_qa.pipeline.results import RiskLimit
 RISKS: Sequence[float] = tuple(round(0.01 * step, 2) for step in range(1, 51))
 
 
-def fit_risk(confidences: Probabilities, right: Rights, delta: float = DELTA) -> dict[str, Any]:
-    """What reader.json keeps: for each of ``RISKS`` that a threshold is known to hold, the threshold."""
+def fit_risk(
+    confidences: Probabilities, right: Rights, *, n_candidates: int, max_tokens: int, delta: float = DELTA
+) -> dict[str, Any]:
+    """What reader.json keeps: for each of ``RISKS`` that a threshold is known to hold, the threshold.
+
+    :param n_candidates, max_tokens: how the questions were asked; with others the confidences are others.
+    """
     found = {f"{risk:g}": threshold_at_risk(confidences, right, risk, delta) for risk in RISKS}
     thresholds = {risk: round(one[0], 6) for risk, one in found.items() if one}
-    return {"delta": delta, "questions": len(right), "thresholds": thresholds}
+    asked = {"candidates": n_candidates, "max_tokens": max_tokens}
+    return {"delta": delta, "questions": len(right), "asked": asked, "thresholds": thresholds}
 
 
-def risk_limit(fitted: Mapping[str, Any], max_risk: float) -> RiskLimit:
+def risk_limit(
+    fitted: Mapping[str, Any], max_risk: float, *, n_candidates: int | None = None, max_tokens: int | None = None
+) -> RiskLimit:
     """The threshold of the highest risk that is known and no higher than ``max_risk``.
 
     :param fitted: ``risk`` of reader.json.
-    :raises RiskNotKnown: where there is none.
+    :param n_candidates, max_tokens: how the question is asked; None is as the risk was fitted.
+    :raises RiskNotKnown: where there is none, or none for asking like this.
     """
+    for name, given in (("candidates", n_candidates), ("max_tokens", max_tokens)):
+        expected = fitted.get("asked", {}).get(name, given)
+        if given is not None and given != expected:
+            raise RiskNotKnown(
+                f"max risk {max_risk:g}: known for {name} {expected} alone, found {given}; leave it out."
+            )
     known = {float(risk): float(threshold) for risk, threshold in fitted.get("thresholds", {}).items()}
     fit = [risk for risk in known if risk <= max_risk + 1e-9]
     if not fit:

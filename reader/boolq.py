@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from deformer_qa.reader.data_files import read_json_records
+from deformer_qa.reader.data_files import is_text, read_json_records
 from deformer_qa.reader.errors import BadTrainingData
 
 _KINDS = {"question": str, "passage": str, "answer": bool}
@@ -32,6 +32,8 @@ def read_boolq(path: Path) -> list[BoolqQuestion]:
             raise BadTrainingData(
                 f'{path}: record {number}: expected "question" and "passage" (texts) and "answer" (true or false).'
             )
+        if not is_text(record["question"]) or not is_text(record["passage"]):
+            raise BadTrainingData(f"{path}: record {number}: its question or its passage is no Unicode text.")
         if not record["question"].strip() or not record["passage"].strip():
             raise BadTrainingData(f"{path}: record {number}: its question or its passage is empty.")
         questions.append(

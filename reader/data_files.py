@@ -46,3 +46,8 @@ def _parsed(path: Path, text: str, where: str = "") -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadTrainingData(f"{path}: {where}not readable as JSON ({error}).") from error
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value is Unicode text: a string without lone surrogates."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)

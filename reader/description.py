@@ -21,6 +21,7 @@ _KINDS: dict[str, type] = {
 _LATER_KINDS: dict[str, type] = {
     "ranking_given": dict,
     "ranking_passages": dict,
+    "ranking_fit": dict,
     "risk": dict,
     "max_tokens": int,
     "passage_first": bool,
@@ -38,6 +39,7 @@ class ReaderDescription:
     :ivar ranking: weights by which spans of retrieved passages are compared
     :ivar ranking_given: the same where passages come without the scores of a retrieval
     :ivar ranking_passages: weights by which passages are compared that a yes or no may rest on
+    :ivar ranking_fit: how many of the held-back questions the ranking was fitted on
     :ivar risk: confidences at which a share of wrong answers is known to hold, see ``pipeline.risk``
     :ivar max_tokens: of a text, as its encoder counts them; None is what the encoder's folder says
     :ivar passage_first: the passage is read before the question
@@ -52,9 +54,16 @@ class ReaderDescription:
     training: dict[str, Any]
     ranking_given: dict[str, float] = field(default_factory=dict)
     ranking_passages: dict[str, float] = field(default_factory=dict)
+    ranking_fit: dict[str, Any] = field(default_factory=dict)
     risk: dict[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
     passage_first: bool = False
+
+    @property
+    def knows_spans(self) -> bool:
+        """Whether it was trained on questions that have an answer in a passage."""
+        sources = self.training.get("recipe", {}).get("sources", [])
+        return not sources or any(source.get("answerable") or source.get("unanswerable") for source in sources)
 
     @property
     def name(self) -> str:

@@ -155,6 +155,8 @@ def verdicts(reader: SplitPassageReader, questions: Sequence[BoolqQuestion]) -> 
     """For each question how much more "yes" than "no" its passage says, in logits; the mean where it is divided."""
     for number, one in enumerate(questions, 1):
         spans = reader.borders.split(one.passage, reader.tokenizer)
+        if not spans:
+            raise BadTrainingData(f"question {number}: its passage has no words.")
         try:
             made = reader.read(one.question, [one.passage[span.start : span.end] for span in spans])
         except TextTooLong as error:
@@ -166,6 +168,8 @@ def choices(reader: SplitPassageReader, articles: Sequence[RaceArticle]) -> Iter
     """For each question of each article, in order, the option of the highest logit, counted from 0."""
     for number, article in enumerate(articles, 1):
         spans = reader.borders.split(article.text, reader.tokenizer)
+        if not spans:
+            raise BadTrainingData(f"article {article.id or number}: it has no words.")
         passages = [article.text[span.start : span.end] for span in spans]
         for place, question in enumerate(article.questions, 1):
             try:

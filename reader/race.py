@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deformer_qa.reader.data_files import read_json_records
+from deformer_qa.reader.data_files import is_text, read_json_records
 from deformer_qa.reader.errors import BadTrainingData
 
 _LISTS = ("questions", "options", "answers")
 _GAP = "_"
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""What options are called, in their order."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def read_race(path: Path) -> list[RaceArticle]:
 
 
 def _article(record: Any, where: str) -> RaceArticle:
-    is_one = isinstance(record, dict) and isinstance(record.get("article"), str)
+    is_one = isinstance(record, dict) and is_text(record.get("article"))
     if not is_one or not all(isinstance(record.get(key), list) for key in _LISTS):
         raise BadTrainingData(f'{where}: expected "article" (a text) and "questions", "options", "answers" (lists).')
     if not record["article"].strip():
@@ -72,11 +74,12 @@ def _article(record: Any, where: str) -> RaceArticle:
 
 
 def _question(question: Any, options: Any, answer: Any, where: str) -> RaceQuestion:
-    if not isinstance(question, str) or not isinstance(options, list) or not all(isinstance(x, str) for x in options):
+    if not is_text(question) or not isinstance(options, list) or not all(map(is_text, options)):
         raise BadTrainingData(f"{where}: expected a text and a list of texts.")
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(options)]
-    if len(options) < 2 or not isinstance(answer, str) or len(answer) != 1 or answer not in letters:
+    letters = LETTERS[: len(options)]
+    if not 2 <= len(options) <= len(LETTERS) or answer not in tuple(letters):
         raise BadTrainingData(
-            f"{where}: expected two options or more and the letter of one of them, found {len(options)} and {answer!r}."
+            f"{where}: expected 2 to {len(LETTERS)} options and the letter of one of them, found {len(options)} and "
+            f"{answer!r}."
         )
     return RaceQuestion(question, tuple(options), letters.index(answer))

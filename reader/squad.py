@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deformer_qa.reader.data_files import read_json
+from deformer_qa.reader.data_files import is_text, read_json
 from deformer_qa.reader.errors import BadTrainingData
 
 
@@ -71,9 +71,13 @@ def read_squad(path: Path) -> SquadSet:
             title = str(article.get("title", ""))
             for paragraph in article["paragraphs"]:
                 context = paragraph["context"]
+                if not is_text(context):
+                    raise ValueError(f"a context is no text: {ascii(context)[:40]}")
                 questions = []
                 for entry in paragraph["qas"]:
                     has_impossible |= "is_impossible" in entry
+                    if not is_text(entry["question"]):
+                        raise ValueError(f"a question is no text: {ascii(entry['question'])[:40]}")
                     gold = () if entry.get("is_impossible") else tuple(_gold(entry["answers"]))
                     misplaced += [
                         str(entry["id"]) for one in gold if context[one.start : one.start + len(one.text)] != one.text

@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from deformer_qa.reader.analysis.record import Record
-from deformer_qa.reader.analysis.trained import Bench
+from deformer_qa.reader.analysis.trained import Bench, weights_of
+from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.training.recipe import Recipe
+from deformer_qa.reader.training.starting import starting_joint
 
 WHOLE, SPLIT, MINUS_LRS, MINUS_BOTH = "whole", "split", "minus LRS", "minus KD and LRS"
 
@@ -29,11 +31,22 @@ def whole_of(recipe: Recipe) -> Recipe:
     )
 
 
+def checked(recipe: Recipe) -> None:
+    """Tell what an analysis would only meet after training its teacher.
+
+    :raises BadTrainingData: where the recipe asks no questions with spans, or its layers cannot begin as the encoder's.
+    """
+    if not any(source.answerable for source in recipe.sources):
+        raise BadTrainingData(f"recipe {recipe.name}: EM and F1 need a source with answerable questions, it has none.")
+    starting_joint(Encoder.load(recipe.encoder, k=recipe.k), recipe, None)
+
+
 def ablation_recipes(recipe: Recipe) -> dict[str, Recipe]:
     """The recipe, by row; all of them start from the whole reader and see the same questions in the same order.
 
-    :raises BadTrainingData: where the recipe has nothing to take away.
+    :raises BadTrainingData: where the recipe has nothing to take away, or cannot be trained and measured on spans.
     """
+    checked(recipe)
     if not (recipe.k and recipe.kd and recipe.lrs):
         raise BadTrainingData(
             f"recipe {recipe.name}: an ablation needs k, kd and lrs above 0, "
@@ -50,10 +63,11 @@ def ablation_recipes(recipe: Recipe) -> dict[str, Recipe]:
 def ablate(recipe: Recipe, bench: Bench, record: Record) -> dict[str, Any]:
     """EM, F1 and the loss against the whole reader, in points, of each row."""
     recipes = ablation_recipes(recipe)
+    bench.check_questions(recipe.encoder)
     teacher = bench.trained(recipes[WHOLE])
     rows: dict[str, Any] = {}
     for name, one in recipes.items():
         folder = teacher if name == WHOLE else bench.trained(one, teacher=teacher)
-        found = record.part(name, lambda folder=folder: bench.measure(folder))  # type: ignore[misc]
+        found = record.part(name, lambda folder=folder: bench.measure(folder), weights_of(folder))  # type: ignore[misc]
         rows[name] = {**found, "f1_lost": rows[WHOLE]["f1"] - found["f1"] if rows else 0.0}
     return rows

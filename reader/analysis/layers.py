@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from deformer_qa.reader.analysis.ablation import whole_of
-from deformer_qa.reader.analysis.measuring import bytes_requested, operations, ratio, seconds_in_turn
+from deformer_qa.reader.analysis.ablation import checked, whole_of
+from deformer_qa.reader.analysis.measuring import bytes_requested, machine, operations, ratio, seconds_in_turn
 from deformer_qa.reader.analysis.record import Record
-from deformer_qa.reader.analysis.trained import Bench
+from deformer_qa.reader.analysis.trained import Bench, weights_of
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.reading import SplitReader
@@ -38,21 +38,33 @@ def against_layers(recipe: Recipe, ks: Sequence[int], bench: Bench, record: Reco
     :param rounds: how often times are taken, in turn with the whole reader's.
     :raises BadTrainingData: for a k that the encoder does not have.
     """
+    if not recipe.kd and not recipe.lrs:
+        raise BadTrainingData(f"recipe {recipe.name}: without kd and lrs there is no distillation to compare with.")
     n_layers = Encoder.load(recipe.encoder, k=0).backbone.shape.n_layers
     wrong = [k for k in ks if not 0 < k < n_layers]
     if wrong:
         raise BadTrainingData(f"layers: {wrong[0]} is not between 1 and {n_layers - 1}, the encoder has {n_layers}.")
-    whole = bench.trained(whole_of(recipe))
-    rows = {"whole": {"k": 0, **record.part("whole", lambda: bench.measure(whole))}}
     for k in ks:
-        alone, distilled = layer_recipes(recipe, k)
+        checked(layer_recipes(recipe, k)[0])
+    bench.check_questions(recipe.encoder)
+    whole = bench.trained(whole_of(recipe))
+    rows = {"whole": {"k": 0, **record.part("whole", lambda: bench.measure(whole), weights_of(whole))}}
+    for k in ks:
+        recipes = layer_recipes(recipe, k)
+        pair = bench.trained(recipes[0]), bench.trained(recipes[1], teacher=whole)
 
-        def made(k: int = k, alone: Recipe = alone, distilled: Recipe = distilled) -> dict[str, Any]:
-            without, with_teacher = bench.trained(alone), bench.trained(distilled, teacher=whole)
-            f1 = {"f1_alone": bench.measure(without)["f1"], "f1_distilled": bench.measure(with_teacher)["f1"]}
-            return {"k": k, **f1, **_costs(with_teacher, whole, bench, rounds)}
+        def made(k: int = k, pair: tuple[Path, Path] = pair) -> dict[str, Any]:
+            f1_alone, f1_distilled = (bench.measure(folder)["f1"] for folder in pair)
+            return {"k": k, "f1_alone": f1_alone, "f1_distilled": f1_distilled}
 
-        row = record.part(f"k={k}", made)
+        def costs(pair: tuple[Path, Path] = pair) -> dict[str, Any]:
+            return _costs(pair[1], whole, bench, rounds)
+
+        on = {"rounds": rounds, **machine(bench.device or "cpu")}
+        row = {
+            **record.part(f"k={k}", made, weights_of(*pair)),
+            **record.part(f"k={k}, costs", costs, weights_of(pair[1], whole) | on),
+        }
         rows[f"k={k}"] = row | {
             "f1_lost_alone": rows["whole"]["f1"] - row["f1_alone"],
             "f1_lost_distilled": rows["whole"]["f1"] - row["f1_distilled"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,10 @@ class Record:
         """
         self.file, self.about = file, json.loads(json.dumps(about))
         self.parts: dict[str, Any] = {}
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise BadTrainingData(f"{file.parent}: expected a folder for figures, found a file.") from None
         if file.is_file():
             found = _read(file)
             if found["about"] != self.about:
@@ -35,16 +39,19 @@ class Record:
                 )
             self.parts = found["parts"]
 
-    def part(self, name: str, make: Callable[[], Any]) -> Any:
-        """The part of that name: what was computed before, else what ``make`` gives, kept."""
-        if name not in self.parts:
-            made = json.loads(json.dumps(make()))
-            self.parts[name] = made
+    def part(self, name: str, make: Callable[[], Any], of: Mapping[str, Any] | None = None) -> Any:
+        """The part of that name: what was computed before, else what ``make`` gives, kept.
+
+        :param of: what this part hangs on beside all of the record; one kept of something else is computed again.
+        """
+        expected = json.loads(json.dumps(dict(of or {})))
+        kept = self.parts.get(name)
+        if kept is None or kept["of"] != expected:
+            kept = self.parts[name] = {"of": expected, "figures": json.loads(json.dumps(make()))}
             self._write()
-        return self.parts[name]
+        return kept["figures"]
 
     def _write(self) -> None:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
         beside = self.file.with_name(self.file.name + ".new")
         content = {"schema": 1, "about": self.about, "parts": self.parts}
         beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

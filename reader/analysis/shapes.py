@@ -164,7 +164,8 @@ def costs(
     runs = at.runs()
     took = seconds_in_turn(runs, rounds, device)
     counted = {name: run for name, run in runs.items() if name != "int8 upper layers"}
-    n_bytes = {name: bytes_requested(run) for name, run in counted.items()}
+    # In bf16 autocast makes a copy of every weight at each run: those bytes are the engine's, not the model's.
+    n_bytes = {name: bytes_requested(run) for name, run in counted.items()} if precision == "fp32" else {}
     n_operations = {name: operations(run) for name, run in counted.items()}
     return {
         name: {
@@ -172,7 +173,7 @@ def costs(
             **(
                 {
                     "operations": n_operations[name] / n_operations["whole"],
-                    "bytes_saved": 100 * (1 - n_bytes[name] / n_bytes["whole"]),
+                    **({"bytes_saved": 100 * (1 - n_bytes[name] / n_bytes["whole"])} if n_bytes else {}),
                 }
                 if name in counted
                 else {}

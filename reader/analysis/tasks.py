@@ -58,7 +58,7 @@ def _race(file: Path, limit: int) -> Callable[[SplitPassageReader, Question], tu
 
 
 TASKS = {"squad": _squad, "boolq": _boolq, "race": _race}
-_KINDS = {"boolq": "yes/no", "race": "multiple-choice"}
+_KINDS = {"squad": "span", "boolq": "yes/no", "race": "multiple-choice"}
 
 
 def measure_task(
@@ -83,7 +83,8 @@ def measure_task(
     loaded = {name: SplitReader.load(folder).to(device) for name, folder in readers.items()}
     for name, reader in loaded.items():
         joint = reader.joint
-        if not {"boolq": joint.knows_yes_and_no, "race": joint.knows_choices}.get(task, True):
+        knows_spans = reader.about is None or reader.about.knows_spans
+        if not {"squad": knows_spans, "boolq": joint.knows_yes_and_no, "race": joint.knows_choices}[task]:
             raise BadTrainingData(f"{readers[name]}: this reader was not trained on {_KINDS[task]} questions.")
     row: dict[str, Any] = {}
     for name, reader in loaded.items():

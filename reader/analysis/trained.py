@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deformer_qa.reader.checkpoint import WEIGHTS
+from deformer_qa.reader.encoder import Encoder
+from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.evaluation import SplitPassageReader, figures, predictions
 from deformer_qa.reader.reading import Precision, SplitReader
 from deformer_qa.reader.squad import SquadSet
@@ -18,6 +22,14 @@ from deformer_qa.reader.training.run import train_reader
 
 Through = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 StoredBytes = Callable[[NDArray[np.float32]], int]
+
+
+def weights_of(*folders: Path) -> dict[str, str]:
+    """What figures of readers hang on: the hashes of their weights."""
+    return {
+        f"weights {number}": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        for number, folder in enumerate(folders, 1)
+    }
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,6 @@ class Bench:
     device: str | None = None
     on_event: Callable[[str], None] = lambda line: None
     on_log: Callable[[dict[str, Any]], None] = lambda line: None
-    on_question: Callable[[], None] = lambda: None
 
     def trained(self, recipe: Recipe, teacher: Path | None = None, start_from: Path | None = None) -> Path:
         """The folder of the reader that the recipe makes; made now unless it is there."""
@@ -58,6 +69,18 @@ class Bench:
             on_event=self.on_event,
         )
 
+    def check_questions(self, encoder: str) -> None:
+        """Tell of measured questions that are too long, before readers are trained for them.
+
+        :raises BadTrainingData: with how many, and the first.
+        """
+        tokenizer = Encoder.load(encoder, k=0).tokenizer
+        asked = [question for _, question in self.measured.questions()][: self.limit or None]
+        longest = tokenizer.max_tokens - tokenizer.n_special
+        long = [question.id for question in asked if tokenizer.count(question.question) > longest]
+        if long:
+            raise BadTrainingData(f"{len(long):,} questions have over {longest:,} tokens, first question {long[0]}.")
+
     def measure(self, folder: Path) -> dict[str, Any]:
         """EM and F1 (percent) of a reader, ``n`` questions."""
         self.on_event(f"measuring {folder.name}")
@@ -68,6 +91,5 @@ class Bench:
         made = []
         for one in predictions(passages, self.measured, limit=self.limit):
             made.append(one)
-            self.on_question()
         found = figures(made, forced=not self.measured.has_impossible)
         return {"exact_match": found.exact_match, "f1": found.f1, "n": found.n}

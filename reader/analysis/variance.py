@@ -1,4 +1,4 @@
-"""How much do a passage's states hang on the question, layer by layer, in the undecomposed model (Figure 1)?"""
+"""How much do a passage's states hang on the question, layer by layer, in the undecomposed model (Figure 2)?"""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from deformer_qa.reader.checkpoint import encoder_of
 from deformer_qa.reader.description import describe_reader
 from deformer_qa.reader.encoder import Encoder
+from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.squad import SquadParagraph
 from deformer_qa.reader.training.starting import whole_joint
@@ -38,13 +39,13 @@ def passage_variance(
     n = 0
     for paragraph in paragraphs:
         span = next(iter(encoder.borders.split(paragraph.context, encoder.tokenizer)), None)
-        asked = [one.question for one in paragraph.questions]
+        asked = paragraph.questions
         if span is None or len(asked) < 2:
             continue
         passage = encoder.backbone.embed(_ids(encoder, paragraph.context[span.start : span.end]))
         by_question = []
         for question in asked:
-            embedded = encoder.backbone.embed(_ids(encoder, question))
+            embedded = encoder.backbone.embed(_ids(encoder, question.question, f"question {question.id}"))
             context = joint.context(embedded, passage, None, None)
             rows = joint.passage_rows(embedded.shape[1], passage.shape[1])
             after = joint.layer_states(joint.mark(embedded, passage), context)
@@ -54,8 +55,10 @@ def passage_variance(
         sums[:, 1] += distance.var(0, unbiased=True).mean(-1)
         n += 1
         on_paragraph()
+    if not n:
+        raise BadTrainingData("no paragraph has two questions or more; their passages' states cannot be compared.")
     return [
-        {"layer": layer, "distance": float(mean) / max(n, 1), "variance": float(variance) / max(n, 1), "n_passages": n}
+        {"layer": layer, "distance": float(mean) / n, "variance": float(variance) / n, "n_passages": n}
         for layer, (mean, variance) in enumerate(sums)
     ]
 
@@ -84,5 +87,5 @@ def distances(states: Tensor) -> Tensor:
     return (1 - F.cosine_similarity(states, states.mean(0, keepdim=True), dim=-1)).clamp(min=0)  # -0 by rounding
 
 
-def _ids(encoder: Encoder, text: str) -> Tensor:
-    return torch.tensor([encoder.tokenizer.tokenize(text).ids], device=encoder.device)
+def _ids(encoder: Encoder, text: str, what: str = "passage") -> Tensor:
+    return torch.tensor([encoder.tokenizer.tokenize(text, what).ids], device=encoder.device)

@@ -104,6 +104,12 @@ def recipe_from(content: dict[str, Any], where: str) -> Recipe:
         raise BadTrainingData(f"{where}: expected at least one [[sources]], found none.")
     sources = tuple(_source(entry, f"{where}: source {number}") for number, entry in enumerate(entries, 1))
     recipe = Recipe(**_checked({**content, "sources": ()}, Recipe, where) | {"sources": sources})
+    if not recipe.name.strip() or recipe.name.startswith(".") or set(recipe.name) & set("/\\\0"):
+        raise BadTrainingData(f"{where}: name: expected a name that a folder can have, found {recipe.name!r}.")
+    if not 0 <= recipe.seed < 2**32:
+        raise BadTrainingData(f"{where}: seed: expected 0 to {2**32 - 1}, found {recipe.seed}.")
+    if recipe.warmup > 1:
+        raise BadTrainingData(f"{where}: warmup: expected a share of the steps, 0 to 1, found {recipe.warmup}.")
     if recipe.precision not in ("bf16", "fp32"):
         raise BadTrainingData(f'{where}: precision: expected "bf16" or "fp32", found "{recipe.precision}".')
     for key in ("batch", "learning_rate", "temperature", "layer_decay"):

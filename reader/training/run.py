@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import shutil
 import time
@@ -66,7 +67,8 @@ def train_reader(
     start_from = start_from or teacher
     place = _usable_device(device)
     encoder = Encoder.load(recipe.encoder, k=recipe.k)
-    if _is_finished(out, _identity(recipe, data, encoder, teacher, start_from)):
+    identity = _identity(recipe, data, encoder, teacher, start_from)
+    if _is_finished(out, identity):
         on_event(f"{out}: this run has ended; its reader is left as it is")
         return out
     torch.manual_seed(recipe.seed)
@@ -80,6 +82,7 @@ def train_reader(
     else:
         examples, of = make_examples(recipe, data, encoder, on_event), ReaderInTraining
     model = of(encoder, joint, aim, recipe, starting_lower(encoder, recipe, start_from))
+    _begin(out, identity)
     trainer = _trainer(recipe, model, examples.items, out, place, on_log)
     began = time.time()
     outcome = trainer.train(resume_from_checkpoint=_last_whole_checkpoint(out / "steps"))
@@ -146,14 +149,20 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
 
 
 def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
-    """Whether this very run has ended in ``out``; notes it there if it is new.
+    """Whether this very run has ended in ``out``.
 
     :raises BadTrainingData: where another one was begun there.
     """
     file = out / _RUN
+    if out.exists() and not out.is_dir():
+        raise BadTrainingData(f"{out}: expected a folder, found a file; take another name.")
     if file.is_file():
-        found = json.loads(file.read_text(encoding="utf-8"))
-        found["recipe"] = _plain(recipe_from(found["recipe"], str(file)))  # keys it did not know have their defaults
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            recipe = recipe_from(found["recipe"], str(file))
+        except (KeyError, TypeError, ValueError):
+            raise BadTrainingData(f"{file}: not the record of a run; remove it, or take another folder.") from None
+        found["recipe"] = _plain(recipe)  # keys it did not know have their defaults
         other = [key for key in identity if found.get(key) != identity[key]]
         if other:
             raise BadTrainingData(
@@ -162,9 +171,15 @@ def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
         return (out / DESCRIPTION).is_file()
     if (out / "steps").exists() or (out / DESCRIPTION).exists():
         raise BadTrainingData(f"{out}: a reader is there, and no {_RUN} that says how it is made; take another folder.")
-    out.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
     return False
+
+
+def _begin(out: Path, identity: dict[str, Any]) -> None:
+    """Note in ``out`` which run this is, once nothing of its input can be refused any more."""
+    out.mkdir(parents=True, exist_ok=True)
+    beside = out / f"{_RUN}.new"
+    beside.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
+    os.replace(beside, out / _RUN)
 
 
 def _sha256(file: Path) -> str:
@@ -173,6 +188,10 @@ def _sha256(file: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except FileNotFoundError:
         raise BadTrainingData(f"{file}: no such file.") from None
+    except (IsADirectoryError, NotADirectoryError):
+        raise BadTrainingData(
+            f"{file}: expected a file in a folder of training data; --data takes the folder."
+        ) from None
 
 
 def _checkpoints(steps: Path) -> list[Path]:

@@ -152,7 +152,9 @@ def test_an_analysis_of_bad_input_ends_before_anything_is_computed(
         "analyze", "ablation", tiny_recipe, "--data", training_data, "--measure", training_data / "train.json", *out
     )
     assert (plain.code, "needs k, kd and lrs above 0" in plain.err) == (2, True)
-    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "out").iterdir()) == []
+    nothing = qa("analyze", "tasks", "--no-shapes", *out)
+    assert (nothing.code, "nothing to do" in nothing.err) == (2, True)
 
 
 def test_the_variance_of_the_published_encoder_is_drawn(qa: Qa, training_data: Path, tmp_path: Path) -> None:
@@ -183,10 +185,12 @@ def test_ranking_and_risk_are_fitted_on_questions_of_their_own(
     assert list(about["ranking_passages"]) == list(about["ranking"])
     assert about["ranking_passages"]["margin"] == about["ranking_given"]["fused"] == 0
     assert about["risk"] == {}  # what was fitted for another ranking is gone
-    fitted = qa("train", "risk", *data, "--questions", "3", "--distractors", "5", "--precision", "bf16")
+    assert about["ranking_fit"] == {"questions": 3}
+    fitted = qa("train", "risk", *data, "--distractors", "5", "--precision", "bf16")
     assert fitted.code == 0, fitted.err
     risk = json.loads((out / "reader.json").read_text())["risk"]
     n_held_back = len(json.loads((out / "reader.json").read_text())["training"]["held_back_articles"]) * 4
     assert (risk["questions"], risk["delta"]) == (n_held_back - 3, 0.05)
-    none_left = qa("train", "risk", *data, "--questions", "1000")
+    assert qa("train", "ranking", *data, "--distractors", "5").code == 0  # on all there are
+    none_left = qa("train", "risk", *data)
     assert (none_left.code, "no question is left" in none_left.err) == (2, True)

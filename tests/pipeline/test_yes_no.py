@@ -54,6 +54,13 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory, shipped_reader: SplitRead
         ("Is", False),
         ("In which year was it?", False),
         ("Will power?", True),
+        ("Do you know who coined the expression blood bank?", False),
+        ("Can you tell me when Magellan was killed?", False),
+        ("Could you name the person who coined it?", False),
+        ("Have a guess: was it he?", False),
+        ("May 1521 saw what battle?", False),
+        ("May 1521?", False),
+        ("Was ist Magellan?", False),
     ],
 )
 def test_questions_for_yes_or_no_are_known_by_their_verb(question: str, expected: bool) -> None:
@@ -99,7 +106,7 @@ def test_a_risk_is_fitted_and_the_lowest_one_known_is_taken() -> None:
     chance = np.random.default_rng(0)
     confidence = chance.beta(3, 1, 3000)
     right = chance.random(3000) < confidence
-    fitted = fit_risk(confidence, right)
+    fitted = fit_risk(confidence, right, n_candidates=20, max_tokens=30)
     assert fitted["questions"] == 3000
     thresholds = [fitted["thresholds"][risk] for risk in sorted(fitted["thresholds"], key=float)]
     assert thresholds == sorted(thresholds, reverse=True)
@@ -114,6 +121,9 @@ def test_a_risk_is_fitted_and_the_lowest_one_known_is_taken() -> None:
         risk_limit(fitted, 0.001)
     with pytest.raises(RiskNotKnown, match="fit them with qa train risk"):
         risk_limit({}, 0.1)
+    assert risk_limit(fitted, 0.2, n_candidates=20, max_tokens=30) == risk_limit(fitted, 0.2)
+    with pytest.raises(RiskNotKnown, match="known for candidates 20 alone, found 5"):
+        risk_limit(fitted, 0.2, n_candidates=5)
 
 
 def test_asking_abstains_where_the_best_answer_is_not_sure_enough(pipeline: Pipeline, tmp_path: Path) -> None:
@@ -128,6 +138,7 @@ def test_asking_abstains_where_the_best_answer_is_not_sure_enough(pipeline: Pipe
         sure.reader = SplitReader(pipeline.reader.encoder, pipeline.reader.joint, replace(about, risk=risk))
         made = sure.ask(question, max_risk=0.2)
         assert made.abstains is abstains
+        assert made.is_given is not abstains
         assert made.json()["risk"] == {"max_risk": 0.2, "delta": 0.05, "threshold": threshold, "abstains": abstains}
     assert sure.ask("Is the Karsund bridge built of steel?", max_risk=0.2).abstains  # of yes and no no risk is known
     assert pipeline.ask(question).json()["risk"] is None

@@ -67,6 +67,8 @@ def test_figures_are_kept_part_by_part_and_others_refused(tmp_path: Path) -> Non
     assert record.part("first", lambda: {"x": 1}) == {"x": 1}
     again = Record(tmp_path / "sub" / "figures.json", {"of": "a"})
     assert again.part("first", lambda: pytest.fail("computed again")) == {"x": 1}
+    assert again.part("first", lambda: {"x": 2}, {"weights": "others"}) == {"x": 2}  # of another reader
+    assert again.part("first", lambda: pytest.fail("computed again"), {"weights": "others"}) == {"x": 2}
     with pytest.raises(BadTrainingData, match="another of; take another folder"):
         Record(tmp_path / "sub" / "figures.json", {"of": "b"})
     (tmp_path / "sub" / "figures.json").write_text("[]", encoding="utf-8")
@@ -94,10 +96,8 @@ def test_a_passage_moves_with_the_question_where_layers_see_it(training_data: Pa
     assert all(row["n_passages"] == 5 for row in rows)
     assert rows[0]["distance"] == pytest.approx(0, abs=1e-7)  # embeddings see no question
     assert min(row["distance"] for row in rows[1:]) > 1e-6
-    none = passage_variance(
-        encoder, joint, read_squad(training_data / "train.json").paragraphs[:2]
-    )  # one question each
-    assert none[0]["n_passages"] == 0
+    with pytest.raises(BadTrainingData, match="no paragraph has two questions"):
+        passage_variance(encoder, joint, read_squad(training_data / "train.json").paragraphs[:2])
 
 
 def test_an_ablation_takes_away_one_loss_after_another(tiny_bert: Path) -> None:

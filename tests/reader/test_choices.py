@@ -139,7 +139,7 @@ _GOOD = {"article": "a text", "questions": ["q?"], "options": [["x", "y"]], "ans
         ({"article": 3}, r'record 2: expected "article" \(a text\)'),
         ({"article": "  "}, "record 2: its article is empty"),
         ({"questions": []}, "record 2: expected as many of each, found 0 questions, 1 options, 1 answers"),
-        ({"options": [["x"]]}, "record 2: question 1: expected two options or more"),
+        ({"options": [["x"]]}, "record 2: question 1: expected 2 to 26 options"),
         ({"options": ["xy"]}, "record 2: question 1: expected a text and a list of texts"),
         ({"answers": ["C"]}, "record 2: question 1: .*found 2 and 'C'"),
         ({"answers": [""]}, "record 2: question 1: .*found 2 and ''"),
