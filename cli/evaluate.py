@@ -211,16 +211,18 @@ def _calibration(made: Sequence[Prediction]) -> dict[str, Any]:
     answered = [one for one in made if one.signs]
     articles = np.array([one.article for one in answered])
     fitting = confidence.halves(articles, _SEED)
-    # Of the fitting half, one half for the probabilities, the other for what risk they hold: its bound is for others.
+    # A threshold's bound is of questions that its probabilities were not fitted on: each has one half of the half.
     first = fitting & np.isin(articles, articles[fitting][confidence.halves(articles[fitting], _SEED)])
     second = fitting & ~first
     signs, right = np.array([one.signs for one in answered]), np.array([one.is_right for one in answered])
     if len(set(right[first])) < 2 or not second.any() or fitting.all():
         raise click.UsageError("--calibrate: needs right and wrong answers in each part of four articles or more.")
-    model = confidence.Calibration.fit(signs[first], right[first])
+    part = confidence.Calibration.fit(signs[first], right[first])
     found = {
-        risk: confidence.threshold_at_risk(model.probabilities(signs[second]), right[second], risk) for risk in _RISKS
+        risk: confidence.threshold_at_risk(part.probabilities(signs[second]), right[second], risk) for risk in _RISKS
     }
     thresholds = {risk: one[0] if one else None for risk, one in found.items()}
-    reported = model.probabilities(signs[~fitting])
-    return {"n_fitted": int(fitting.sum()), **confidence.measured(reported, right[~fitting], thresholds)}
+    whole = confidence.Calibration.fit(signs[fitting], right[fitting])
+    figures = confidence.measured(whole.probabilities(signs[~fitting]), right[~fitting], {})
+    at_risk = confidence.measured(part.probabilities(signs[~fitting]), right[~fitting], thresholds)
+    return {"n_fitted": int(fitting.sum()), **figures, "max_risk": at_risk["max_risk"]}
