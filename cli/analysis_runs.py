@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -76,6 +75,7 @@ def training_options(command: Callable[..., int]) -> Callable[..., int]:
     ) -> int:
         from deformer_qa.cli.train_progress import training_progress
         from deformer_qa.reader.analysis.trained import Bench
+        from deformer_qa.reader.data_files import sha256_of
         from deformer_qa.reader.recipes import recipe_file
         from deformer_qa.reader.squad import read_squad
         from deformer_qa.reader.training.recipe import read_recipe
@@ -87,7 +87,7 @@ def training_options(command: Callable[..., int]) -> Callable[..., int]:
         codec = encoding_named(DEFAULT_ENCODING)
         about = {
             "recipe": asdict(chosen),
-            "measured": {"file": file.name, "sha256": sha256(file), "limit": limit},
+            "measured": {"file": file.name, "sha256": sha256_of(file), "limit": limit},
             "states": DEFAULT_ENCODING,
             "precision": precision,
         }
@@ -128,13 +128,3 @@ def _number(value: Any) -> str:
     if isinstance(value, list):
         return " / ".join(map(_number, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def sha256(file: Path) -> str:
-    """Of a file's bytes; raises BadTrainingData where it is not there."""
-    from deformer_qa.reader.errors import BadTrainingData
-
-    if not file.is_file():
-        raise BadTrainingData(f"{file}: no such file.")
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deformer_qa.cli import exit_codes, pictures
-from deformer_qa.cli.analysis_runs import out_option, print_rows, sha256, training_options
+from deformer_qa.cli.analysis_runs import out_option, print_rows, training_options
 from deformer_qa.cli.analyze_tasks import tasks
 from deformer_qa.cli.counting import counting
 from deformer_qa.cli.output import format_option
@@ -140,12 +140,13 @@ def variance(file: Path, reader: Path | None, passages: int, out: Path, form: st
     from deformer_qa.reader.analysis.record import Record
     from deformer_qa.reader.analysis.trained import weights_of
     from deformer_qa.reader.analysis.variance import passage_variance, undivided
+    from deformer_qa.reader.data_files import sha256_of
     from deformer_qa.reader.squad import read_squad
 
     asked = [one for one in read_squad(file).paragraphs if len(one.questions) > 1]
     chosen = random.Random(7).sample(asked, min(passages, len(asked)))
     encoder, joint, name = undivided(reader)
-    about = {"measured": {"file": file.name, "sha256": sha256(file), "passages": len(chosen)}, "model": name}
+    about = {"measured": {"file": file.name, "sha256": sha256_of(file), "passages": len(chosen)}, "model": name}
     record = Record(out / "variance.json", about)
     of = weights_of(reader) if reader else {}
     with counting(len(chosen)) as advance:

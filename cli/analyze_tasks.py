@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from deformer_qa.cli import exit_codes
-from deformer_qa.cli.analysis_runs import device_option, out_option, print_rows, sha256
+from deformer_qa.cli.analysis_runs import device_option, out_option, print_rows
 from deformer_qa.cli.counting import counting
 from deformer_qa.cli.output import format_option, message
 
@@ -80,6 +80,7 @@ def tasks(
     from deformer_qa.reader.analysis.shapes import MODELS, published_costs
     from deformer_qa.reader.analysis.tasks import measure_task
     from deformer_qa.reader.checkpoint import WEIGHTS
+    from deformer_qa.reader.data_files import sha256_of
     from deformer_qa.reader.description import describe_reader
     from deformer_qa.store.encodings import DEFAULT_ENCODING, encoding_named
 
@@ -96,9 +97,9 @@ def tasks(
     records = []
     for task, file, whole, split in rows:  # all of them before anything is computed
         about = {
-            "file": sha256(file),
-            "whole": sha256(whole / WEIGHTS),
-            "split": sha256(split / WEIGHTS),
+            "file": sha256_of(file),
+            "whole": sha256_of(whole / WEIGHTS),
+            "split": sha256_of(split / WEIGHTS),
             "states": DEFAULT_ENCODING,
             "precision": precision,
             "limit": limit,

@@ -36,7 +36,7 @@ def index_paragraphs(contexts: Sequence[str], store: Path, encoder: Encoder) -> 
 class HeldBack:
     """A reader over a store of its held-back articles among others, and the questions asked of it.
 
-    :ivar questions: all that are answerable; ``first`` is a seeded draw of them, ``others`` the rest
+    :ivar first: a seeded draw of the answerable ones; ``others`` are the rest
     """
 
     pipeline: Pipeline

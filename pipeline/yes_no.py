@@ -1,4 +1,4 @@
-"""A question that asks for yes or no: what the passages say together, and the sentence that rests on.
+"""A question that asks for yes or no: what the passages say together, and the sentence it rests on.
 
 Retrieval says how likely each passage is the one to ask, or none (the conditional logit of ``ranking``, without what
 reading adds); reading says how likely each passage means yes. The label's confidence is the sum over passages of both.

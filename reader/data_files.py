@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import lzma
 from pathlib import Path
@@ -51,3 +52,19 @@ def _parsed(path: Path, text: str, where: str = "") -> Any:
 def is_text(value: Any) -> bool:
     """Whether a value is Unicode text: a string without lone surrogates."""
     return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def sha256_of(file: Path) -> str:
+    """Of a file's bytes, hexadecimal.
+
+    :raises BadTrainingData: where there is no such file, or a folder.
+    """
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise BadTrainingData(f"{file}: no such file.") from None
+    except (IsADirectoryError, NotADirectoryError):
+        raise BadTrainingData(
+            f"{file}: expected a data file in a folder; the training data are given as the folder."
+        ) from None

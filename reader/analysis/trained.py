@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deformer_qa.reader.checkpoint import WEIGHTS
+from deformer_qa.reader.data_files import sha256_of
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.evaluation import SplitPassageReader, figures, predictions
@@ -26,10 +26,7 @@ StoredBytes = Callable[[NDArray[np.float32]], int]
 
 def weights_of(*folders: Path) -> dict[str, str]:
     """What figures of readers hang on: the hashes of their weights."""
-    return {
-        f"weights {number}": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-        for number, folder in enumerate(folders, 1)
-    }
+    return {f"weights {number}": sha256_of(folder / WEIGHTS) for number, folder in enumerate(folders, 1)}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -21,6 +20,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from deformer_qa.reader.checkpoint import WEIGHTS, save_reader
+from deformer_qa.reader.data_files import sha256_of
 from deformer_qa.reader.description import DESCRIPTION, describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
@@ -137,9 +137,9 @@ def _identity(
     return {
         "recipe": _plain(recipe),
         "encoder": encoder.encoder_id,
-        "data": {source.file: _sha256(data / source.file) for source in recipe.sources},
-        "teacher": _sha256(teacher / WEIGHTS) if teacher else None,
-        "start": _sha256(start_from / WEIGHTS) if start_from else None,
+        "data": {source.file: sha256_of(data / source.file) for source in recipe.sources},
+        "teacher": sha256_of(teacher / WEIGHTS) if teacher else None,
+        "start": sha256_of(start_from / WEIGHTS) if start_from else None,
     }
 
 
@@ -180,18 +180,6 @@ def _begin(out: Path, identity: dict[str, Any]) -> None:
     beside = out / f"{_RUN}.new"
     beside.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
     os.replace(beside, out / _RUN)
-
-
-def _sha256(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise BadTrainingData(f"{file}: no such file.") from None
-    except (IsADirectoryError, NotADirectoryError):
-        raise BadTrainingData(
-            f"{file}: expected a file in a folder of training data; --data takes the folder."
-        ) from None
 
 
 def _checkpoints(steps: Path) -> list[Path]:
