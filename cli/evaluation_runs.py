@@ -14,6 +14,7 @@ import click
 from deformer_qa.cli import exit_codes
 from deformer_qa.cli.output import message, print_json, print_plain
 from deformer_qa.cli.readers import checked_device
+from deformer_qa.cli.state_encodings import ENCODINGS, encoding_of, through
 from deformer_qa.reader.shipped import SHIPPED
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ precision_option = click.option(
 _RUN_OPTIONS = (
     click.option(
         "--states",
-        type=click.Choice(["int8", "fp16", "exact"]),
-        help="What the store would do to passages' states on their way to a split reader's joint layers. [int8]",
+        type=click.Choice([*ENCODINGS, "exact"]),
+        help="What the store would do to passages' states on their way to a split reader's joint layers. Default: as a "
+        "new store does: by the reader's codebook, else int8.",
     ),
     click.option(
         "--limit", type=click.IntRange(min=0), default=0, metavar="N", help="Only the file's first N questions."
@@ -114,18 +116,15 @@ def split_reader(folder: Path, run: Run) -> tuple[SplitPassageReader, dict[str, 
 def _through_states(reader: SplitReader, name: str, run: Run) -> tuple[SplitPassageReader, dict[str, Any]]:
     """A split reader behind what the store does to states; a whole one has none to store."""
     from deformer_qa.reader.evaluation import SplitPassageReader
-    from deformer_qa.store.encodings import encoding_named
 
     reader.precision = run.precision
     about = {"reader": name, "k": reader.encoder.k, "precision": run.precision}
     if reader.encoder.k == 0:
         return SplitPassageReader(reader), about
-    states = run.states or "int8"
-    about["states"] = states
-    if states == "exact":
-        return SplitPassageReader(reader), about
-    codec = encoding_named(states)
-    return SplitPassageReader(reader, lambda one: codec.decode(codec.encode(one))), about
+    if run.states == "exact":
+        return SplitPassageReader(reader), about | {"states": "exact"}
+    encoding = encoding_of(reader.encoder, run.states)
+    return SplitPassageReader(reader, through(encoding)), about | {"states": encoding.name}
 
 
 def _nothing_stored(name: str, run: Run) -> None:

@@ -9,6 +9,7 @@ import click
 
 from deformer_qa.cli import exit_codes
 from deformer_qa.cli.output import format_option
+from deformer_qa.cli.state_encodings import ENCODINGS
 from deformer_qa.cli.stores import located, store_option
 
 
@@ -28,7 +29,9 @@ from deformer_qa.cli.stores import located, store_option
     help="The reader whose encoder makes the store. Default: the one shipped.",
 )
 @click.option(
-    "--encoding", type=click.Choice(["int8", "fp16"]), help="How states are kept. Default: int8, or the store's."
+    "--encoding",
+    type=click.Choice(ENCODINGS),
+    help="How states are kept. Default: the store's; for a new one that of the reader's codebook, else int8.",
 )
 @click.option("--prune", is_flag=True, help="Forget recorded roots that are gone, with their documents.")
 @click.option("--strict", is_flag=True, help="Exit with 3 if any file was skipped.")
@@ -57,6 +60,7 @@ def index(
     """
     from deformer_qa.cli.index_progress import print_summary, watching
     from deformer_qa.indexer.sync import sync
+    from deformer_qa.reader.checkpoint import encoder_of
     from deformer_qa.reader.description import describe_reader
     from deformer_qa.reader.encoder import Encoder
     from deformer_qa.reader.shipped import SHIPPED
@@ -66,7 +70,7 @@ def index(
         if not path.exists():
             raise click.UsageError(f"{path}: no such file or folder.")
     about = describe_reader(reader_folder or SHIPPED)
-    chosen = Encoder.load(encoder or about.encoder, k=about.k)
+    chosen = Encoder.load(encoder, k=about.k) if encoder else encoder_of(about)
     with watching(form) as on_event:
         done = sync(folder, chosen, list(paths), encoding=encoding, prune=prune, on_event=on_event)
     print_summary(done, form)

@@ -11,6 +11,7 @@ import click
 from deformer_qa.cli import exit_codes
 from deformer_qa.cli.counting import counting
 from deformer_qa.cli.output import message, print_json
+from deformer_qa.cli.train_codebook import codebook
 
 if TYPE_CHECKING:
     from deformer_qa.reader.reading import Precision
@@ -18,15 +19,20 @@ if TYPE_CHECKING:
 
 @click.group()
 def train() -> None:
-    """Train a reader: "reader" its layers, "ranking" how its answers are compared, "risk" how sure they must be.
+    """Train a reader: "reader" its layers, "codebook" how stores keep its states small, "ranking" how its answers are
+    compared, "risk" how sure they must be.
 
     \b
     qa train reader whole    --data folder/ --out runs/whole
     qa train reader frozen   --data folder/ --out runs/frozen --teacher runs/whole
     qa train reader deformer --data folder/ --out runs/reader --teacher runs/whole --start-from runs/frozen
+    qa train codebook --data folder/squad-v1.1-train.json.xz --reader runs/reader
     qa train ranking --data folder/squad-v1.1-train.json.xz --reader runs/reader
     qa train risk    --data folder/squad-v1.1-train.json.xz --reader runs/reader
     """
+
+
+train.add_command(codebook)
 
 
 @train.command()

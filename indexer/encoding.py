@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from deformer_qa.store import EncoderInfo
+from deformer_qa.store import Codebook, EncoderInfo
 
 
 class TextSpan(Protocol):
@@ -52,9 +52,19 @@ class TextEncoder(Protocol):
     def tokenizer(self) -> Any: ...
     @property
     def borders(self) -> Borders: ...
+    @property
+    def codebook(self) -> Mapping[str, NDArray[np.float32]] | None: ...
     def encode(self, text: str) -> Encoded: ...
 
 
 def encoder_info(encoder: TextEncoder) -> EncoderInfo:
     """What the store is to know of an encoder."""
     return EncoderInfo(encoder.encoder_id, encoder.hidden_width, encoder.hidden_width, dict(encoder.about))
+
+
+def codebook_of(encoder: TextEncoder) -> Codebook | None:
+    """The codebook by which a new store is to keep an encoder's states, None where it comes without.
+
+    :raises InvalidRecord: where its arrays are not those of a codebook.
+    """
+    return Codebook(**encoder.codebook) if encoder.codebook is not None else None

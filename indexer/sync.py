@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from deformer_qa.indexer import formats
-from deformer_qa.indexer.encoding import TextEncoder, encoder_info
+from deformer_qa.indexer.encoding import TextEncoder, codebook_of, encoder_info
 from deformer_qa.indexer.errors import RootGone
 from deformer_qa.indexer.events import Event, SyncReport
 from deformer_qa.indexer.files import MAX_FILE_BYTES, read_file, reason_of
@@ -42,7 +42,7 @@ def sync(
     What is done is committed every ``commit_seconds``, and before more than ``commit_bytes`` of memory wait for it. An
     exception, KeyboardInterrupt among them, leaves a commit with all that was whole, and the next sync takes up there.
 
-    :param encoding: of the states; None takes that of the store, "int8" for a new one.
+    :param encoding: of the states; None takes the store's, for a new one that of the encoder's codebook, else int8.
     :param prune: drop recorded roots that are gone, instead of an error.
     :param on_event: called in this thread, often.
     :raises PathMissing, PathUnusable, RootGone: before anything is changed.
@@ -53,7 +53,8 @@ def sync(
     progress = Progress(on_event)
     if places and not _has_store(store) and not _has_text(store, places, progress, max_file_bytes):
         return _report(None, choose_scope(places, ()), progress, ())
-    with Writer.open(store, encoder_info(encoder), encoding, create=bool(places)) as writer:
+    opened = Writer.open(store, encoder_info(encoder), encoding, create=bool(places), codebook=codebook_of(encoder))
+    with opened as writer:
         scope, plan = _plan(writer.snapshot, store, places, max_file_bytes)
         if plan.lost and places is None and not prune:
             root = next(iter(plan.lost))[0]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from deformer_qa.reader.codebook import read_codebook
 from deformer_qa.reader.description import DESCRIPTION, ReaderDescription, describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import ModelNotFound, WrongEncoder
@@ -56,8 +57,11 @@ def _named_from(folder: Path, source: str) -> str:
 
 
 def encoder_of(about: ReaderDescription) -> Encoder:
-    """The encoder that a reader was trained on."""
-    return Encoder.load(about.encoder, k=about.k, max_tokens=about.max_tokens)
+    """The encoder that a reader was trained on, with the reader's codebook."""
+    encoder = Encoder.load(about.encoder, k=about.k, max_tokens=about.max_tokens)
+    if encoder.encoder_id == about.encoder_id:  # else load_joint refuses it
+        encoder.codebook = read_codebook(about.folder)
+    return encoder
 
 
 def load_joint(folder: Path, encoder: Encoder) -> JointLayers:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from deformer_qa.reader.backbone import Backbone, run_layers
+from deformer_qa.reader.codebook import CodebookArrays
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.families import family_of
 from deformer_qa.reader.layers import Context
@@ -50,6 +51,7 @@ class Encoder:
     not on its batch, not on the commit it came in. On CPU that costs nothing (docs/decisions/0003).
 
     :ivar n_passes: texts encoded since loading; a test counts them
+    :ivar codebook: by which a store may keep the states as codes, where the reader it came with has one
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Encoder:
         self.borders, self.source, self._sha256 = borders, source, sha256
         self.device = torch.device("cpu")
         self.n_passes = 0
+        self.codebook: CodebookArrays | None = None
 
     def to(self, device: str) -> Self:
         """The same encoder on another device; what it gives stays numpy's."""

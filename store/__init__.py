@@ -4,6 +4,7 @@ Readers open a ``Snapshot``, one whole generation of the store; the one ``Writer
 vectors and states of their passages and commits them as the next. ``docs/FORMAT.md`` describes the bytes.
 """
 
+from deformer_qa.store.codebook import Codebook, fit_codebook
 from deformer_qa.store.encodings import DEFAULT_ENCODING, ENCODING_NAMES
 from deformer_qa.store.errors import (
     CommitFailed,
@@ -38,6 +39,7 @@ from deformer_qa.store.writer import Writer
 __all__ = [
     "DEFAULT_ENCODING",
     "ENCODING_NAMES",
+    "Codebook",
     "CommitFailed",
     "CommitUncertain",
     "Damage",
@@ -62,6 +64,7 @@ __all__ = [
     "StoreMissing",
     "Writer",
     "block_key",
+    "fit_codebook",
     "open_snapshot",
     "verify",
 ]

@@ -38,8 +38,8 @@ def states_sum(key: bytes, encoded: EncodedStates) -> int:
 class BlockFiles:
     """The mapped files of one block; immutable, shared by the snapshots of several generations.
 
-    ``vectors``: *Shape* (n_rows, vector_width) float32. ``values``: (n_tokens, hidden_width) int8 or float16.
-    ``scales``: (n_tokens,) float32, or (0,). ``offsets``: (n_rows + 1,) uint64, tokens. ``keys``: (n_rows, 16) uint8.
+    ``vectors``: *Shape* (n_rows, vector_width) float32. ``values``: (n_tokens, value width) and ``scales``: (n_tokens,
+    scale width), the encoding's dtypes. ``offsets``: (n_rows + 1,) uint64, tokens. ``keys``: (n_rows, 16) uint8.
     ``lookup``: (n_rows,) uint32, rows in ascending order of key. ``sums``: (n_rows, 2) uint64.
     """
 
@@ -53,10 +53,11 @@ class BlockFiles:
             return map_array(store, entry.segment, file, entry.files[file], dtype, shape)
 
         self.vectors: NDArray[np.float32] = mapped(names.VECTORS, "<f4", self.n_rows, encoder.vector_width)  # type: ignore[assignment]
-        self.values = mapped(names.STATES, self.encoding.dtype, self.n_tokens, encoder.hidden_width)
-        self.scales: NDArray[np.float32] = np.empty(0, dtype="<f4")
-        if self.encoding.has_scales:
-            self.scales = mapped(names.SCALES, "<f4", self.n_tokens)  # type: ignore[assignment]
+        n_values, n_scales = self.encoding.widths(encoder.hidden_width)
+        self.values = mapped(names.STATES, self.encoding.dtype, self.n_tokens, n_values)
+        self.scales: NDArray[np.floating] = np.empty((self.n_tokens, 0), dtype=self.encoding.scale_dtype)
+        if n_scales:
+            self.scales = mapped(names.SCALES, self.encoding.scale_dtype, self.n_tokens, n_scales)  # type: ignore[assignment]
         self.offsets = mapped(names.OFFSETS, "<u8", self.n_rows + 1)
         self.keys = mapped(names.KEYS, "u1", self.n_rows, KEY_BYTES)
         self.lookup = mapped(names.LOOKUP, "<u4", self.n_rows)
@@ -118,8 +119,7 @@ class BlockFiles:
         start, end = int(self.offsets[row]), int(self.offsets[row + 1])
         if not 0 <= start < end <= self.n_tokens:
             raise self._damaged(names.OFFSETS, f"row {row}: found tokens {start} to {end} of {self.n_tokens}")
-        scales = self.scales[start:end] if self.encoding.has_scales else self.scales
-        encoded = EncodedStates(self.values[start:end], scales)
+        encoded = EncodedStates(self.values[start:end], self.scales[start:end])
         if not self._checked[row, STATES_SUM]:
             self._check(row, STATES_SUM, names.STATES, states_sum(self.key(row), encoded))
         return encoded

@@ -11,9 +11,10 @@ from typing import Any
 import xxhash
 
 from deformer_qa.store import names, ranges
+from deformer_qa.store.codebook import VALUES_PER_CODE
 from deformer_qa.store.disk import FileSum
 from deformer_qa.store.encodings import ENCODING_NAMES, encoding_named
-from deformer_qa.store.errors import StoreDamaged, StoreFormat
+from deformer_qa.store.errors import InvalidRecord, StoreDamaged, StoreFormat
 from deformer_qa.store.records import EncoderInfo, to_json
 
 FORMAT = 0
@@ -63,6 +64,21 @@ class CatalogueEntry:
 
 
 @dataclass(frozen=True)
+class CodebookEntry:
+    """The codebook that states are encoded with, where the encoding has one; made with the first generation."""
+
+    segment: str
+    files: Mapping[str, FileSum]
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(file.n_bytes for file in self.files.values())
+
+
+SegmentEntry = BlockEntry | CatalogueEntry | CodebookEntry
+
+
+@dataclass(frozen=True)
 class Manifest:
     """One generation of the store."""
 
@@ -75,11 +91,12 @@ class Manifest:
     next_passage_id: int
     blocks: tuple[BlockEntry, ...]
     catalogues: tuple[CatalogueEntry, ...]
+    codebook: CodebookEntry | None = None
 
     @property
-    def segments(self) -> tuple[BlockEntry | CatalogueEntry, ...]:
+    def segments(self) -> tuple[SegmentEntry, ...]:
         """Every segment that this generation needs."""
-        return (*self.blocks, *self.catalogues)
+        return (*self.blocks, *self.catalogues, *([self.codebook] if self.codebook else []))
 
     @property
     def segment_names(self) -> frozenset[str]:
@@ -118,7 +135,7 @@ def from_bytes(name: str, content: bytes) -> Manifest:
             raise StoreFormat(name, found, "only features that this version knows", "Upgrade deformer-qa.")
         manifest = _from_fields(fields)
         _check(manifest, names.manifest_generation(name))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidRecord) as error:
         raise StoreDamaged(name, f"the content is not that of a manifest ({error})") from error
     return manifest
 
@@ -152,7 +169,12 @@ def _from_fields(fields: dict[str, Any]) -> Manifest:
             )
             for entry in fields["catalogues"]
         ),
+        codebook=_codebook_entry(fields["codebook"]) if fields["codebook"] is not None else None,
     )
+
+
+def _codebook_entry(fields: dict[str, Any]) -> CodebookEntry:
+    return CodebookEntry(**{**fields, "files": _files(fields["files"])})
 
 
 def _files(fields: dict[str, Any]) -> dict[str, FileSum]:
@@ -169,6 +191,7 @@ def _check(manifest: Manifest, generation: int | None) -> None:
     _require(isinstance(encoder.encoder_id, str) and isinstance(encoder.about, dict), "its encoder is not described")
     _require(0 < encoder.vector_width < 1 << 20 and 0 < encoder.hidden_width < 1 << 20, "its widths are out of range")
     _require(manifest.encoding in ENCODING_NAMES, f"its encoding {manifest.encoding!r} is unknown")
+    encoding_named(manifest.encoding).widths(encoder.hidden_width)
     _require(all(isinstance(root, str) for root in manifest.roots), "its roots are no paths")
     for next_id in (manifest.next_document_id, manifest.next_passage_id):
         _require(0 < next_id < 1 << 62, "its next ids are out of range")
@@ -180,9 +203,13 @@ def _check(manifest: Manifest, generation: int | None) -> None:
     for catalogue in manifest.catalogues:
         _check_files(catalogue, manifest.generation, names.CATALOGUE_FILES)
         _check_catalogue(catalogue, manifest.next_document_id)
+    needs_codebook = manifest.encoding in VALUES_PER_CODE
+    _require((manifest.codebook is not None) == needs_codebook, "its codebook does not go with its encoding")
+    if manifest.codebook is not None:
+        _check_files(manifest.codebook, manifest.generation, names.CODEBOOK_FILES)
 
 
-def _check_files(entry: BlockEntry | CatalogueEntry, generation: int, expected: frozenset[str]) -> None:
+def _check_files(entry: SegmentEntry, generation: int, expected: frozenset[str]) -> None:
     first_generation = names.segment_generation(entry.segment)
     _require(first_generation is not None and first_generation <= generation, "a segment's name is out of order")
     _require(entry.files.keys() == expected, f"the files of {entry.segment} are not {', '.join(sorted(expected))}")

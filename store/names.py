@@ -19,6 +19,9 @@ KEYS = "keys"
 LOOKUP = "lookup"
 SUMS = "sums"
 
+# File of a codebook segment.
+CODEBOOK = "codebook"
+
 # Files of a catalogue segment.
 CATALOGUE = "meta.sqlite"
 PASSAGE_IDS = "passage_ids"
@@ -26,6 +29,7 @@ PASSAGE_DOCUMENTS = "passage_documents"
 PASSAGE_LENGTHS = "passage_lengths"
 
 BLOCK_FILES = frozenset((VECTORS, STATES, OFFSETS, KEYS, LOOKUP, SUMS))  # and SCALES where the encoding has them
+CODEBOOK_FILES = frozenset((CODEBOOK,))
 CATALOGUE_FILES = frozenset((CATALOGUE, PASSAGE_IDS, PASSAGE_DOCUMENTS, PASSAGE_LENGTHS))
 
 _MANIFEST = re.compile(r"MANIFEST-([1-9][0-9]{0,14})")

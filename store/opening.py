@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from deformer_qa.store import disk, names
+from deformer_qa.store.codebook import VALUES_PER_CODE, Codebook
 from deformer_qa.store.collecting import collect, remove_segments
-from deformer_qa.store.encodings import DEFAULT_ENCODING, encoding_named
+from deformer_qa.store.encodings import DEFAULT_ENCODING, ProductQuantised, encoding_named
 from deformer_qa.store.errors import EncoderMismatch, InvalidRecord, StoreAccess, StoreMissing
 from deformer_qa.store.generations import Head, find_head
 from deformer_qa.store.records import EncoderInfo, to_json
@@ -64,13 +65,27 @@ def head_or_none(path: Path, create: bool) -> Head | None:
         raise
 
 
-def agreed_encoding(path: Path, head: Head | None, encoder: EncoderInfo, encoding: str | None) -> str:
-    """The encoding to write with.
+def agreed_encoding(
+    path: Path, head: Head | None, encoder: EncoderInfo, encoding: str | None, codebook: Codebook | None
+) -> tuple[str, Codebook | None]:
+    """The encoding to write with, and the codebook that a new store is to keep, where that encoding has one.
 
     :raises EncoderMismatch: where the store's encoder, widths or encoding are others than those asked for.
+    :raises InvalidRecord: where a new store's encoding is unknown, does not fit the states, or lacks its codebook.
     """
     if head is None:
-        return encoding_named(encoding or DEFAULT_ENCODING).name
+        name = encoding or (codebook.encoding if codebook else DEFAULT_ENCODING)
+        if name not in VALUES_PER_CODE:
+            encoding_named(name).widths(encoder.hidden_width)
+            return name, None
+        chosen = ProductQuantised(name, codebook)
+        chosen.widths(encoder.hidden_width)
+        if len(chosen.codebook.mean) != encoder.hidden_width or chosen.codebook.encoding != name:
+            raise InvalidRecord(
+                f"encoding {name}: found a codebook of {chosen.codebook.encoding} for states "
+                f"{len(chosen.codebook.mean)} wide, expected its own for {encoder.hidden_width}."
+            )
+        return name, chosen.codebook
     there = head.manifest.encoder
     for what, found, expected in (
         ("encoder", there.encoder_id, encoder.encoder_id),
@@ -80,7 +95,7 @@ def agreed_encoding(path: Path, head: Head | None, encoder: EncoderInfo, encodin
     ):
         if found != expected:
             raise EncoderMismatch(path, what, found, expected)
-    return head.manifest.encoding
+    return head.manifest.encoding, None
 
 
 def set_aside(path: Path, head: Head) -> None:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from deformer_qa.store import bm25, names
 from deformer_qa.store.block import Block, BlockFiles
 from deformer_qa.store.catalogue import QUERY_BATCH, Catalogue, CatalogueFiles
+from deformer_qa.store.codebook_files import CodebookFiles
 from deformer_qa.store.conditions import Where
 from deformer_qa.store.disk import FileSum
-from deformer_qa.store.encodings import encoding_named
+from deformer_qa.store.encodings import Encoding, encoding_named
 from deformer_qa.store.errors import (
     DocumentNotFound,
     EncoderMismatch,
@@ -59,6 +60,7 @@ class Snapshot:
 
         self._all_blocks = tuple(Block(entry, block_files(entry)) for entry in manifest.blocks)
         self._all_catalogues = tuple(Catalogue(entry, catalogue_files(entry)) for entry in manifest.catalogues)
+        self._codebook_files = _codebook_files(path, manifest, reuse)
         self._query_words = bm25.QueryWords()
         self._closed = False
 
@@ -198,8 +200,16 @@ class Snapshot:
 
         :raises StoreDamaged: naming file and row, where they are not those that were committed.
         """
-        decode = encoding_named(self.encoding).decode
-        return [decode(block.files.encoded_states(row)) for block, row in self._locate(keys)]
+        located = self._locate(keys)  # before the codebook: a closed snapshot says that it is closed
+        decode = self.states_encoding().decode
+        return [decode(block.files.encoded_states(row)) for block, row in located]
+
+    def states_encoding(self) -> Encoding:
+        """How states become bytes here, with the store's own codebook where there is one.
+
+        :raises StoreDamaged: where the codebook is not the one that was committed.
+        """
+        return encoding_named(self.encoding, self._codebook_files.codebook if self._codebook_files else None)
 
     def vectors(self, keys: Sequence[bytes]) -> NDArray[np.float32]:
         """The vectors of some rows, checked, in the order of ``keys``. *Shape:* (n_keys, vector_width), float32."""
@@ -340,6 +350,14 @@ def _open_files(
         return {}, {}
     blocks = {_identity(block.entry): block.files for block in reuse._all_blocks}
     return blocks, {_identity(catalogue.entry): catalogue.files for catalogue in reuse._all_catalogues}
+
+
+def _codebook_files(path: Path, manifest: Manifest, reuse: Snapshot | None) -> CodebookFiles | None:
+    if manifest.codebook is None:
+        return None
+    if reuse is not None and (reuse.encoder, reuse.manifest.codebook) == (manifest.encoder, manifest.codebook):
+        return reuse._codebook_files
+    return CodebookFiles(path, manifest.codebook, manifest.encoder.hidden_width, manifest.encoding)
 
 
 def open_snapshot(path: Path, *, encoder_id: str | None = None, reuse: Snapshot | None = None) -> Snapshot:

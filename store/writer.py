@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from deformer_qa.store import merging, names, opening, planning
 from deformer_qa.store.block_writing import PendingRow, copy_rows, write_rows
 from deformer_qa.store.catalogue_writing import copy_live_documents, write_documents
+from deformer_qa.store.codebook import Codebook
+from deformer_qa.store.codebook_files import write_codebook
 from deformer_qa.store.committing import failing_cleanly, publish, require_room, tidy_up
 from deformer_qa.store.encodings import encoding_named
 from deformer_qa.store.errors import CommitUncertain, DocumentNotFound, InvalidRecord, StoreError
@@ -34,13 +36,23 @@ class Writer:
     Not for several threads. A failed commit or merge leaves the store as it was and this writer useless: close it.
     """
 
-    def __init__(self, path: Path, lock: WriterLock, encoder: EncoderInfo, encoding: str, head: Head | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lock: WriterLock,
+        encoder: EncoderInfo,
+        encoding: str,
+        head: Head | None,
+        codebook: Codebook | None = None,
+    ) -> None:
         self.path = path
         self.encoder = encoder
         self.encoding = encoding
         self.snapshot: Snapshot | None = Snapshot(path, head.manifest, head.notice) if head else None
         self.notice = head.notice if head else None
         self._lock = lock
+        self._codebook = codebook if head is None else None  # a store keeps the one it began with
+        self._states_encoding = self.snapshot.states_encoding() if self.snapshot else encoding_named(encoding, codebook)
         self._next_document_id = head.manifest.next_document_id if head else 1
         self._next_passage_id = head.manifest.next_passage_id if head else 1
         self._pending = Pending()
@@ -49,11 +61,20 @@ class Writer:
         self._closed = False
 
     @classmethod
-    def open(cls, path: Path, encoder: EncoderInfo, encoding: str | None = None, create: bool = True) -> Writer:
+    def open(
+        cls,
+        path: Path,
+        encoder: EncoderInfo,
+        encoding: str | None = None,
+        create: bool = True,
+        codebook: Codebook | None = None,
+    ) -> Writer:
         """Take the lock, set a damaged head aside, remove what a killed commit left.
 
-        ``encoding`` None takes the store's own, int8 for a new one. The store's folder is made where ``create`` allows.
+        The store's folder is made where ``create`` allows.
 
+        :param encoding: None takes the store's own; for a new one that of the codebook, without one int8.
+        :param codebook: for a new store; one that is there keeps its own.
         :raises StoreLocked: at once, where another process writes.
         :raises EncoderMismatch: where the store was built with another encoder or encoding.
         :raises StoreMissing, StoreFormat, StoreDamaged, StoreAccess: where it cannot be used.
@@ -64,10 +85,10 @@ class Writer:
         lock = WriterLock(path)
         try:
             head = opening.head_or_none(path, create)
-            encoding = opening.agreed_encoding(path, head, encoder, encoding)
+            encoding, codebook = opening.agreed_encoding(path, head, encoder, encoding, codebook)
             if head is not None:
                 opening.set_aside(path, head)
-            writer = cls(path, lock, encoder, encoding, head)
+            writer = cls(path, lock, encoder, encoding, head, codebook)
             opening.prepare_folder(path, head)
         except BaseException:
             lock.release()
@@ -114,7 +135,7 @@ class Writer:
             )
         if not (np.isfinite(vector).all() and np.isfinite(states).all()):
             raise InvalidRecord(f"row {key.hex()}: found a value that is not finite, expected numbers.")
-        self._pending.add_row(key, PendingRow(vector, encoding_named(self.encoding).encode(states)))
+        self._pending.add_row(key, PendingRow(vector, self._states_encoding.encode(states)))
 
     def put_document(self, record: DocumentRecord, passages: Sequence[PassageDraft]) -> None:
         """Add a document, or replace the one with its id; passages whose key stays keep their ids, in order.
@@ -214,8 +235,8 @@ class Writer:
             blocks = planning.surviving_blocks(snapshot, pending) if snapshot else []
             catalogues = planning.surviving_catalogues(snapshot, pending) if snapshot else []
             if pending.rows:
-                encoding = encoding_named(self.encoding)
-                blocks.append(write_rows(self.path, new_segment(), encoding, pending.rows, needed.__contains__))
+                segment = new_segment()
+                blocks.append(write_rows(self.path, segment, self._states_encoding, pending.rows, needed.__contains__))
             if pending.documents or pending.moves:
                 catalogues.append(write_documents(self.path, new_segment(), self._documents_to_write()))
             return blocks, catalogues
@@ -279,6 +300,9 @@ class Writer:
         self._usable = False  # until all of it went well
         with failing_cleanly(self.path, new_segments):
             blocks, catalogues = write(new_segment)
+            codebook = parent.codebook if parent else None
+            if parent is None and self._codebook is not None:
+                codebook = write_codebook(self.path, new_segment(), self._codebook)
             roots = self._pending.roots
             manifest = Manifest(
                 generation=generation,
@@ -290,6 +314,7 @@ class Writer:
                 next_passage_id=self._next_passage_id,
                 blocks=tuple(blocks),
                 catalogues=tuple(catalogues),
+                codebook=codebook,
             )
             publish(self.path, manifest)
         self._turn_to(manifest)
@@ -311,8 +336,9 @@ class Writer:
             for entry in replaced:
                 for file, expected in entry.files.items():  # else damage would get a fresh checksum
                     check_file(self.path, entry.segment, file, expected)
-            encoding = encoding_named(self.encoding)
-            new_blocks = [copy_rows(self.path, new_segment(), encoding, group, waiting) for group in blocks]
+            new_blocks = [
+                copy_rows(self.path, new_segment(), self._states_encoding, group, waiting) for group in blocks
+            ]
             new_catalogues = [copy_live_documents(self.path, new_segment(), group) for group in catalogues]
             return (
                 [block.entry for block in snapshot.blocks if block.entry not in replaced]

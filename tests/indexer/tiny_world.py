@@ -48,6 +48,7 @@ class TinyEncoder:
     encoder_id: str = "tiny"
     hidden_width: int = WIDTH
     tokenizer: Any = None
+    codebook: None = None
     borders: WordBorders = field(default_factory=WordBorders)
     encoded: list[str] = field(default_factory=list)
     fail_at: Callable[[str], None] = lambda text: None

@@ -218,7 +218,7 @@ def test_another_encoding_is_refused_and_none_takes_the_stores_own(filled, store
     tiny.fill(tmp_path / "half", {"a.txt": "Some text"}, "fp16")
     with Writer.open(tmp_path / "half", tiny.encoder) as writer:
         assert writer.encoding == "fp16"
-    with pytest.raises(InvalidRecord, match="found 'int3', expected one of int8, fp16"):
+    with pytest.raises(InvalidRecord, match="found 'int3', expected one of fp16, int8, int4, pq4, pq6"):
         Writer.open(tmp_path / "new", tiny.encoder, "int3")
 
 

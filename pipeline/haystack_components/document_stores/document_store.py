@@ -30,6 +30,7 @@ from deformer_qa.pipeline.shared_readers import shared_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.reading import SplitReader
 from deformer_qa.store import (
+    Codebook,
     DocumentInfo,
     DocumentRecord,
     EncoderInfo,
@@ -161,7 +162,9 @@ class DeformerDocumentStore(AsyncCalls):
         for document in documents:
             if not isinstance(document, Document):
                 raise ValueError(f"Expected documents, found {type(document).__name__}.")
-        with self._writer(_encoder_info(self.encoder())) as writer:
+        encoder = self.encoder()
+        codebook = Codebook(**encoder.codebook) if encoder.codebook is not None else None
+        with self._writer(_encoder_info(encoder), codebook) as writer:
             ids = self._ids(writer, [document.id for document in documents])
             chosen, n_written = _chosen(documents, ids, policy)
             self._refuse_files(writer, [ids[one.id] for one in chosen if one.id in ids])
@@ -275,9 +278,9 @@ class DeformerDocumentStore(AsyncCalls):
             return [info for info in infos if matches(info)]
 
     @contextmanager
-    def _writer(self, encoder: EncoderInfo) -> Iterator[Writer]:
+    def _writer(self, encoder: EncoderInfo, codebook: Codebook | None = None) -> Iterator[Writer]:
         """A writer whose commit follows the block; nothing is committed where it raises."""
-        with self._writing, haystack_errors(), Writer.open(self.place, encoder) as writer:
+        with self._writing, haystack_errors(), Writer.open(self.place, encoder, codebook=codebook) as writer:
             yield writer
             writer.commit()
 

@@ -1,0 +1,174 @@
+"""``qa bench encodings``: bytes a token, error, EM and F1, and the cost to decode, for every encoding of states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from deformer_qa.cli import exit_codes
+from deformer_qa.cli.counting import counting
+from deformer_qa.cli.evaluation_runs import file_argument, precision_option
+from deformer_qa.cli.output import console, format_option, message, print_json, print_plain
+from deformer_qa.cli.readers import loaded, reader_option
+from deformer_qa.cli.state_encodings import ENCODINGS, encoding_of, through
+
+if TYPE_CHECKING:
+    from deformer_qa.reader.evaluation import SplitPassageReader
+    from deformer_qa.reader.reading import SplitReader
+    from deformer_qa.reader.squad import SquadSet
+    from deformer_qa.store.encodings import Encoding
+
+_MEASURED_ON = 200  # paragraphs whose states error and decoding are measured on
+_ROUNDS = 7
+
+
+@click.command()
+@file_argument
+@reader_option
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="FILE",
+    help="The SQuAD file the reader was trained on, for codebooks that do not come with it; without it they are left "
+    "out.",
+)
+@click.option(
+    "--encoding",
+    "names",
+    type=click.Choice(ENCODINGS),
+    multiple=True,
+    help="Only this one; again for each. Default: all.",
+)
+@click.option("--limit", type=click.IntRange(min=0), default=0, metavar="N", help="Only the file's first N questions.")
+@precision_option
+@format_option
+def encodings(
+    file: Path,
+    reader_folder: Path | None,
+    data: Path | None,
+    names: tuple[str, ...],
+    limit: int,
+    precision: Any,
+    form: str,
+) -> int:
+    """What each encoding of states costs and loses, on the questions of a SQuAD FILE.
+
+    "error" is the largest absolute error of a value; "lost" the share of the states' variance that is lost; "decoding"
+    how many times as long as fp16 it takes to decode the states of 20 paragraphs, each alone, in turn (median).
+    """
+    from deformer_qa.reader.analysis.measuring import machine
+    from deformer_qa.reader.evaluation import SplitPassageReader, figures, predictions
+    from deformer_qa.reader.squad import read_squad
+
+    questions = read_squad(file)
+    reader = loaded(reader_folder)
+    if not reader.encoder.k:
+        raise click.UsageError(f"{reader_folder}: runs no layers apart, no states of it are stored.")
+    reader.precision = precision
+    chosen = dict(_encodings(reader, names or ENCODINGS, data))
+    sample = _states(reader, questions)
+    costs = _decoding_times(chosen, sample)
+    n = sum(1 for _ in questions.questions())
+    rows = []
+    for name, encoding in chosen.items():
+        measured: SplitPassageReader = SplitPassageReader(reader, through(encoding))
+        made = []
+        with counting(min(n, limit or n)) as advance:
+            for one in predictions(measured, questions, limit=limit):
+                made.append(one)
+                advance(name)
+        found = figures(made, forced=not questions.has_impossible)
+        rows.append(
+            {"encoding": name, **_errors(encoding, sample), "em": found.exact_match, "f1": found.f1} | costs[name]
+        )
+        message(f"qa: {name}: F1 {found.f1:.2f}")
+    about = {"schema": 1, "file": file.name, "questions": len(made), "precision": precision, **machine()}
+    if form in ("json", "ndjson"):
+        print_json({**about, "encodings": rows}, indent=form == "json")
+    elif form == "plain":
+        for row in rows:
+            print_plain(*(_shown(value) for value in row.values()))
+    else:
+        _print_table(rows)
+    return exit_codes.OK
+
+
+def _encodings(reader: SplitReader, names: tuple[str, ...], data: Path | None) -> Iterator[tuple[str, Encoding]]:
+    """The encodings asked for, fp16 first: the others' decoding is compared with it."""
+    from deformer_qa.cli.train_codebook import states_of_paragraphs
+    from deformer_qa.store.codebook import VALUES_PER_CODE, fit_codebook
+    from deformer_qa.store.encodings import encoding_named
+
+    own = encoding_of(reader.encoder, None)
+    states: NDArray[np.float32] | None = None
+    for name in dict.fromkeys(("fp16", *names)):
+        if name == own.name or name not in VALUES_PER_CODE:
+            yield name, encoding_of(reader.encoder, name)
+        elif data is None:
+            message(f"qa: {name} is left out: the reader has no codebook for it; give --data to fit one.")
+        else:
+            if states is None:
+                held_back = reader.about.training.get("held_back_articles", ()) if reader.about else ()
+                states = states_of_paragraphs(data, reader.encoder, set(held_back))
+            yield name, encoding_named(name, fit_codebook(states, name))
+
+
+def _states(reader: SplitReader, questions: SquadSet) -> list[NDArray[np.float32]]:
+    contexts = list(dict.fromkeys(one.context for one in questions.paragraphs))
+    step = max(1, len(contexts) // _MEASURED_ON)
+    spans = [
+        (text, span)
+        for text in contexts[::step]
+        for span in reader.encoder.borders.split(text, reader.encoder.tokenizer)
+    ]
+    return [reader.encoder.states(text[span.start : span.end], "passage") for text, span in spans]
+
+
+def _errors(encoding: Encoding, sample: list[NDArray[np.float32]]) -> dict[str, float]:
+    encoded = [encoding.encode(states) for states in sample]
+    exact = np.concatenate(sample)
+    off = np.concatenate([encoding.decode(one) for one in encoded]) - exact
+    spread = ((exact - exact.mean(axis=0)) ** 2).sum(dtype=np.float64)
+    return {
+        "bytes_per_token": sum(one.n_bytes for one in encoded) / len(exact),
+        "error": float(np.abs(off).max()),
+        "lost": float((off**2).sum(dtype=np.float64) / spread),
+    }
+
+
+def _decoding_times(chosen: dict[str, Encoding], sample: list[NDArray[np.float32]]) -> dict[str, dict[str, float]]:
+    """How many times as long as fp16 each takes."""
+    from deformer_qa.reader.analysis.measuring import ratio, seconds_in_turn
+
+    def decoding(encoding: Encoding) -> Any:
+        encoded = [encoding.encode(states) for states in sample[:20]]
+        return lambda: [encoding.decode(one) for one in encoded]
+
+    took = seconds_in_turn({name: decoding(encoding) for name, encoding in chosen.items()}, _ROUNDS)
+    return {name: {"decoding": ratio(one, took["fp16"])["times"]} for name, one in took.items()}
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table("encoding", "bytes a token", "largest error", "variance lost", "EM", "F1", "decoding")
+    for row in rows:
+        table.add_row(
+            row["encoding"],
+            f"{row['bytes_per_token']:.0f}",
+            f"{row['error']:.3f}",
+            f"{100 * row['lost']:.2f} %",
+            f"{row['em']:.2f}",
+            f"{row['f1']:.2f}",
+            f"{row['decoding']:.1f}x",
+        )
+    console().print(table)

@@ -1,0 +1,49 @@
+"""A store's codebook on disk: one small file, compared whole with its checksum before a state is decoded."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import xxhash
+
+from deformer_qa.store import disk, names
+from deformer_qa.store.codebook import VALUES_PER_CODE, Codebook, codebook_shapes
+from deformer_qa.store.disk import FileSum
+from deformer_qa.store.errors import InvalidRecord, StoreDamaged
+from deformer_qa.store.manifest import CodebookEntry
+from deformer_qa.store.mapping import map_array
+
+
+class CodebookFiles:
+    """The mapped file of a codebook; immutable, shared by the snapshots of several generations."""
+
+    def __init__(self, store: Path, entry: CodebookEntry, width: int, encoding: str) -> None:
+        self._entry, self._width, self._encoding = entry, width, encoding
+        shapes = codebook_shapes(width, VALUES_PER_CODE[encoding])
+        n_floats = sum(int(np.prod(shape)) for shape in shapes)
+        file = entry.files[names.CODEBOOK]
+        self._flat = map_array(store, entry.segment, names.CODEBOOK, file, "<f4", (n_floats,))
+
+    @cached_property
+    def codebook(self) -> Codebook:
+        """:raises StoreDamaged: where it is not the one that was committed, or makes no sense."""
+        shown = names.segment_file(self._entry.segment, names.CODEBOOK)
+        flat = self._flat.copy()
+        if xxhash.xxh3_128_hexdigest(flat.data) != self._entry.files[names.CODEBOOK].xxh3_128:
+            raise StoreDamaged(shown, "the checksum does not match the content")
+        try:
+            return Codebook.from_array(flat, self._width, self._encoding)
+        except InvalidRecord as error:
+            raise StoreDamaged(shown, str(error)) from error
+
+
+def write_codebook(store: Path, segment: str, codebook: Codebook) -> CodebookEntry:
+    """Write and sync a segment with a codebook."""
+    directory = store / names.SEGMENTS / segment
+    disk.make_directory(directory)
+    arrays = [array.astype("<f4", copy=False) for array in codebook.arrays]
+    files: dict[str, FileSum] = {names.CODEBOOK: disk.write_file(directory / names.CODEBOOK, arrays)}
+    disk.sync_directory(directory)
+    return CodebookEntry(segment, files)
