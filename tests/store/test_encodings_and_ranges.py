@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deformer_qa.store import ENCODING_NAMES, ranges
+from deformer_qa.cli.state_encodings import ENCODINGS
+from deformer_qa.store import ENCODING_NAMES, InvalidRecord, ranges
 from deformer_qa.store.encodings import encoding_named
 
 
@@ -36,10 +37,39 @@ def test_fp16_is_off_by_at_most_one_part_in_2048(table):
     assert (np.abs(decoded - states) <= np.abs(states) / 2048 + 2.0**-24).all()
 
 
-@pytest.mark.parametrize("name", ENCODING_NAMES)
+@given(st.integers(1, 40), st.integers(1, 4), st.integers(0, 1000), st.sampled_from([1e-4, 1.0, 3e5]))
+def test_int4_is_off_by_at_most_half_a_scale_of_its_group(half_width, n_tokens, seed, size):
+    states = (np.random.default_rng(seed).standard_normal((n_tokens, 2 * half_width)) * size / 6).astype(np.float32)
+    encoding = encoding_named("int4")
+    encoded = encoding.encode(states)
+    assert (encoded.values.shape[1], encoded.scales.shape[1]) == encoding.widths(2 * half_width)
+    decoded = encoding.decode(encoded)
+    for first in range(0, 2 * half_width, 32):
+        group = states[:, first : first + 32]
+        bound = np.abs(group).max(axis=1) * (0.5 / 7 + 7 * 2**-11) + 7 * 2.0**-24  # the scale is in half precision
+        assert (np.abs(decoded[:, first : first + 32] - group).max(axis=1) <= bound).all()
+
+
+@pytest.mark.parametrize("name", ["fp16", "int8", "int4"])
 def test_zeros_stay_zeros(name):
     encoding = encoding_named(name)
     assert not encoding.decode(encoding.encode(np.zeros((3, 4), np.float32))).any()
+
+
+@pytest.mark.parametrize("name", ["fp16", "int4"])
+def test_values_that_an_encoding_cannot_hold_are_refused(name):
+    with pytest.raises(InvalidRecord, match=f"found a value of 1e\\+06, {name} holds up to"):
+        encoding_named(name).encode(np.full((1, 4), 1e6, np.float32))
+
+
+@pytest.mark.parametrize(("name", "width"), [("int4", 7), ("pq4", 6), ("pq6", 8)])
+def test_states_of_a_width_that_an_encoding_cannot_take_are_refused(name, width):
+    with pytest.raises(InvalidRecord, match=f"found states {width} wide, expected"):
+        encoding_named(name).widths(width)
+
+
+def test_every_encoding_has_a_name_for_the_command_line():
+    assert set(ENCODINGS) == set(ENCODING_NAMES)
 
 
 @given(st.sets(st.integers(0, 80)), st.lists(st.integers(0, 80), max_size=20))
