@@ -174,7 +174,7 @@ def test_eval_squad_and_eval_open_print_their_figures(qa: Qa, tmp_path: Path) ->
     paragraphs = [{"context": context, "qas": entries}, {"context": "The mill stands by the river.", "qas": []}]
     file.write_text(json.dumps({"data": [{"title": "T", "paragraphs": paragraphs}]}), encoding="utf-8")
     result = json.loads(qa("eval", "squad", file, "--format", "json").out)
-    assert (result["schema"], result["n"], result["k"], result["states"]) == (1, 2, 2, "int8")
+    assert (result["schema"], result["n"], result["k"], result["states"]) == (1, 2, 2, "pq4")
     assert 0 <= result["exact_match"] <= result["f1"] <= 100
     assert qa("eval", "squad", file, "--fail-under", "101").code == 1
     assert qa("eval", "squad", file, "--k", "3").code == 2

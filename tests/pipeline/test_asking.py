@@ -16,7 +16,7 @@ from deformer_qa.pipeline.results import Answers
 from deformer_qa.reader.errors import TextTooLong
 from deformer_qa.reader.reading import SplitReader
 from deformer_qa.reader.squad import f1
-from deformer_qa.store import open_snapshot
+from deformer_qa.store import Codebook, open_snapshot
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 QUESTIONS: list[dict[str, Any]] = json.loads((EXAMPLES / "questions.json").read_text(encoding="utf-8"))["questions"]
@@ -100,9 +100,12 @@ def test_stored_states_are_the_live_ones_within_the_encodings_tolerance(
     example_store: Path, shipped_reader: SplitReader, tmp_path: Path
 ) -> None:
     encoder = shipped_reader.encoder
-    half = tmp_path / "fp16"
-    sync(half, encoder, [EXAMPLES / "corpus" / "science"], encoding="fp16")
-    for store, encoding in ((example_store, "int8"), (half, "fp16")):
+    assert encoder.codebook is not None
+    codebook = Codebook(**encoder.codebook)
+    page = EXAMPLES / "corpus" / "science" / "dna.md"
+    for name in ("fp16", "int8"):
+        sync(tmp_path / name, encoder, [page], encoding=name)
+    for store, encoding in ((example_store, "pq4"), (tmp_path / "int8", "int8"), (tmp_path / "fp16", "fp16")):
         with open_snapshot(store) as snapshot:
             assert snapshot.encoding == encoding
             records = [
@@ -115,8 +118,13 @@ def test_stored_states_are_the_live_ones_within_the_encodings_tolerance(
             ):
                 live = encoder.encode(text)
                 largest = np.abs(live.states).max(axis=1, keepdims=True)
-                tolerance = largest / 127 / 2 if encoding == "int8" else np.abs(live.states) * 2.0**-11 + 2.0**-24
-                assert (np.abs(states - live.states) <= tolerance * (1 + 1e-5)).all()
+                coded = codebook.states(codebook.codes(live.states))
+                tolerance = {
+                    "pq4": np.abs(coded - live.states),
+                    "int8": largest / 127 / 2,
+                    "fp16": np.abs(live.states) * 2.0**-11 + 2.0**-24,
+                }[encoding]
+                assert (np.abs(states - live.states) <= tolerance * (1 + 1e-5) + 1e-6).all()
                 np.testing.assert_array_equal(vector, live.vector)
 
 
