@@ -106,6 +106,28 @@ class CommitUncertain(StoreError):
         self.generation = generation
 
 
+class NotErased(StoreError):
+    """Generation ``generation`` is compacted, but files older than it could not be removed."""
+
+    def __init__(self, path: Path, generation: int, problem: str) -> None:
+        super().__init__(
+            f"{path}: generation {generation} is compacted, but what is older could not be removed ({problem}), "
+            'so removed texts may still be in it. Run "qa compact" again.'
+        )
+        self.path = path
+        self.generation = generation
+
+
+class NothingBefore(StoreError):
+    """There is no generation to go back to; the index is as it was."""
+
+    def __init__(self, path: Path, generation: int, reason: str) -> None:
+        super().__init__(f"{path}: cannot go back from generation {generation}: {reason}. The index is as it was.")
+        self.path = path
+        self.generation = generation
+        self.reason = reason
+
+
 class InvalidRecord(StoreError, ValueError):
     """What a caller handed to the writer breaks a rule of the store; nothing was taken over."""
 

@@ -55,6 +55,18 @@ def check_encoder(encoder: EncoderInfo) -> None:
         raise InvalidRecord(f"encoder: found widths {widths}, expected more than 0.")
 
 
+def checked_encoder(encoder: EncoderInfo | None, head: Head | None) -> EncoderInfo:
+    """The encoder to write with: the one given, else the store's.
+
+    :raises InvalidRecord: where a manifest cannot hold it.
+    """
+    if encoder is None:
+        assert head is not None
+        return head.manifest.encoder
+    check_encoder(encoder)
+    return encoder
+
+
 def head_or_none(path: Path, create: bool) -> Head | None:
     try:
         return find_head(path)
