@@ -10,6 +10,8 @@ from deformer_qa.store.errors import (
     CommitUncertain,
     DocumentNotFound,
     EncoderMismatch,
+    FolderTaken,
+    InvalidExport,
     InvalidRecord,
     MissingRows,
     NotErased,
@@ -23,6 +25,8 @@ from deformer_qa.store.errors import (
     StoreLocked,
     StoreMissing,
 )
+from deformer_qa.store.exporting import export_store
+from deformer_qa.store.importing import import_store
 from deformer_qa.store.records import (
     Damage,
     DocumentInfo,
@@ -48,7 +52,9 @@ __all__ = [
     "DocumentRecord",
     "EncoderInfo",
     "EncoderMismatch",
+    "FolderTaken",
     "Hit",
+    "InvalidExport",
     "InvalidRecord",
     "MissingRows",
     "NotErased",
@@ -66,6 +72,8 @@ __all__ = [
     "StoreMissing",
     "Writer",
     "block_key",
+    "export_store",
+    "import_store",
     "open_snapshot",
     "verify",
 ]

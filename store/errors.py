@@ -128,6 +128,23 @@ class NothingBefore(StoreError):
         self.reason = reason
 
 
+class FolderTaken(StoreError):
+    """The folder that was to be made is there and holds something."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path}: expected no folder or an empty one for {what}, found files. Name another folder.")
+        self.path = path
+
+
+class InvalidExport(StoreError):
+    """An export is not whole or not one; nothing was imported."""
+
+    def __init__(self, path: Path, where: str, problem: str) -> None:
+        super().__init__(f"{path / where}: {problem}. Nothing was imported.")
+        self.path = path
+        self.problem = problem
+
+
 class InvalidRecord(StoreError, ValueError):
     """What a caller handed to the writer breaks a rule of the store; nothing was taken over."""
 

@@ -27,6 +27,7 @@ MOST_SEGMENTS = 40  # a commit that leaves more merges them, so that a long run 
 Documents = Iterator[tuple[DocumentRecord, Sequence[PassageRecord]]]
 NewSegment = Callable[[], str]  # the name of one more segment of the generation being written
 Entries = tuple[list[BlockEntry], list[CatalogueEntry]]
+Write = Callable[[NewSegment], Entries]
 
 
 class Writer:
@@ -237,8 +238,8 @@ class Writer:
     def compact(self) -> int:
         """Write anew what lives and erase everything else, the generation before included; see ``store.compacting``.
 
-        Commits first what is gathered. Returns the generation, which has no parent. Ids and answers do not change. Rows
-        that no document refers to are dropped, also those that wait for one: they would be encoded again.
+        Commits first what is gathered; returns the generation. Ids and answers do not change. Rows that no document
+        refers to are dropped, also those that wait for one.
 
         :raises StoreDamaged: where a segment is damaged; the index is as it was.
         :raises NotErased: where all is committed, but something older could not be removed.
@@ -260,15 +261,20 @@ class Writer:
 
         :raises NothingBefore: where the head has no parent, or it cannot be read.
         """
-        head = self._require_store().manifest
+        before = generation_before(self.path, self._require_store().manifest)
         if not self._pending.is_empty:
             raise StoreError(f"{self.path}: found changes that are not committed; commit them or open another writer.")
-        before = generation_before(self.path, head)
         Snapshot(self.path, before, reuse=self.snapshot).close()  # its files are there
         self.set_roots(before.roots)
         generation = self._commit(0, lambda new: (list(before.blocks), list(before.catalogues)))
         self._waiting.clear()
         return generation
+
+    def begin(self, next_ids: tuple[int, int], roots: Sequence[str], room: int, write: Write) -> int:
+        """Commit a first generation as ``write`` makes it, with ids that another store gave (an import)."""
+        self._next_document_id, self._next_passage_id = next_ids
+        self.set_roots(roots)
+        return self._commit(room, write)
 
     def close(self) -> None:
         """Let the next writer in; what is not committed is forgotten."""
@@ -287,7 +293,7 @@ class Writer:
     ) -> None:
         self.close()
 
-    def _commit(self, room: int, write: Callable[[NewSegment], Entries], compacted: bool = False) -> int:
+    def _commit(self, room: int, write: Write, compacted: bool = False) -> int:
         """Check the room, write segments, publish the manifest, turn to the new head, collect."""
         require_room(self.path, room)
         parent = self.snapshot.manifest if self.snapshot else None

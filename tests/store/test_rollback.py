@@ -88,12 +88,24 @@ def test_a_parent_that_is_damaged_or_gone_is_named(filled, tiny, changed):
     assert tiny.dump_of(filled) == changed[1]
 
 
-def test_a_parent_whose_files_are_not_there_is_not_gone_back_to(filled, tiny, changed):
-    shutil.rmtree(next(filled.glob("seg/1-*")))
-    with Writer.open(filled.parent / "x", tiny.encoder) as writer, pytest.raises(StoreMissing):
+def test_a_parent_whose_files_are_not_there_is_not_gone_back_to(store, tiny):
+    ids = tiny.fill(store, {"a.txt": "Words of a"})
+    with Writer.open(store, tiny.encoder) as writer:
+        writer.remove_document(ids[0])
+        tiny.put(writer, "b.txt", "Words of b")
+        writer.commit()
+    says = tiny.dump_of(store)
+    next(store.glob("seg/1-*/meta.sqlite")).unlink()
+    with pytest.raises(StoreDamaged, match=r"meta.sqlite: expected .* found no file"):
+        rolled_back(store)
+    assert tiny.dump_of(store) == says
+
+
+def test_where_nothing_was_ever_committed_there_is_nothing_to_go_back_from(store, tiny):
+    with Writer.open(store, tiny.encoder) as writer, pytest.raises(StoreMissing):
         writer.rollback()
-    with pytest.raises(StoreDamaged):
-        rolled_back(filled)
+    with pytest.raises(StoreMissing):
+        rolled_back(store)
 
 
 def test_what_is_not_committed_is_not_thrown_away(filled, tiny):
