@@ -50,7 +50,7 @@ def _name(part: str) -> str:
         if part[place] == "[" and end > 0:
             inside = part[place + 1 : end]
             negated, inside = inside.startswith("!"), inside.removeprefix("!")
-            inside = re.sub(r"([\\\[\]^&~|])", r"\\\1", inside)
+            inside = re.sub(r"([\\\[\]^&~|])", r"\\\1", inside).replace("--", r"-\-")
             found += f"[^/{inside}]" if negated else f"(?!/)[{inside}]"
             place = end + 1
             continue
