@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deformer_qa.cli import exit_codes
-from deformer_qa.cli.output import format_option, print_json, print_plain
+from deformer_qa.cli.output import format_option, message, print_json, print_plain
 from deformer_qa.cli.stores import located, store_option
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def compact(store: Path | None, form: str) -> int:
 
     folder = located(store)
     with Writer.open(folder, encoder=None) as writer:
+        if writer.notice:
+            message(f"qa: {writer.notice}")
         before = bytes_on_disk(folder)
         generation = writer.compact()
         after = bytes_on_disk(folder)
@@ -55,6 +57,8 @@ def rollback(store: Path | None, form: str) -> int:
 
     with Writer.open(located(store), encoder=None) as writer:
         assert writer.snapshot is not None
+        if writer.notice:
+            message(f"qa: {writer.notice}")
         before, parent = _counts(writer.snapshot), writer.snapshot.manifest.parent
         generation = writer.rollback()
         after = _counts(writer.snapshot)

@@ -39,11 +39,13 @@ def check_unicode(what: str, *words: str) -> None:
         raise InvalidRecord(f"{what}: found text that is no valid Unicode ({error.reason}), expected none.") from error
 
 
-def check_encoder(encoder: EncoderInfo) -> None:
-    """Refuse an encoder that a manifest cannot hold.
+def check_encoder(encoder: EncoderInfo | None) -> None:
+    """Refuse an encoder that a manifest cannot hold; None stands for the store's own.
 
     :raises InvalidRecord: naming what is wrong.
     """
+    if encoder is None:
+        return
     try:
         check_unicode("encoder", encoder.encoder_id, to_json(dict(encoder.about)))
     except InvalidRecord:
@@ -53,18 +55,6 @@ def check_encoder(encoder: EncoderInfo) -> None:
     if encoder.vector_width < 1 or encoder.hidden_width < 1:
         widths = f"{encoder.vector_width} and {encoder.hidden_width}"
         raise InvalidRecord(f"encoder: found widths {widths}, expected more than 0.")
-
-
-def checked_encoder(encoder: EncoderInfo | None, head: Head | None) -> EncoderInfo:
-    """The encoder to write with: the one given, else the store's.
-
-    :raises InvalidRecord: where a manifest cannot hold it.
-    """
-    if encoder is None:
-        assert head is not None
-        return head.manifest.encoder
-    check_encoder(encoder)
-    return encoder
 
 
 def head_or_none(path: Path, create: bool) -> Head | None:

@@ -62,12 +62,15 @@ class Writer:
         :raises StoreMissing, StoreFormat, StoreDamaged, StoreAccess: where it cannot be used.
         """
         path = Path(path)
+        opening.check_encoder(encoder)
         create = create and encoder is not None
         opening.make_folder(path, create)
         lock = WriterLock(path)
         try:
             head = opening.head_or_none(path, create)
-            encoder = opening.checked_encoder(encoder, head)
+            if encoder is None:
+                assert head is not None  # or it would be missing
+                encoder = head.manifest.encoder
             encoding = opening.agreed_encoding(path, head, encoder, encoding)
             if head is not None:
                 opening.set_aside(path, head)
@@ -249,7 +252,6 @@ class Writer:
         if not snapshot.manifest.compacted:  # else only what could not be removed then is left to do
             room = compacting.bytes_to_write(snapshot)
             self._commit(room, lambda new: compacting.write(self.path, snapshot, new), compacted=True)
-            self._waiting.clear()
             snapshot = self._require_store()
         compacting.erase(self.path, snapshot.manifest)
         return snapshot.generation
@@ -266,9 +268,7 @@ class Writer:
             raise StoreError(f"{self.path}: found changes that are not committed; commit them or open another writer.")
         Snapshot(self.path, before, reuse=self.snapshot).close()  # its files are there
         self.set_roots(before.roots)
-        generation = self._commit(0, lambda new: (list(before.blocks), list(before.catalogues)))
-        self._waiting.clear()
-        return generation
+        return self._commit(0, lambda new: (list(before.blocks), list(before.catalogues)))
 
     def begin(self, next_ids: tuple[int, int], roots: Sequence[str], room: int, write: Write) -> int:
         """Commit a first generation as ``write`` makes it, with ids that another store gave (an import)."""

@@ -173,6 +173,17 @@ def test_segments_grow_to_their_limit_and_a_whole_one_is_not_copied(store, tiny,
     assert verify(store) == []
 
 
+def test_one_segment_in_which_something_died_is_written_anew(store, tiny):
+    kept, secret = tiny.fill(store, {"fox.txt": "The fox left", "secret.txt": SECRET})
+    with Writer.open(store, tiny.encoder) as writer:
+        writer.remove_document(secret)
+        writer.commit()
+        assert {"Zyqqravel", "vector"} <= traces(store, tiny)
+        writer.compact()
+        assert traces(store, tiny) == set()
+        assert writer.snapshot.document(kept).text == "The fox left"
+
+
 def test_groups_hold_neighbours_up_to_the_limit():
     assert compacting.groups_of([], 10) == []
     assert compacting.groups_of([3, 3, 5, 10, 1, 12, 2], 10) == [[0, 1], [2], [3], [4], [5], [6]]

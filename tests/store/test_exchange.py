@@ -70,6 +70,8 @@ def test_an_exported_and_imported_store_answers_identically(rich, tiny, tmp_path
         assert new.manifest.next_passage_id == old.manifest.next_passage_id
         assert (new.encoder, new.encoding) == (old.encoder, old.encoding)
         assert new.size_report()["n_dead_rows"] == 0
+        assert (len(new.manifest.blocks) > 1) == (shard_bytes <= 100)
+        assert (len(new.manifest.catalogues) > 1) == (shard_bytes == 1)
     assert verify(tmp_path / "new") == []
     again = exported(tmp_path / "new", tmp_path / "again")
     assert (again / "documents.jsonl").read_bytes() == (folder / "documents.jsonl").read_bytes()
@@ -180,6 +182,28 @@ def test_half_an_export_is_never_taken_for_a_whole_one(rich, tiny, tmp_path):
         left = [path.name for path in tmp_path.glob(f"*failed-{call}*")]
         assert left == ([f"failed-{call}"] if seen[-1] else [])
     assert set(seen) == {False, True}
+
+
+def test_an_export_is_synced_before_it_has_its_name_and_after(rich, tmp_path, monkeypatch):
+    log = []
+
+    def recorded(step, function):
+        def run(target, *arguments):
+            log.append((step, os.readlink(f"/proc/self/fd/{target}") if isinstance(target, int) else str(target)))
+            return function(target, *arguments)
+
+        return run
+
+    for step in disk.STEPS:
+        monkeypatch.setattr(disk, step, recorded(step, getattr(disk, step)))
+    exported(rich, tmp_path / "out")
+    unfinished = log[0][1]
+    named = log.index(("rename_file", unfinished))
+    created = [name for step, name in log if step == "create_file"]
+    assert {Path(name).name for name in created} == set(os.listdir(tmp_path / "out"))
+    assert all(log.index(("sync_file", name)) < named for name in created)
+    assert log[named - 1] == ("sync_directory", unfinished)
+    assert log[named + 1 :] == [("sync_directory", str(tmp_path))]
 
 
 def test_an_import_that_dies_leaves_no_store_or_a_whole_one_and_can_be_repeated(rich, tiny, tmp_path):
