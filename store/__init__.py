@@ -11,8 +11,12 @@ from deformer_qa.store.errors import (
     CommitUncertain,
     DocumentNotFound,
     EncoderMismatch,
+    FolderTaken,
+    InvalidExport,
     InvalidRecord,
     MissingRows,
+    NotErased,
+    NothingBefore,
     PassageNotFound,
     StoreAccess,
     StoreDamaged,
@@ -22,6 +26,8 @@ from deformer_qa.store.errors import (
     StoreLocked,
     StoreMissing,
 )
+from deformer_qa.store.exporting import export_store
+from deformer_qa.store.importing import import_store
 from deformer_qa.store.records import (
     Damage,
     DocumentInfo,
@@ -48,9 +54,13 @@ __all__ = [
     "DocumentRecord",
     "EncoderInfo",
     "EncoderMismatch",
+    "FolderTaken",
     "Hit",
+    "InvalidExport",
     "InvalidRecord",
     "MissingRows",
+    "NotErased",
+    "NothingBefore",
     "PassageDraft",
     "PassageNotFound",
     "PassageRecord",
@@ -64,7 +74,9 @@ __all__ = [
     "StoreMissing",
     "Writer",
     "block_key",
+    "export_store",
     "fit_codebook",
+    "import_store",
     "open_snapshot",
     "verify",
 ]

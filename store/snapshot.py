@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deformer_qa.store import bm25, names
 from deformer_qa.store.block import Block, BlockFiles
 from deformer_qa.store.catalogue import QUERY_BATCH, Catalogue, CatalogueFiles
+from deformer_qa.store.codebook import Codebook
 from deformer_qa.store.codebook_files import CodebookFiles
 from deformer_qa.store.conditions import Where
 from deformer_qa.store.disk import FileSum
@@ -209,7 +210,15 @@ class Snapshot:
 
         :raises StoreDamaged: where the codebook is not the one that was committed.
         """
-        return encoding_named(self.encoding, self._codebook_files.codebook if self._codebook_files else None)
+        return encoding_named(self.encoding, self.codebook)
+
+    @property
+    def codebook(self) -> Codebook | None:
+        """The store's own codebook, None where its encoding has none.
+
+        :raises StoreDamaged: where it is not the one that was committed.
+        """
+        return self._codebook_files.codebook if self._codebook_files else None
 
     def vectors(self, keys: Sequence[bytes]) -> NDArray[np.float32]:
         """The vectors of some rows, checked, in the order of ``keys``. *Shape:* (n_keys, vector_width), float32."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from deformer_qa.store import (
     disk,
     open_snapshot,
 )
+
+sys.path.append(str(Path(__file__).parent))  # for what tests of interruptions share
 
 ENCODER = EncoderInfo("tiny-encoder-1", vector_width=8, hidden_width=6, about={"name": "tiny", "k": 2})
 

@@ -11,10 +11,13 @@ import xxhash
 from deformer_qa.store import (
     Codebook,
     EncoderMismatch,
+    InvalidExport,
     InvalidRecord,
     StoreDamaged,
     Writer,
+    export_store,
     fit_codebook,
+    import_store,
     open_snapshot,
     verify,
 )
@@ -120,6 +123,28 @@ def test_a_store_goes_on_with_its_own_codebook_whatever_comes_later(coded, tiny)
     assert after["states"][: len(before["states"])] == before["states"]
     with pytest.raises(EncoderMismatch, match="states encoded as pq6, asked for with int8"):
         Writer.open(coded, tiny.encoder, "int8")
+
+
+def test_an_exported_and_imported_store_of_codes_answers_identically(coded, tiny, tmp_path):
+    with open_snapshot(coded) as snapshot:
+        export_store(snapshot, tmp_path / "out")
+    import_store(tmp_path / "out", tmp_path / "new")
+    assert tiny.dump_of(tmp_path / "new") == tiny.dump_of(coded)
+    assert verify(tmp_path / "new") == []
+    (tmp_path / "out" / "codebook.safetensors").unlink()
+    with pytest.raises(InvalidExport, match=r"codebook.safetensors: cannot be read"):
+        import_store(tmp_path / "out", tmp_path / "other")
+
+
+def test_a_compacted_store_of_codes_keeps_its_codebook(coded, tiny):
+    before = tiny.dump_of(coded)
+    with Writer.open(coded, tiny.encoder) as writer:
+        writer.remove_document(writer.new_document_id() - 1)
+        writer.compact()
+    after = tiny.dump_of(coded)
+    assert after["states"] == before["states"][: len(after["states"])]
+    assert tiny.orphans(coded) == []
+    assert verify(coded) == []
 
 
 def test_a_codebook_is_not_forced_on_who_asks_for_another_encoding(store, tiny, codebook):
