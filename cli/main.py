@@ -17,12 +17,13 @@ from deformer_qa.cli.ask import ask
 from deformer_qa.cli.config import configured_defaults
 from deformer_qa.cli.evaluate import evaluate
 from deformer_qa.cli.index import index
-from deformer_qa.cli.info import info, verify_store
+from deformer_qa.cli.info import info
 from deformer_qa.cli.output import message
 from deformer_qa.cli.remove import rm
 from deformer_qa.cli.search import search
 from deformer_qa.cli.show import show
 from deformer_qa.cli.train import train
+from deformer_qa.cli.verify import verify_store
 from deformer_qa.reader.kernel_defaults import set_kernel_defaults
 
 

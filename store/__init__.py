@@ -21,6 +21,7 @@ from deformer_qa.store.errors import (
     StoreLocked,
     StoreMissing,
 )
+from deformer_qa.store.recomputing import LoadEncoder, Recomputed, RowEncoder, recompute
 from deformer_qa.store.records import (
     Damage,
     DocumentInfo,
@@ -31,6 +32,8 @@ from deformer_qa.store.records import (
     PassageRecord,
     block_key,
 )
+from deformer_qa.store.repairing import Mended, Repair, repair
+from deformer_qa.store.salvaging_documents import Dropped
 from deformer_qa.store.snapshot import Snapshot, open_snapshot
 from deformer_qa.store.verifying import verify
 from deformer_qa.store.writer import Writer
@@ -44,14 +47,20 @@ __all__ = [
     "DocumentInfo",
     "DocumentNotFound",
     "DocumentRecord",
+    "Dropped",
     "EncoderInfo",
     "EncoderMismatch",
     "Hit",
     "InvalidRecord",
+    "LoadEncoder",
+    "Mended",
     "MissingRows",
     "PassageDraft",
     "PassageNotFound",
     "PassageRecord",
+    "Recomputed",
+    "Repair",
+    "RowEncoder",
     "Snapshot",
     "StoreAccess",
     "StoreDamaged",
@@ -63,5 +72,7 @@ __all__ = [
     "Writer",
     "block_key",
     "open_snapshot",
+    "recompute",
+    "repair",
     "verify",
 ]
