@@ -71,13 +71,15 @@ class SalvagedDocuments:
     :ivar n_unknown: how many more there were
     """
 
-    def __init__(self, manifest: Manifest, entry: CatalogueEntry, remains: Remains, around: Surroundings) -> None:
+    def __init__(
+        self, manifest: Manifest, entry: CatalogueEntry, remains: Remains, around: Surroundings | None
+    ) -> None:
+        """:param around: the rest of the store; needed where ``meta.sqlite`` is lost."""
         self.entry = entry
         self.right: list[int] = []
         self.dropped: list[Dropped] = []
         self.n_unknown = 0
         self._manifest, self._remains, self._around = manifest, remains, around
-        self._is_whole = remains.are_whole(names.CATALOGUE)
         self._arrays_are_whole = remains.are_whole(*_ARRAYS)
         with closing(self._connect()) as connection:
             ids, documents = self._passage_places(connection)
@@ -129,13 +131,13 @@ class SalvagedDocuments:
         for document_id in known:
             try:
                 record, passages = self._document(connection, document_id)
-                if not self._is_whole:
-                    self._check_belonging(record, passages)
+                if self._around is not None:
+                    self._check_belonging(self._around, record, passages)
                 self.right.append(document_id)
             except _Wrong as reason:
                 if document_id in with_passages or not self._arrays_are_whole:
                     self.dropped.append(self._drop(connection, document_id, str(reason)))
-        if not self._is_whole and self.entry.n_passages and not set(self.right) & with_passages:
+        if self._around is not None and self.entry.n_passages and not set(self.right) & with_passages:
             self.right = []  # documents without passages alone do not show that this is their catalogue
         self.n_unknown = max(0, self.entry.n_live_documents - len(self.right) - len(self.dropped))
 
@@ -175,17 +177,14 @@ class SalvagedDocuments:
         )
         return record, passages
 
-    def _check_belonging(self, record: DocumentRecord, passages: Sequence[PassageRecord]) -> None:
+    def _check_belonging(self, around: Surroundings, record: DocumentRecord, passages: Sequence[PassageRecord]) -> None:
         """Refuse a document that is right but not of this catalogue: its file may be that of another.
 
         :raises _Wrong: saying why.
         """
-        around = self._around
         ids = np.array([passage.id for passage in passages], dtype=np.int64)
-        if self._arrays_are_whole:
-            if passages and len(self._places.of(record.id)) != len(passages):
-                raise _Wrong("it is not of this catalogue")
-        elif _held(around.documents, np.array([record.id])).any() or _held(around.passages, ids).any():
+        taken = _held(around.documents, np.array([record.id])).any() or _held(around.passages, ids).any()
+        if taken and not self._arrays_are_whole:
             raise _Wrong("another catalogue speaks for it")
         if not 0 < record.id < self._manifest.next_document_id or (ids >= self._manifest.next_passage_id).any():
             raise _Wrong("its number was never given out")

@@ -74,6 +74,11 @@ class SalvagedRows:
         """Whether it held keys that ``committed_keys`` may lack."""
         return not self._remains.are_whole(names.KEYS)
 
+    @property
+    def n_right(self) -> int:
+        """How many rows are right."""
+        return int(np.count_nonzero(self.is_right))
+
     def identify(self, missed: NDArray[np.bytes_]) -> None:
         """Give rows whose keys are lost those of the missed keys that their checksums cover.
 
@@ -116,7 +121,7 @@ class SalvagedRows:
             self.encoding,
             keys=keys.view("u1").reshape(-1, KEY_BYTES),
             n_tokens=np.diff(self._places[kept], axis=1)[:, 0],
-            vectors=(self._vector(row) for row in kept),
+            vectors=(self._vector(int(row)) for row in kept),
             values=(encoded.values for encoded in self._all_encoded(kept)),
             scales=(encoded.scales for encoded in self._all_encoded(kept)),
             sums=(self._sums[kept],),
@@ -141,13 +146,13 @@ class SalvagedRows:
             return end
         if self._remains.are_whole(names.OFFSETS) or not self._remains.are_whole(names.KEYS):
             return -1
-        for first in {cursor, first}:
-            longest = min(MOST_TOKENS, self._n_tokens - first)
-            following = self._encoded(first, first + longest) if first >= 0 and longest > 0 else None
-            for n in range(1, longest + 1) if following else ():
+        for start in {cursor, first}:
+            longest = min(MOST_TOKENS, self._n_tokens - start) if start >= 0 else 0
+            following = self._encoded(start, start + max(longest, 0))
+            for n in range(1, longest + 1):
                 tried = EncodedStates(following.values[:n], following.scales[:n])
-                if self._states_are_right(row, key, first, tried):
-                    return first + n
+                if self._states_are_right(row, key, start, tried):
+                    return start + n
         return -1
 
     def _states_are_right(self, row: int, key: bytes, first: int, encoded: EncodedStates) -> bool:
