@@ -76,12 +76,17 @@ def verify_store(
         with open_snapshot(folder) as snapshot:
             compared = recompute(snapshot, load, n_rows, seed)
         report["recomputed"] = asdict(compared)
+        report["healthy"] = not compared.wrong
     if form in ("json", "ndjson"):
         print_json(report, indent=form == "json")
     else:
         _print(damages, done, compared)
     if n_rows is not None and damages:
         message("qa: nothing was encoded again to compare: the store is damaged.")
+    if compared is not None and compared.wrong:
+        message(
+            "qa: rows are not those of their texts, though every byte is as it was committed: build the index again."
+        )
     if done is not None and done.n_dropped:
         message(f'qa: {done.n_dropped:,} documents left the index. Run "qa index" to read their files again.')
     return exit_codes.NEGATIVE if damages or (compared and compared.wrong) else exit_codes.OK
@@ -128,7 +133,7 @@ def _print(damages: list[Damage], done: Repair | None, compared: Recomputed | No
         print_plain(*([] if done is None else ["cannot be repaired"]), one.file, one.problem)
     if done is not None:
         _print_repair(done)
-    if not damages:
+    if not damages and not (compared and compared.wrong):
         print_plain("healthy")
     if compared is not None:
         _print_recomputed(compared)

@@ -22,6 +22,7 @@ from deformer_qa.store.records import KEY_BYTES, EncoderInfo
 
 KEY_TYPE = f"S{KEY_BYTES}"
 MOST_TOKENS = 1024  # of a row whose end is looked for
+MOST_CLAIMED = 1 << 16  # tokens of a row by damaged offsets: more is not read at once to be compared
 MOST_TRIED = 64  # neighbouring keys tried for a row whose own key is lost
 
 
@@ -142,9 +143,11 @@ class SalvagedRows:
         ``cursor``: where they should begin, -1 where that is not known.
         """
         first, end = (int(place) for place in self._claimed[row : row + 2])
-        if 0 <= first < end <= self._n_tokens and self._states_are_right(row, key, first, self._encoded(first, end)):
+        lost = not self._remains.are_whole(names.OFFSETS)
+        is_possible = 0 <= first < end <= self._n_tokens and not (lost and end - first > MOST_CLAIMED)
+        if is_possible and self._states_are_right(row, key, first, self._encoded(first, end)):
             return end
-        if self._remains.are_whole(names.OFFSETS) or not self._remains.are_whole(names.KEYS):
+        if not lost or not self._remains.are_whole(names.KEYS):
             return -1
         for start in {cursor, first}:
             longest = min(MOST_TOKENS, self._n_tokens - start) if start >= 0 else 0
