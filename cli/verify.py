@@ -84,9 +84,7 @@ def verify_store(
     if n_rows is not None and damages:
         message("qa: nothing was encoded again to compare: the store is damaged.")
     if compared is not None and compared.wrong:
-        message(
-            "qa: rows are not those of their texts, though every byte is as committed: build the index again."
-        )
+        message("qa: rows are not those of their texts, though every byte is as committed: build the index again.")
     if done is not None and done.n_dropped:
         message(f'qa: {done.n_dropped:,} documents left the index. Run "qa index" to read their files again.')
     return exit_codes.NEGATIVE if damages or (compared and compared.wrong) else exit_codes.OK

@@ -109,8 +109,9 @@ class SalvagedDocuments:
         try:
             connection = connect_read_only(self._remains.path(names.CATALOGUE))
             connection.execute("PRAGMA mmap_size = 0")  # a bad sector in a map kills the process
-            return connection
-        except sqlite3.Error:
+            (n_tables,) = connection.execute(_PLAIN_TABLES).fetchone()
+            return connection if n_tables == 3 else sqlite3.connect(":memory:")
+        except (sqlite3.Error, UnicodeDecodeError):
             return sqlite3.connect(":memory:")
 
     def _passage_places(self, connection: sqlite3.Connection) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -202,6 +203,11 @@ class SalvagedDocuments:
         return Dropped(document_id, info.root, info.path, reason)
 
 
+# A view, or a virtual table, in the place of a table could compute for ever.
+_PLAIN_TABLES = (
+    "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND rootpage > 0 "
+    "AND name IN ('documents', 'texts', 'passages')"
+)
 _ARRAYS = (names.PASSAGE_IDS, names.PASSAGE_DOCUMENTS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -501,3 +502,53 @@ def test_whatever_is_damaged_at_once_the_repaired_store_says_nothing_else(tmp_pa
         if not any(file.name == "meta.sqlite" for file in damaged):
             assert done.n_dropped == 0
         shutil.rmtree(store)
+
+
+def test_a_bad_place_of_the_disk_costs_only_the_rows_that_lie_there(store, tiny, encoding, monkeypatch):
+    texts = {f"{n}.txt": ". ".join(f"sentence {i} of {n}" for i in range(60)) for n in range(10)}
+    tiny.fill(store, texts)
+    before = tiny.dump_of(store)
+    (vectors,) = files_of_head(store, "vectors")
+    inode, real = vectors.stat().st_ino, os.preadv
+
+    def preadv(fd, buffers, offset):
+        end = offset + sum(len(buffer) for buffer in buffers)
+        if os.fstat(fd).st_ino == inode and offset < 12288 and end > 8192:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(fd, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    done = repair(store, encoding)
+    assert "cannot be read (Input/output error)" in done.mended[0].problem
+    assert len(encoding.texts) == len(done.reencoded) == 4096 // (4 * tiny.encoder.vector_width)
+    check_repaired(store, tiny, done, before)
+
+
+def test_a_damaged_head_over_a_damaged_parent_leaves_a_whole_parent(store, tiny, animals, encoding):
+    tiny.fill(store, animals)
+    before = tiny.dump_of(store)
+    with Writer.open(store, tiny.encoder) as writer:
+        tiny.put(writer, "new.txt", "Entirely new")
+        writer.commit()
+    parent = read_manifest(store, 1)
+    flip(store / "MANIFEST-2", random.Random(1))
+    flip(store / "seg" / parent.blocks[0].segment / "states", random.Random(1))
+    flip(store / "seg" / parent.catalogues[0].segment / "passage_ids", random.Random(1))
+    done = repair(store, encoding)
+    assert {mended.file.split("/")[-1] for mended in done.mended} == {"MANIFEST-2", "states", "passage_ids"}
+    assert (done.generation, len(done.reencoded), done.n_dropped) == (3, 1, 0)
+    check_repaired(store, tiny, done, before)
+
+
+def test_a_catalogue_that_would_make_sqlite_compute_is_not_asked(store, tiny, animals):
+    """A view in the place of a table could keep a query busy for ever."""
+    tiny.fill(store, animals)
+    (file,) = files_of_head(store, "meta.sqlite")
+    file.unlink()
+    with sqlite3.connect(file) as connection:
+        numbers = "WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT id FROM n"
+        for table in ("documents", "texts", "passages"):
+            connection.execute(f"CREATE VIEW {table} AS {numbers}")
+    connection.close()
+    done = repair(store, no_encoder)
+    assert (done.n_dropped, verify(store)) == (5, [])
