@@ -150,12 +150,11 @@ class _Repairer:
     def _salvage_documents(self, rows: BlockRepair) -> dict[str, SalvagedDocuments]:
         """What is right in each damaged catalogue, by segment."""
         found: dict[str, SalvagedDocuments] = {}
-        for entry in self._manifest.catalogues:
-            remains = self._remains.get(entry.segment)
-            if remains is not None:
-                needs_witnesses = not remains.are_whole(names.CATALOGUE)
-                around = self._surroundings(rows, list(found.values())) if needs_witnesses else None
-                found[entry.segment] = SalvagedDocuments(self._manifest, entry, remains, around)
+        damaged = [entry for entry in self._manifest.catalogues if entry.segment in self._remains]
+        sure = [entry for entry in damaged if self._remains[entry.segment].are_whole(names.CATALOGUE)]
+        for entry in (*sure, *(entry for entry in damaged if entry not in sure)):  # the sure ones bear witness
+            around = None if entry in sure else self._surroundings(rows, list(found.values()))
+            found[entry.segment] = SalvagedDocuments(self._manifest, entry, self._remains[entry.segment], around)
         return found
 
     def _surroundings(self, rows: BlockRepair, before: Sequence[SalvagedDocuments]) -> Surroundings:

@@ -62,6 +62,10 @@ class _Wrong(Exception):
     """A document that is not right; the message is the reason."""
 
 
+class _Foreign(_Wrong):
+    """A document that may be right, but not here."""
+
+
 class SalvagedDocuments:
     """The live documents of a damaged catalogue.
 
@@ -131,10 +135,14 @@ class SalvagedDocuments:
         known = sorted(id_ for id_ in with_passages | stated if not self._is_deleted(id_))
         for document_id in known:
             try:
+                self._check_number(document_id)
                 record, passages = self._document(connection, document_id)
                 if self._around is not None:
                     self._check_belonging(self._around, record, passages)
                 self.right.append(document_id)
+            except _Foreign as reason:
+                if self._arrays_are_whole and document_id in with_passages:
+                    self.dropped.append(Dropped(document_id, None, None, str(reason)))
             except _Wrong as reason:
                 if document_id in with_passages or not self._arrays_are_whole:
                     self.dropped.append(self._drop(connection, document_id, str(reason)))
@@ -178,21 +186,29 @@ class SalvagedDocuments:
         )
         return record, passages
 
-    def _check_belonging(self, around: Surroundings, record: DocumentRecord, passages: Sequence[PassageRecord]) -> None:
-        """Refuse a document that is right but not of this catalogue: its file may be that of another.
+    def _check_number(self, document_id: int) -> None:
+        """Refuse a document that another catalogue speaks for, unless the arrays say that it is this one's.
 
-        :raises _Wrong: saying why.
+        :raises _Foreign: saying so.
+        """
+        others = None if self._around is None or self._arrays_are_whole else self._around.documents
+        if others is not None and _held(others, np.array([document_id])).any():
+            raise _Foreign("another catalogue speaks for it")
+
+    def _check_belonging(self, around: Surroundings, record: DocumentRecord, passages: Sequence[PassageRecord]) -> None:
+        """Refuse a document that is right but not of this catalogue: its file may be that of another store.
+
+        :raises _Foreign: saying why.
         """
         ids = np.array([passage.id for passage in passages], dtype=np.int64)
-        taken = _held(around.documents, np.array([record.id])).any() or _held(around.passages, ids).any()
-        if taken and not self._arrays_are_whole:
-            raise _Wrong("another catalogue speaks for it")
+        if not self._arrays_are_whole and _held(around.passages, ids).any():
+            raise _Foreign("another catalogue speaks for its passages")
         if not 0 < record.id < self._manifest.next_document_id or (ids >= self._manifest.next_passage_id).any():
-            raise _Wrong("its number was never given out")
+            raise _Foreign("its number was never given out")
         if passages:
             known = _held(around.keys, np.array([passage.key for passage in passages], dtype=around.keys.dtype))
             if not known.all() and not (around.lost_keys and (known.any() or self._arrays_are_whole)):
-                raise _Wrong("no block ever held its passages")
+                raise _Foreign("no block ever held its passages")
 
     def _drop(self, connection: sqlite3.Connection, document_id: int, reason: str) -> Dropped:
         try:

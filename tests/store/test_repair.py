@@ -336,6 +336,35 @@ def test_a_document_that_was_removed_does_not_come_back_with_a_repair(filled, ti
     check_bookkeeping(filled)
 
 
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("both", [True, False])
+def test_a_document_is_not_found_twice_where_a_catalogue_is_a_copy_of_another(store, tiny, animals, place, both):
+    tiny.fill(store, dict(list(animals.items())[:3]))
+    tiny.fill(store, dict(list(animals.items())[3:]))
+    before = tiny.dump_of(store)
+    files = files_of_head(store, "meta.sqlite")
+    files[place].write_bytes(files[1 - place].read_bytes())
+    for number, file in enumerate(files_of_head(store, "passage_ids")):
+        if both or number == place:
+            flip(file, random.Random(number))
+    done = repair(store, no_encoder)
+    assert done.n_dropped == (3, 2)[place]
+    check_repaired(store, tiny, done, before)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_row_is_not_found_twice_where_a_block_is_a_copy_of_another(store, tiny, animals, encoding, place):
+    tiny.fill(store, dict(list(animals.items())[:3]))
+    tiny.fill(store, dict(list(animals.items())[3:]))
+    before = tiny.dump_of(store)
+    for name in BLOCK_FILES:
+        files = files_of_head(store, name)
+        files[place].write_bytes(files[1 - place].read_bytes())
+    done = repair(store, encoding)
+    assert done.n_rows_kept == 0
+    check_repaired(store, tiny, done, before)
+
+
 def test_a_damaged_head_gives_way_to_its_parent(filled, tiny):
     flip(filled / "MANIFEST-2", random.Random(1))
     done = repair(filled, no_encoder)
