@@ -12,142 +12,30 @@ import numpy as np
 import pytest
 
 from deformer_qa.store import (
-    EncoderInfo,
-    EncoderMismatch,
-    RowEncoder,
-    StoreLocked,
     Writer,
-    disk,
     open_snapshot,
     repair,
     verify,
 )
 from deformer_qa.store.encodings import ENCODING_NAMES
-from deformer_qa.store.generations import find_head, read_manifest
-
-BLOCK_FILES = ("vectors", "states", "scales", "offsets", "keys", "lookup", "sums")
-CATALOGUE_FILES = ("meta.sqlite", "passage_ids", "passage_documents", "passage_lengths")
-
-
-class Encoding:
-    """The tiny encoder as the store sees it; counts what it is asked."""
-
-    def __init__(self, tiny) -> None:
-        self.tiny = tiny
-        self.texts: list[str] = []
-
-    def __call__(self) -> RowEncoder:
-        return RowEncoder(self.tiny.encoder, self._encode)
-
-    def _encode(self, text):
-        self.texts.append(text)
-        return self.tiny.vector(text), self.tiny.states(text)
+from deformer_qa.store.generations import read_manifest
+from tests.store.damaging import (
+    BLOCK_FILES,
+    CATALOGUE_FILES,
+    DAMAGES,
+    Encoding,
+    check_bookkeeping,
+    check_repaired,
+    contents,
+    files_of_head,
+    flip,
+    no_encoder,
+)
 
 
 @pytest.fixture
 def encoding(tiny) -> Encoding:
     return Encoding(tiny)
-
-
-def no_encoder() -> RowEncoder:
-    raise AssertionError("nothing here needs the encoder")
-
-
-def flip(file, rng) -> None:
-    content = bytearray(file.read_bytes())
-    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-    file.write_bytes(content)
-
-
-def cut(file, rng) -> None:
-    os.truncate(file, rng.randrange(file.stat().st_size))
-
-
-def zero(file, rng) -> None:
-    content = bytearray(file.read_bytes())
-    start = rng.randrange(0, len(content), 4096)
-    end = min(start + 4096, len(content))
-    content[start:end] = bytes(end - start)
-    file.write_bytes(content)
-
-
-def lengthen(file, rng) -> None:
-    file.write_bytes(file.read_bytes() + b"\1" * rng.randrange(1, 100))
-
-
-def remove(file, rng) -> None:
-    file.unlink()
-
-
-def become_a_folder(file, rng) -> None:
-    file.unlink()
-    file.mkdir()
-    (file / "something").write_text("else")
-
-
-def become_a_link(file, rng) -> None:
-    file.rename(file.with_name("elsewhere"))
-    file.symlink_to("elsewhere")
-
-
-DAMAGES = (flip, cut, zero, lengthen, remove, become_a_folder, become_a_link)
-
-
-def files_of_head(store, name):
-    segments = [entry for entry in find_head(store).manifest.segments if name in entry.files]
-    return [store / "seg" / entry.segment / name for entry in segments]
-
-
-def without(dump, dropped):
-    """What a dump says of the documents that stay, but for what hangs on all passages together: BM25's scores."""
-    ids = {one.id for one in dropped}
-    passages = [place for place, passage in enumerate(dump["passages"]) if passage.document_id not in ids]
-    stays = {dump["passages"][place].id for place in passages}
-    return {
-        "roots": dump["roots"],
-        "documents": [document for document in dump["documents"] if document.id not in ids],
-        "infos": [info for info in dump["infos"] if info.id not in ids],
-        **{name: [dump[name][place] for place in passages] for name in ("passages", "texts", "vectors", "states")},
-        "nearest": [hit for hit in dump["nearest"] if hit.passage_id in stays],
-        "bm25": {hit.passage_id for hit in dump["bm25"] if hit.passage_id in stays},
-    }
-
-
-def check_repaired(store, tiny, done, before) -> None:
-    """The store is healthy, says what it said but for what it named, and the next writer finds nothing amiss."""
-    assert verify(store) == []
-    assert done.unrepaired == ()
-    after = tiny.dump_of(store)
-    n_before, n_after = before["counts"][0], after["counts"][0]
-    assert n_before - n_after == done.n_dropped
-    if done.n_dropped == 0:
-        assert after == before
-    elif not done.n_dropped_unknown:
-        assert without(after, ()) == without(before, done.dropped)
-    check_bookkeeping(store)
-
-
-def check_bookkeeping(store) -> None:
-    """Each live key is in one block, and a row is dead if and only if no live passage refers to it."""
-    with open_snapshot(store) as snapshot:
-        assert snapshot.notice is None
-        live = {p.key for info in snapshot.iter_documents() for p in snapshot.document_passages(info.id)}
-        found = []
-        for block in snapshot.blocks:
-            for row in range(block.entry.n_rows):
-                is_live = bool(block.are_live(np.array([row]))[0])
-                assert is_live == (block.files.key(row) in live)
-                if is_live:
-                    found.append(block.files.key(row))
-        assert sorted(found) == sorted(live)
-
-
-def contents(store):
-    return {
-        str(path.relative_to(store)): path.read_bytes()
-        for path in store.rglob("*")
-        if path.is_file() and path.name != "LOCK"
-    }
 
 
 def test_a_healthy_store_stays_as_it_is(filled):
@@ -363,142 +251,6 @@ def test_a_row_is_not_found_twice_where_a_block_is_a_copy_of_another(store, tiny
     done = repair(store, encoding)
     assert done.n_rows_kept == 0
     check_repaired(store, tiny, done, before)
-
-
-def test_a_damaged_head_gives_way_to_its_parent(filled, tiny):
-    flip(filled / "MANIFEST-2", random.Random(1))
-    done = repair(filled, no_encoder)
-    assert [mended.file for mended in done.mended] == ["MANIFEST-2"]
-    assert "generation 1 answers" in done.mended[0].action
-    assert done.generation is None
-    assert verify(filled) == []
-    assert (filled / "MANIFEST-2.damaged").exists()
-
-
-@pytest.mark.parametrize("damage", [flip, cut, remove, become_a_folder])
-def test_a_damaged_parent_is_let_go(filled, tiny, damage):
-    before = tiny.dump_of(filled)
-    damage(filled / "MANIFEST-1", random.Random(1))
-    done = repair(filled, no_encoder)
-    assert [mended.action for mended in done.mended] == ["let go with the parent generation"]
-    check_repaired(filled, tiny, done, before)
-    assert find_head(filled).manifest.parent == 2
-    with Writer.open(filled, tiny.encoder) as writer:  # nothing stands in the way of the next one
-        tiny.put(writer, "new.txt", "Entirely new")
-        assert writer.commit() == 4
-
-
-def test_damage_that_only_the_parent_has_lets_it_go(store, tiny, animals):
-    tiny.fill(store, animals)
-    with Writer.open(store, tiny.encoder) as writer:
-        for id_ in (1, 2, 3, 4, 5):
-            writer.remove_document(id_)
-        tiny.put(writer, "new.txt", "Entirely new")
-        writer.commit()
-    before = tiny.dump_of(store)
-    parent = read_manifest(store, 1).catalogues[0].segment
-    flip(store / "seg" / parent / "meta.sqlite", random.Random(1))
-    done = repair(store, no_encoder)
-    check_repaired(store, tiny, done, before)
-    assert find_head(store).manifest.parent == 2
-    assert not (store / "seg" / parent).exists()
-
-
-def test_a_whole_parent_stays_beside_a_repaired_head(store, tiny, animals, encoding):
-    tiny.fill(store, dict(list(animals.items())[:3]))
-    tiny.fill(store, dict(list(animals.items())[3:]))
-    before = tiny.dump_of(store)
-    flip(files_of_head(store, "states")[1], random.Random(1))  # the parent has no part in it
-    done = repair(store, encoding)
-    check_repaired(store, tiny, done, before)
-    assert (find_head(store).manifest.generation, find_head(store).manifest.parent) == (3, 1)
-
-
-def test_what_cannot_be_repaired_is_said_and_nothing_is_changed(filled):
-    for name in ("MANIFEST-1", "MANIFEST-2"):
-        flip(filled / name, random.Random(1))
-    before = contents(filled)
-    done = repair(filled, no_encoder)
-    assert [damage.file for damage in done.unrepaired] == ["MANIFEST-2", "MANIFEST-1"]
-    assert contents(filled) == before
-
-
-def test_a_repair_does_not_follow_a_link_out_of_the_store(filled, tmp_path):
-    (filled / "seg").rename(tmp_path / "outside")
-    (filled / "seg").symlink_to(tmp_path / "outside")
-    before = contents(tmp_path / "outside")
-    done = repair(filled, no_encoder)
-    assert [damage.file for damage in done.unrepaired] == ["seg"]
-    assert contents(tmp_path / "outside") == before
-
-
-def test_another_encoder_is_refused_and_the_store_stays_as_it_was(filled, tiny):
-    flip(files_of_head(filled, "vectors")[0], random.Random(1))
-    before = contents(filled)
-    other = EncoderInfo("another", 8, 6, {})
-    with pytest.raises(EncoderMismatch, match="another"):
-        repair(filled, lambda: RowEncoder(other, lambda text: (tiny.vector(text), tiny.states(text))))
-    assert contents(filled) == before
-
-
-def test_a_repair_waits_for_no_other_writer(filled, tiny):
-    with Writer.open(filled, tiny.encoder), pytest.raises(StoreLocked):
-        repair(filled, no_encoder)
-
-
-class Killed(BaseException):
-    """Stands for the death of the process."""
-
-
-def dying_at(call, monkeypatch):
-    """From the i-th step of the disk on, nothing is done any more; gives the counter."""
-    counter = {"calls": 0}
-
-    def wrapped(function):
-        def run(*arguments):
-            counter["calls"] += 1
-            if counter["calls"] >= call:
-                raise Killed
-            return function(*arguments)
-
-        return run
-
-    for step in disk.STEPS:
-        monkeypatch.setattr(disk, step, wrapped(getattr(disk, step)))
-    return counter
-
-
-def test_a_repair_that_dies_at_any_step_leaves_the_store_as_it_was_or_repaired(filled, tiny, encoding, tmp_path):
-    before = tiny.dump_of(filled)
-    rng = random.Random(5)
-    for name in ("states", "meta.sqlite", "lookup"):
-        for file in files_of_head(filled, name):
-            flip(file, rng)
-    damages = verify(filled)
-    finished = shutil.copytree(filled, tmp_path / "finished")
-    with pytest.MonkeyPatch.context() as patch:
-        counter = dying_at(1 << 30, patch)
-        expected = repair(finished, encoding)
-    after = tiny.dump_of(finished)
-    check_repaired(finished, tiny, expected, before)
-    outcomes = []
-    for call in range(1, counter["calls"] + 1):
-        store = shutil.copytree(filled, tmp_path / f"at-{call}")
-        with pytest.MonkeyPatch.context() as patch:
-            dying_at(call, patch)
-            with pytest.raises(Killed):
-                repair(store, encoding)
-        found = verify(store)
-        outcomes.append(found == [])
-        assert found in ([], damages)
-        done = repair(store, encoding)
-        assert (done.generation is None) == outcomes[-1]
-        assert tiny.dump_of(store) == after
-        with Writer.open(store, tiny.encoder):
-            assert tiny.orphans(store) == []
-        shutil.rmtree(store)
-    assert outcomes == sorted(outcomes)
-    assert set(outcomes) == {False, True}
 
 
 @pytest.mark.parametrize("seed", range(8))
