@@ -1,4 +1,4 @@
-"""``qa info`` and ``qa verify``: what is in the store, and is it whole?"""
+"""``qa info``: what is in the store?"""
 
 from __future__ import annotations
 
@@ -59,22 +59,3 @@ def _lines(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-@click.command(name="verify")
-@store_option
-@format_option
-def verify_store(store: Path | None, form: str) -> int:
-    """Read every byte of the store and compare it with its checksum. Exit code 1 means damage; each file is named."""
-    from deformer_qa.store import verify
-
-    damages = verify(located(store))
-    if form in ("json", "ndjson"):
-        found = [{"file": one.file, "problem": one.problem} for one in damages]
-        print_json({"schema": 1, "healthy": not damages, "damaged": found}, indent=form == "json")
-    elif damages:
-        for one in damages:
-            print_plain(one.file, one.problem)
-    else:
-        print_plain("healthy")
-    return exit_codes.NEGATIVE if damages else exit_codes.OK

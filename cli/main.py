@@ -20,12 +20,13 @@ from deformer_qa.cli.evaluate import evaluate
 from deformer_qa.cli.exchange import export_store, import_store
 from deformer_qa.cli.generations import compact, rollback
 from deformer_qa.cli.index import index
-from deformer_qa.cli.info import info, verify_store
+from deformer_qa.cli.info import info
 from deformer_qa.cli.output import message
 from deformer_qa.cli.remove import rm
 from deformer_qa.cli.search import search
 from deformer_qa.cli.show import show
 from deformer_qa.cli.train import train
+from deformer_qa.cli.verify import verify_store
 from deformer_qa.reader.kernel_defaults import set_kernel_defaults
 
 

@@ -28,6 +28,7 @@ from deformer_qa.store.errors import (
 )
 from deformer_qa.store.exporting import export_store
 from deformer_qa.store.importing import import_store
+from deformer_qa.store.recomputing import LoadEncoder, Recomputed, RowEncoder, recompute
 from deformer_qa.store.records import (
     Damage,
     DocumentInfo,
@@ -38,6 +39,8 @@ from deformer_qa.store.records import (
     PassageRecord,
     block_key,
 )
+from deformer_qa.store.repairing import Mended, Repair, repair
+from deformer_qa.store.salvaging_documents import Dropped
 from deformer_qa.store.snapshot import Snapshot, open_snapshot
 from deformer_qa.store.verifying import verify
 from deformer_qa.store.writer import Writer
@@ -52,18 +55,24 @@ __all__ = [
     "DocumentInfo",
     "DocumentNotFound",
     "DocumentRecord",
+    "Dropped",
     "EncoderInfo",
     "EncoderMismatch",
     "FolderTaken",
     "Hit",
     "InvalidExport",
     "InvalidRecord",
+    "LoadEncoder",
+    "Mended",
     "MissingRows",
     "NotErased",
     "NothingBefore",
     "PassageDraft",
     "PassageNotFound",
     "PassageRecord",
+    "Recomputed",
+    "Repair",
+    "RowEncoder",
     "Snapshot",
     "StoreAccess",
     "StoreDamaged",
@@ -78,5 +87,7 @@ __all__ = [
     "fit_codebook",
     "import_store",
     "open_snapshot",
+    "recompute",
+    "repair",
     "verify",
 ]

@@ -47,3 +47,9 @@ def write_codebook(store: Path, segment: str, codebook: Codebook) -> CodebookEnt
     files: dict[str, FileSum] = {names.CODEBOOK: disk.write_file(directory / names.CODEBOOK, arrays)}
     disk.sync_directory(directory)
     return CodebookEntry(segment, files)
+
+
+def codebook_sum(codebook: Codebook) -> FileSum:
+    """Size and checksum of the file that a codebook would make."""
+    content = b"".join(array.astype("<f4", copy=False).tobytes() for array in codebook.arrays)
+    return FileSum(len(content), xxhash.xxh3_128_hexdigest(content))

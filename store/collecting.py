@@ -53,12 +53,12 @@ def remove_segments(store: Path, needed: frozenset[str]) -> None:
 
 
 def remove_segment(directory: Path) -> None:
-    """Remove a segment's files, then its directory; a link in its place is removed, not followed."""
+    """Remove a segment's files, then its directory; a link is removed, not followed, a folder among them with it."""
     if not stat.S_ISDIR(directory.lstat().st_mode):
         disk.remove_file(directory)
         return
     for file in os.listdir(directory):
-        disk.remove_file(directory / file)
+        remove_segment(directory / file)
     disk.remove_directory(directory)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-HOW_TO_LIST_DAMAGE = 'Run "qa verify" to list every damaged file.'
+HOW_TO_LIST_DAMAGE = 'Run "qa verify" to list every damaged file, "qa verify --repair" to make the store whole again.'
 
 
 class StoreError(Exception):

@@ -26,7 +26,7 @@ def open_segment_file(store: Path, segment: str, file: str, expected: FileSum) -
     """
     shown = names.segment_file(segment, file)
     try:
-        fd = _open_within(store, segment, file)
+        fd = open_within(store, segment, file)
     except FileNotFoundError:
         raise StoreDamaged(shown, f"expected {expected.n_bytes:,} bytes, found no file") from None
     except PermissionError as error:
@@ -42,7 +42,7 @@ def open_segment_file(store: Path, segment: str, file: str, expected: FileSum) -
     return fd
 
 
-def _open_within(store: Path, segment: str, file: str) -> int:
+def open_within(store: Path, segment: str, file: str) -> int:
     """Open a file two folders below the store, following no link below it."""
     folder = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     segments = os.open(store / names.SEGMENTS, folder)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from deformer_qa.store import (
+    Codebook,
     DocumentRecord,
     EncoderInfo,
     PassageDraft,
@@ -23,12 +25,23 @@ from deformer_qa.store import (
     Writer,
     block_key,
     disk,
+    fit_codebook,
     open_snapshot,
 )
+from deformer_qa.store.codebook import LEAST_TOKENS
 
 sys.path.append(str(Path(__file__).parent))  # for what tests of interruptions share
 
 ENCODER = EncoderInfo("tiny-encoder-1", vector_width=8, hidden_width=6, about={"name": "tiny", "k": 2})
+
+
+ENCODINGS = ("fp16", "int8", "int4", "pq6")  # that six values a token can have
+
+
+@lru_cache
+def tiny_codebook() -> Codebook:
+    """A codebook for states like the tiny encoder's."""
+    return fit_codebook(np.random.default_rng(3).standard_normal((LEAST_TOKENS, 6)).astype(np.float32), "pq6")
 
 
 class Tiny:
@@ -80,7 +93,8 @@ class Tiny:
 
     def fill(self, path: Path, texts: dict[str, str], encoding: str | None = None) -> list[int]:
         """One commit of some documents; returns their ids."""
-        with Writer.open(path, ENCODER, encoding) as writer:
+        codebook = tiny_codebook() if encoding == "pq6" else None
+        with Writer.open(path, ENCODER, encoding, codebook=codebook) as writer:
             ids = [self.put(writer, name, text) for name, text in texts.items()]
             writer.set_roots([self.root])
             writer.commit()

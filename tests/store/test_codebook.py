@@ -13,12 +13,15 @@ from deformer_qa.store import (
     EncoderMismatch,
     InvalidExport,
     InvalidRecord,
+    RowEncoder,
     StoreDamaged,
     Writer,
     export_store,
     fit_codebook,
     import_store,
     open_snapshot,
+    recompute,
+    repair,
     verify,
 )
 from deformer_qa.store.codebook import LEAST_TOKENS, codebook_shapes
@@ -216,3 +219,47 @@ def test_codes_of_a_plain_encoding_need_no_codebook():
     assert encoding_named("int4").widths(384) == (192, 12)
     assert encoding_named("pq4").widths(384) == (96, 0)
     assert encoding_named("pq6").widths(384) == (64, 0)
+
+
+class _Encoder:
+    """The tiny encoder with a codebook, as the store sees it; counts what it is asked."""
+
+    def __init__(self, tiny, codebook) -> None:
+        self.tiny, self.codebook, self.n_texts = tiny, codebook, 0
+
+    def __call__(self) -> RowEncoder:
+        return RowEncoder(self.tiny.encoder, self._encode, self.codebook)
+
+    def _encode(self, text):
+        self.n_texts += 1
+        return self.tiny.vector(text), self.tiny.states(text)
+
+
+def test_damaged_codes_and_a_damaged_codebook_are_repaired(coded, tiny, codebook):
+    before = tiny.dump_of(coded)
+    states = max(coded.glob("seg/*/states"), key=lambda file: file.stat().st_size)
+    content = bytearray(states.read_bytes())
+    content[3] ^= 1
+    states.write_bytes(content)
+    encoder = _Encoder(tiny, codebook)
+    assert repair(coded, encoder).n_dropped == 0
+    assert encoder.n_texts == 1
+    assert tiny.dump_of(coded) == before
+    (file,) = coded.glob("seg/*/codebook")
+    file.write_bytes(bytes(file.stat().st_size))
+    other = _Encoder(tiny, fit_codebook(correlated(LEAST_TOKENS, 6, 7), "pq6"))
+    (unrepaired,) = repair(coded, other).unrepaired
+    assert unrepaired.file == str(file.relative_to(coded))
+    (mended,) = repair(coded, encoder).mended
+    assert "written anew from the reader's" in mended.action
+    assert tiny.dump_of(coded) == before
+    assert verify(coded) == []
+    assert tiny.orphans(coded) == []
+
+
+def test_rows_encoded_again_are_compared_by_the_codebook(coded, tiny, codebook):
+    with open_snapshot(coded) as snapshot:
+        found = recompute(snapshot, _Encoder(tiny, codebook), 1000)
+    assert found.n_rows > 10
+    assert (found.wrong, found.n_other_codes, found.largest_recoded_error) == ((), 0, 0.0)
+    assert found.largest_state_error > 0.1

@@ -1,0 +1,174 @@
+"""``qa verify``: is the store whole, does it still say what its encoder says, and can it be made whole again?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deformer_qa.cli import exit_codes
+from deformer_qa.cli.output import format_option, message, print_json, print_plain
+from deformer_qa.cli.stores import located, store_option
+
+if TYPE_CHECKING:
+    from deformer_qa.store import Damage, LoadEncoder, Recomputed, Repair, RowEncoder
+
+SHOWN_PASSAGES = 10
+
+
+@click.command(name="verify")
+@store_option
+@click.option(
+    "--recompute",
+    "n_rows",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Also encode the texts of N stored rows again, drawn at random, and compare.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which rows --recompute draws.")
+@click.option("--repair", "repairs", is_flag=True, help="Make a damaged store whole again, as a new generation.")
+@click.option(
+    "--encoder",
+    metavar="DIR|NAME",
+    help="A sentence-transformers folder or hub id, where the store was built with it. Default: the reader's own.",
+)
+@click.option(
+    "--reader",
+    "reader_folder",
+    type=click.Path(path_type=Path, readable=False),
+    envvar="QA_READER",
+    metavar="DIR",
+    help="The reader whose encoder made the store. Default: the one shipped.",
+)
+@format_option
+def verify_store(
+    store: Path | None,
+    n_rows: int | None,
+    seed: int,
+    repairs: bool,
+    encoder: str | None,
+    reader_folder: Path | None,
+    form: str,
+) -> int:
+    """Read every byte of the store and compare it with its checksum. Exit code 1 means damage; each file is named.
+
+    With --repair, what can be derived is written anew, lost rows are encoded again from their texts, and lost documents
+    leave the index by name: run "qa index" afterwards, which reads their files again. Exit code 1 then means that
+    something cannot be repaired. A store that is not damaged stays as it is.
+    """
+    from deformer_qa.store import open_snapshot, recompute, repair, verify
+
+    folder = located(store)
+    load = _encoder_of(encoder, reader_folder)
+    report: dict[str, Any] = {"schema": 1}
+    if repairs:
+        done = repair(folder, load)
+        damages = list(done.unrepaired)
+        report |= _repair_report(done)
+    else:
+        done = None
+        damages = verify(folder)
+        report |= {"healthy": not damages, "damaged": [asdict(one) for one in damages]}
+    compared = None
+    if n_rows is not None and not damages:
+        with open_snapshot(folder) as snapshot:
+            compared = recompute(snapshot, load, n_rows, seed)
+        report["recomputed"] = asdict(compared)
+        report["healthy"] = not compared.wrong
+    if form in ("json", "ndjson"):
+        print_json(report, indent=form == "json")
+    else:
+        _print(damages, done, compared)
+    if n_rows is not None and damages:
+        message("qa: nothing was encoded again to compare: the store is damaged.")
+    if compared is not None and compared.wrong:
+        message("qa: rows are not those of their texts, though every byte is as committed: build the index again.")
+    if done is not None and done.n_dropped:
+        message(f'qa: {done.n_dropped:,} documents left the index. Run "qa index" to read their files again.')
+    return exit_codes.NEGATIVE if damages or (compared and compared.wrong) else exit_codes.OK
+
+
+def _encoder_of(encoder: str | None, reader_folder: Path | None) -> LoadEncoder:
+    """What loads the encoder, once it is needed."""
+
+    def load() -> RowEncoder:
+        from deformer_qa.indexer.encoding import codebook_of, encoder_info
+        from deformer_qa.reader.checkpoint import encoder_of
+        from deformer_qa.reader.description import describe_reader
+        from deformer_qa.reader.encoder import Encoder
+        from deformer_qa.reader.shipped import SHIPPED
+        from deformer_qa.store import RowEncoder
+
+        about = describe_reader(reader_folder or SHIPPED)
+        loaded = Encoder.load(encoder, k=about.k) if encoder else encoder_of(about)
+
+        def encode(text: str) -> tuple[Any, Any]:
+            encoded = loaded.encode(text)
+            return encoded.vector, encoded.states
+
+        return RowEncoder(encoder_info(loaded), encode, codebook_of(loaded))
+
+    return load
+
+
+def _repair_report(done: Repair) -> dict[str, Any]:
+    return {
+        "healthy": not done.unrepaired,
+        "generation": done.generation,
+        "mended": [asdict(one) for one in done.mended],
+        "rows_kept": done.n_rows_kept,
+        "rows_encoded_again": len(done.reencoded),
+        "passages_encoded_again": list(done.reencoded),
+        "documents_dropped": done.n_dropped,
+        "dropped": [asdict(one) for one in done.dropped],
+        "unrepaired": [asdict(one) for one in done.unrepaired],
+    }
+
+
+def _print(damages: list[Damage], done: Repair | None, compared: Recomputed | None) -> None:
+    for one in damages:
+        print_plain(*([] if done is None else ["cannot be repaired"]), one.file, one.problem)
+    if done is not None:
+        _print_repair(done)
+    if not damages and not (compared and compared.wrong):
+        print_plain("healthy")
+    if compared is not None:
+        _print_recomputed(compared)
+
+
+def _print_repair(done: Repair) -> None:
+    for mended in done.mended:
+        print_plain("repaired", mended.file, mended.problem, mended.action)
+    for dropped in done.dropped:
+        where = f"{dropped.root}/{dropped.path}" if dropped.root is not None else "of unknown path"
+        print_plain("dropped", f"document {dropped.id}", where, dropped.reason)
+    if done.n_dropped_unknown:
+        print_plain("dropped", f"{done.n_dropped_unknown:,} documents", "of unknown path", "nothing is left of them")
+    if done.mended:
+        print_plain("rows kept", f"{done.n_rows_kept:,}")
+        print_plain("rows encoded again", f"{len(done.reencoded):,}", _some(done.reencoded))
+        print_plain("documents dropped", f"{done.n_dropped:,}")
+    if done.generation is not None:
+        print_plain("generation", done.generation)
+
+
+def _print_recomputed(compared: Recomputed) -> None:
+    print_plain("rows compared", f"{compared.n_rows:,}")
+    for name, largest, mean in (
+        ("error of states", compared.largest_state_error, compared.mean_state_error),
+        ("error beyond the encoding's", compared.largest_recoded_error, compared.mean_recoded_error),
+        ("error of vectors", compared.largest_vector_error, compared.mean_vector_error),
+    ):
+        print_plain(name, f"largest {largest:.3g}", f"mean {mean:.3g}")
+    print_plain("rows coded otherwise now", f"{compared.n_other_codes:,}")
+    print_plain("rows that are wrong", f"{len(compared.wrong):,}", _some(compared.wrong))
+
+
+def _some(passages: tuple[int, ...]) -> str:
+    """The first of some passages, by id."""
+    if not passages:
+        return ""
+    more = ", ..." if len(passages) > SHOWN_PASSAGES else ""
+    return f"passages {', '.join(map(str, passages[:SHOWN_PASSAGES]))}{more}"
