@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
+from tiny_store import tiny_codebook
 
 from deformer_qa.store import RowEncoder, open_snapshot, verify
 from deformer_qa.store.generations import find_head
@@ -21,7 +22,7 @@ class Encoding:
         self.texts: list[str] = []
 
     def __call__(self) -> RowEncoder:
-        return RowEncoder(self.tiny.encoder, self._encode)
+        return RowEncoder(self.tiny.encoder, self._encode, tiny_codebook())
 
     def _encode(self, text):
         self.texts.append(text)

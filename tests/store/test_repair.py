@@ -10,6 +10,7 @@ import sqlite3
 
 import numpy as np
 import pytest
+from tiny_store import ENCODINGS
 
 from deformer_qa.store import (
     Writer,
@@ -50,8 +51,8 @@ def test_a_healthy_store_stays_as_it_is(filled):
 def test_each_kind_of_damage_to_each_kind_of_file_is_repaired(
     store, tiny, animals, encoding, name, damage, state_encoding
 ):
-    if name == "scales" and state_encoding != "int8":
-        pytest.skip("only int8 has scales")
+    if name == "scales" and state_encoding in ("fp16", "pq6"):
+        pytest.skip("it has no scales")
     tiny.fill(store, dict(list(animals.items())[:3]), state_encoding)
     tiny.fill(store, dict(list(animals.items())[3:]))
     before = tiny.dump_of(store)
@@ -262,7 +263,7 @@ def test_whatever_is_damaged_at_once_the_repaired_store_says_nothing_else(tmp_pa
     texts = {f"{n}.txt": ". ".join(rng.choices(sentences, k=rng.randrange(1, 8))) for n in range(16)}
     names = sorted(texts)
     for start in range(0, 16, 4):
-        tiny.fill(origin, {name: texts[name] for name in names[start : start + 4]}, ENCODINGS[seed % 2])
+        tiny.fill(origin, {name: texts[name] for name in names[start : start + 4]}, ENCODINGS[seed % 4])
     with Writer.open(origin, tiny.encoder) as writer:
         for id_ in rng.sample(range(1, 17), 3):
             writer.remove_document(id_)
