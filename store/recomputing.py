@@ -5,7 +5,7 @@ loss is known: code the new states and decode them. So a row is right where, tok
 to the new states as the encoding comes, give or take ``NOISE``. Why this is the bound: every encoding takes (one of)
 the nearest codes. Let s be the states now and s + d those that were stored, c(s) the nearest code. Then
 ``|c(s+d) - s| <= |c(s+d) - (s+d)| + |d| <= |c(s) - (s+d)| + |d| <= |c(s) - s| + 2|d|``: no figure of an encoding's own
-is needed. For int8 the loss is at most half a scale per value, for fp16 2**-11 of it; vectors are kept as they are.
+is needed, but for how far the rounding of a scale may go. For int8 the loss is at most half a scale per value, for fp16 2**-11 of it; vectors are kept as they are.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ def compare_row(encoding: Encoding, vector: NDArray[np.float32], stored: Encoded
     code = encoding.encode(states)
     recoded = encoding.decode(code)
     errors, loss = np.abs(decoded - states), np.abs(recoded - states)
-    allowed = np.linalg.norm(loss, axis=1) + NOISE * np.linalg.norm(states, axis=1)
+    noise = NOISE + float(np.finfo(encoding.scale_dtype).eps)
+    allowed = np.linalg.norm(loss, axis=1) + noise * np.linalg.norm(states, axis=1)
     vector_errors = np.abs(vector - new_vector)
     same = code.values.tobytes() == stored.values.tobytes() and code.scales.tobytes() == stored.scales.tobytes()
     is_right = bool((np.linalg.norm(errors, axis=1) <= allowed).all()) and bool(
