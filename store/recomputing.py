@@ -5,7 +5,8 @@ loss is known: code the new states and decode them. So a row is right where, tok
 to the new states as the encoding comes, give or take ``NOISE``. Why this is the bound: every encoding takes (one of)
 the nearest codes. Let s be the states now and s + d those that were stored, c(s) the nearest code. Then
 ``|c(s+d) - s| <= |c(s+d) - (s+d)| + |d| <= |c(s) - (s+d)| + |d| <= |c(s) - s| + 2|d|``: no figure of an encoding's own
-is needed, but for how far the rounding of a scale may go. For int8 the loss is at most half a scale per value, for fp16 2**-11 of it; vectors are kept as they are.
+is needed, but for how far the rounding of a scale may go. For int8 the loss is at most half a scale per value, for fp16
+2**-11 of it; vectors are kept as they are.
 """
 
 from __future__ import annotations
