@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from deformer_qa.store.errors import StoreDamaged
 from deformer_qa.store.manifest import CatalogueEntry
 from deformer_qa.store.mapping import map_array, open_segment_file
 from deformer_qa.store.records import DocumentInfo, DocumentRecord, PassageRecord, block_key
+from deformer_qa.store.words import WordFiles
 
 QUERY_BATCH = 500  # ids or keys per SQL statement
 DOCUMENT_PAGE = 1000
@@ -34,6 +36,7 @@ class CatalogueFiles:
 
     ``passage_ids``: *Shape* (n_passages,) uint64, ascending. ``passage_documents``: (n_passages,) uint64.
     ``passage_lengths``: (n_passages,) uint32, words of passage, title and heading. The three go together by place.
+    ``words``: which passages hold which words.
     """
 
     def __init__(self, store: Path, entry: CatalogueEntry) -> None:
@@ -46,6 +49,7 @@ class CatalogueFiles:
         self.passage_ids = mapped(names.PASSAGE_IDS, "<u8")
         self.passage_documents = mapped(names.PASSAGE_DOCUMENTS, "<u8")
         self.passage_lengths = mapped(names.PASSAGE_LENGTHS, "<u4")
+        self.words = WordFiles(store, entry)
         os.close(open_segment_file(store, entry.segment, names.CATALOGUE, entry.files[names.CATALOGUE]))
         self._connection = connect_read_only(self.path)
         self._lock = threading.Lock()
@@ -117,6 +121,12 @@ class Catalogue:
     def are_live(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether the passages at these places of the passage arrays live. *Shape:* that of ``places``."""
         return ~ranges.contains(self.entry.deleted_documents, self.files.passage_documents[places])
+
+    @cached_property
+    def live_passages(self) -> NDArray[np.bool_] | None:
+        """Whether the passage at each place of the passage arrays lives; None where all do. *Shape:* (n_passages,)."""
+        deleted = self.entry.deleted_documents
+        return ~ranges.contains(deleted, self.files.passage_documents) if deleted else None
 
     def document_infos(self, ids: Sequence[int]) -> list[DocumentInfo]:
         """The live documents among these ids, in any order."""

@@ -10,17 +10,19 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from deformer_qa.store import merging, names, opening, planning
+from deformer_qa.store import index_planning, merging, names, opening, planning
 from deformer_qa.store.block_writing import PendingRow, copy_rows, write_rows
 from deformer_qa.store.catalogue_writing import copy_live_documents, write_documents
 from deformer_qa.store.committing import failing_cleanly, publish, require_room, tidy_up
 from deformer_qa.store.encodings import encoding_named
 from deformer_qa.store.errors import CommitUncertain, DocumentNotFound, InvalidRecord, StoreError
+from deformer_qa.store.factory import AUTO, FLAT, parsed
 from deformer_qa.store.generations import Head, highest_number
 from deformer_qa.store.lock import WriterLock
 from deformer_qa.store.manifest import BlockEntry, CatalogueEntry, Manifest
 from deformer_qa.store.pending import Move, Pending, PendingDocument, check_document, check_place
 from deformer_qa.store.records import KEY_BYTES, DocumentRecord, EncoderInfo, PassageDraft, PassageRecord
+from deformer_qa.store.renewing import renewed_indexes
 from deformer_qa.store.snapshot import Snapshot
 from deformer_qa.store.verifying import check_file
 
@@ -43,6 +45,7 @@ class Writer:
         self._lock = lock
         self._next_document_id = head.manifest.next_document_id if head else 1
         self._next_passage_id = head.manifest.next_passage_id if head else 1
+        self._vector_index = head.manifest.vector_index if head else AUTO
         self._pending = Pending()
         self._waiting: set[bytes] = set()  # keys of rows that are to survive merges, dead or alive
         self._usable = True
@@ -183,6 +186,14 @@ class Writer:
         committed = self.snapshot.roots if self.snapshot else ()
         self._pending.roots = None if tuple(roots) == committed else tuple(roots)
 
+    def set_vector_index(self, choice: str) -> None:
+        """Choose the vector index that merges make from now on: auto, flat, or a factory string.
+
+        :raises InvalidRecord: where it is none of these.
+        """
+        self._require_usable()
+        self._vector_index = choice if choice in (AUTO, FLAT) else str(parsed(choice))
+
     @property
     def pending_bytes(self) -> int:
         """About how much memory the next commit's content takes: commit every few hundred MB."""
@@ -239,12 +250,13 @@ class Writer:
     def merge(self) -> bool:
         """Write small segments anew as few, without what died in them, as a generation of its own.
 
-        Commits first what is gathered. Returns whether there was anything to do; answers do not change.
+        Vector indexes are renewed with it. Commits first what is gathered. Returns whether there was anything to do;
+        answers do not change, but for what a new vector index does not propose.
 
         :raises StoreDamaged: where a segment to be copied is damaged; the index is as it was.
         """
         self.commit()
-        return self.snapshot is not None and self._merge(self.snapshot)
+        return self.snapshot is not None and self._merge(self.snapshot, with_indexes=True)
 
     def close(self) -> None:
         """Let the next writer in; what is not committed is forgotten."""
@@ -264,7 +276,10 @@ class Writer:
         self.close()
 
     def _commit(
-        self, room: int, write: Callable[[Callable[[], str]], tuple[list[BlockEntry], list[CatalogueEntry]]]
+        self,
+        room: int,
+        write: Callable[[Callable[[], str]], tuple[list[BlockEntry], list[CatalogueEntry]]],
+        with_indexes: bool = False,
     ) -> int:
         """Check the room, write segments, publish the manifest, turn to the new head, collect."""
         require_room(self.path, room)
@@ -280,6 +295,11 @@ class Writer:
         with failing_cleanly(self.path, new_segments):
             blocks, catalogues = write(new_segment)
             roots = self._pending.roots
+            indexes = index_planning.surviving(parent.indexes, blocks) if parent else []
+            if with_indexes:
+                indexes = renewed_indexes(
+                    self.path, new_segment, self.encoder, self.encoding, blocks, indexes, self._vector_index
+                )
             manifest = Manifest(
                 generation=generation,
                 parent=parent.generation if parent else None,
@@ -290,6 +310,8 @@ class Writer:
                 next_passage_id=self._next_passage_id,
                 blocks=tuple(blocks),
                 catalogues=tuple(catalogues),
+                indexes=tuple(indexes),
+                vector_index=self._vector_index,
             )
             publish(self.path, manifest)
         self._turn_to(manifest)
@@ -297,14 +319,20 @@ class Writer:
         self._usable = True
         return generation
 
-    def _merge(self, snapshot: Snapshot) -> bool:
-        """Commit the segments that ``merging`` chooses as fewer ones; False where it chooses none."""
+    def _merge(self, snapshot: Snapshot, with_indexes: bool = False) -> bool:
+        """Commit the segments that ``merging`` chooses as fewer ones; False where it chooses none.
+
+        ``with_indexes``: vector indexes are renewed where ``index_planning`` says so, also where nothing is merged.
+        """
         waiting = sorted(self._waiting)
         blocks = merging.blocks_to_merge(snapshot.blocks, waiting)
         catalogues = merging.catalogues_to_merge(snapshot.catalogues)
         replaced: list[BlockEntry | CatalogueEntry] = [block.entry for group in blocks for block in group]
         replaced += [catalogue.entry for group in catalogues for catalogue in group]
-        if not replaced:
+        manifest = snapshot.manifest
+        plan = index_planning.plan(manifest.indexes, manifest.blocks, self._vector_index)
+        choice_changed = self._vector_index != manifest.vector_index
+        if not replaced and not (with_indexes and (choice_changed or plan.changes(manifest.indexes))):
             return False
 
         def write(new_segment: Callable[[], str]) -> tuple[list[BlockEntry], list[CatalogueEntry]]:
@@ -321,7 +349,7 @@ class Writer:
                 + new_catalogues,
             )
 
-        self._commit(sum(entry.n_bytes for entry in replaced), write)
+        self._commit(sum(entry.n_bytes for entry in replaced), write, with_indexes)
         return True
 
     def _turn_to(self, manifest: Manifest) -> None:
