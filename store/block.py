@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -14,7 +15,7 @@ from deformer_qa.store import names, ranges
 from deformer_qa.store.encodings import EncodedStates, encoding_named
 from deformer_qa.store.errors import StoreDamaged
 from deformer_qa.store.manifest import BlockEntry
-from deformer_qa.store.mapping import map_array
+from deformer_qa.store.mapping import SegmentFolder
 from deformer_qa.store.records import KEY_BYTES, EncoderInfo
 
 VECTOR_SUM, STATES_SUM = 0, 1  # columns of the file of row checksums
@@ -49,18 +50,21 @@ class BlockFiles:
         self.n_tokens = entry.n_tokens
         self.encoding = encoding_named(encoding)
 
-        def mapped(file: str, dtype: str | np.dtype[np.generic], *shape: int) -> NDArray[np.generic]:
-            return map_array(store, entry.segment, file, entry.files[file], dtype, shape)
+        with SegmentFolder(store, entry.segment) as folder:
 
-        self.vectors: NDArray[np.float32] = mapped(names.VECTORS, "<f4", self.n_rows, encoder.vector_width)  # type: ignore[assignment]
-        self.values = mapped(names.STATES, self.encoding.dtype, self.n_tokens, encoder.hidden_width)
-        self.scales: NDArray[np.float32] = np.empty(0, dtype="<f4")
-        if self.encoding.has_scales:
-            self.scales = mapped(names.SCALES, "<f4", self.n_tokens)  # type: ignore[assignment]
-        self.offsets = mapped(names.OFFSETS, "<u8", self.n_rows + 1)
-        self.keys = mapped(names.KEYS, "u1", self.n_rows, KEY_BYTES)
-        self.lookup = mapped(names.LOOKUP, "<u4", self.n_rows)
-        self.sums = mapped(names.SUMS, "<u8", self.n_rows, 2)
+            def mapped(file: str, dtype: str | np.dtype[np.generic], *shape: int) -> NDArray[Any]:
+                return folder.map_array(file, entry.files[file], dtype, shape)
+
+            self.vectors: NDArray[np.float32] = mapped(names.VECTORS, "<f4", self.n_rows, encoder.vector_width)
+            self.values: NDArray[np.generic]
+            self.values = mapped(names.STATES, self.encoding.dtype, self.n_tokens, encoder.hidden_width)
+            self.scales: NDArray[np.float32] = np.empty(0, dtype="<f4")
+            if self.encoding.has_scales:
+                self.scales = mapped(names.SCALES, "<f4", self.n_tokens)
+            self.offsets = mapped(names.OFFSETS, "<u8", self.n_rows + 1)
+            self.keys = mapped(names.KEYS, "u1", self.n_rows, KEY_BYTES)
+            self.lookup = mapped(names.LOOKUP, "<u4", self.n_rows)
+            self.sums = mapped(names.SUMS, "<u8", self.n_rows, 2)
         self._sortable_keys = self.keys.reshape(-1).view(f"S{KEY_BYTES}")
         self._key_bytes = self.keys.reshape(-1).data
         self._checked = np.zeros((self.n_rows, 2), dtype=np.bool_)  # pages of zeros cost nothing until a row is touched

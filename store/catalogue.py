@@ -20,7 +20,7 @@ from deformer_qa.store import names, ranges
 from deformer_qa.store.conditions import Where
 from deformer_qa.store.errors import StoreDamaged
 from deformer_qa.store.manifest import CatalogueEntry
-from deformer_qa.store.mapping import map_array, open_segment_file
+from deformer_qa.store.mapping import SegmentFolder
 from deformer_qa.store.records import DocumentInfo, DocumentRecord, PassageRecord, block_key
 from deformer_qa.store.words import WordFiles
 
@@ -43,14 +43,16 @@ class CatalogueFiles:
         self.segment = entry.segment
         self.path = store / names.SEGMENTS / entry.segment / names.CATALOGUE
 
-        def mapped(file: str, dtype: str) -> NDArray[Any]:
-            return map_array(store, entry.segment, file, entry.files[file], dtype, (entry.n_passages,))
+        with SegmentFolder(store, entry.segment) as folder:
 
-        self.passage_ids = mapped(names.PASSAGE_IDS, "<u8")
-        self.passage_documents = mapped(names.PASSAGE_DOCUMENTS, "<u8")
-        self.passage_lengths = mapped(names.PASSAGE_LENGTHS, "<u4")
-        self.words = WordFiles(store, entry)
-        os.close(open_segment_file(store, entry.segment, names.CATALOGUE, entry.files[names.CATALOGUE]))
+            def mapped(file: str, dtype: str) -> NDArray[Any]:
+                return folder.map_array(file, entry.files[file], dtype, (entry.n_passages,))
+
+            self.passage_ids = mapped(names.PASSAGE_IDS, "<u8")
+            self.passage_documents = mapped(names.PASSAGE_DOCUMENTS, "<u8")
+            self.passage_lengths = mapped(names.PASSAGE_LENGTHS, "<u4")
+            self.words = WordFiles(folder, entry)
+            os.close(folder.open_file(names.CATALOGUE, entry.files[names.CATALOGUE]))
         self._connection = connect_read_only(self.path)
         self._lock = threading.Lock()
         weakref.finalize(self, self._connection.close)
@@ -127,6 +129,11 @@ class Catalogue:
         """Whether the passage at each place of the passage arrays lives; None where all do. *Shape:* (n_passages,)."""
         deleted = self.entry.deleted_documents
         return ~ranges.contains(deleted, self.files.passage_documents) if deleted else None
+
+    def live_passage_ids(self) -> NDArray[np.uint64]:
+        """The ids of the live passages, ascending. *Shape:* (n_live_passages,), uint64."""
+        ids = self.files.passage_ids
+        return ids if self.live_passages is None else ids[self.live_passages]
 
     def document_infos(self, ids: Sequence[int]) -> list[DocumentInfo]:
         """The live documents among these ids, in any order."""

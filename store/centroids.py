@@ -85,5 +85,6 @@ def nearest_lists(centroids: NDArray[np.float32], graph: Any, query: NDArray[np.
         found = graph.search(query[None], n, params=breadth)[1][0]
         lists: NDArray[np.int64] = found[found >= 0]
         return lists
-    order: NDArray[np.int64] = np.argsort(-(centroids @ query), kind="stable")[:n]
+    with np.errstate(over="ignore", invalid="ignore"):  # of damaged centroids
+        order: NDArray[np.int64] = np.argsort(-(centroids @ query), kind="stable")[:n]
     return order

@@ -57,7 +57,7 @@ def plan(indexes: Sequence[IndexEntry], blocks: Sequence[BlockEntry], choice: st
     if choice != AUTO:
         kept = [index for index in kept if index.factory == choice]
     n_gathered = sum(block.n_live_rows for block in uncovered(kept))
-    if n_gathered <= (flat_rows if choice == AUTO or kept else 0):
+    if n_gathered <= (FLAT_ROWS if choice == AUTO or kept else 0):
         return Plan(tuple(kept), (), None)
     for index in sorted(kept, key=rows_there):
         if rows_there(index) < 2 * n_gathered:

@@ -220,6 +220,10 @@ class Snapshot:
         """
         return _in_order(ids, self._gather(ids, Catalogue.passage_texts), PassageNotFound)
 
+    def passage_ids(self) -> NDArray[np.uint64]:
+        """The ids of all passages, in any order. *Shape:* (n_passages,), uint64."""
+        return np.concatenate([np.empty(0, np.uint64), *(c.live_passage_ids() for c in self.catalogues)])
+
     # Rows
 
     def states(self, keys: Sequence[bytes]) -> list[NDArray[np.float32]]:

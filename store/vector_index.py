@@ -21,7 +21,7 @@ from deformer_qa.store.centroids import nearest_lists, read_graph
 from deformer_qa.store.errors import StoreDamaged
 from deformer_qa.store.factory import parsed
 from deformer_qa.store.manifest import IndexEntry
-from deformer_qa.store.mapping import map_array, open_segment_file
+from deformer_qa.store.mapping import SegmentFolder
 
 SPARE = 64  # codes are coarse: this many candidates, and half as many again as asked for, are compared exactly
 
@@ -37,27 +37,30 @@ class IndexFiles:
     """
 
     def __init__(self, store: Path, entry: IndexEntry, vector_width: int) -> None:
-        def mapped(file: str, dtype: str, *shape: int) -> NDArray[Any]:
-            return map_array(store, entry.segment, file, entry.files[file], dtype, shape)
-
         self.n_lists, self.n_rows = entry.n_lists, entry.n_rows
-        self.centroids = mapped(names.CENTROIDS, "<f4", self.n_lists, vector_width)
-        self.offsets = mapped(names.LIST_OFFSETS, "<u8", self.n_lists + 1)
-        self.rows = mapped(names.LIST_ROWS, "<u4", self.n_rows)
-        self.codes = mapped(names.LIST_CODES, "i1", self.n_rows, vector_width)
-        self.scales = mapped(names.LIST_SCALES, "<f4", self.n_rows)
         self.graph: Any = None
-        if parsed(entry.factory).n_links:
-            expected = entry.files[names.CENTROID_GRAPH]
-            with os.fdopen(open_segment_file(store, entry.segment, names.CENTROID_GRAPH, expected), "rb") as file:
-                content = file.read(expected.n_bytes)
-            self.graph = read_graph(entry.segment, content, expected, self.n_lists, vector_width)
+        with SegmentFolder(store, entry.segment) as folder:
+
+            def mapped(file: str, dtype: str, *shape: int) -> NDArray[Any]:
+                return folder.map_array(file, entry.files[file], dtype, shape)
+
+            self.centroids = mapped(names.CENTROIDS, "<f4", self.n_lists, vector_width)
+            self.offsets = mapped(names.LIST_OFFSETS, "<u8", self.n_lists + 1)
+            self.rows = mapped(names.LIST_ROWS, "<u4", self.n_rows)
+            self.codes = mapped(names.LIST_CODES, "i1", self.n_rows, vector_width)
+            self.scales = mapped(names.LIST_SCALES, "<f4", self.n_rows)
+            if parsed(entry.factory).n_links:
+                expected = entry.files[names.CENTROID_GRAPH]
+                with os.fdopen(folder.open_file(names.CENTROID_GRAPH, expected), "rb") as file:
+                    content = file.read(expected.n_bytes)
+                self.graph = read_graph(entry.segment, content, expected, self.n_lists, vector_width)
 
     def scored(self, list_number: int, query: NDArray[np.float32]) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
         """The rows of a list, and about their inner products with the query. *Shape* of both: (n,)."""
         places = slice(int(self.offsets[list_number]), int(self.offsets[list_number + 1]))
         rows = self.rows[places]
-        scores: NDArray[np.float32] = (self.codes[places].astype(np.float32) @ query) * self.scales[places]
+        with np.errstate(over="ignore", invalid="ignore"):  # of damaged scales
+            scores: NDArray[np.float32] = (self.codes[places].astype(np.float32) @ query) * self.scales[places]
         if len(rows) and int(rows.max()) >= self.n_rows:  # damaged: no candidates
             inside = rows < self.n_rows
             rows, scores = rows[inside], scores[inside]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from deformer_qa.store import names
 from deformer_qa.store.manifest import CatalogueEntry
-from deformer_qa.store.mapping import map_array
+from deformer_qa.store.mapping import SegmentFolder
 
 
 class WordFiles:
@@ -23,9 +22,9 @@ class WordFiles:
     ``counts``: (n_postings,) uint32, occurrences.
     """
 
-    def __init__(self, store: Path, entry: CatalogueEntry) -> None:
+    def __init__(self, folder: SegmentFolder, entry: CatalogueEntry) -> None:
         def mapped(file: str, dtype: str, *shape: int) -> NDArray[Any]:
-            return map_array(store, entry.segment, file, entry.files[file], dtype, shape)
+            return folder.map_array(file, entry.files[file], dtype, shape)
 
         self.n_words = entry.n_words
         self.n_passages = entry.n_passages
