@@ -14,6 +14,7 @@ from deformer_qa import __version__
 from deformer_qa.cli import exit_codes
 from deformer_qa.cli.analyze import analyze
 from deformer_qa.cli.ask import ask
+from deformer_qa.cli.bench import bench
 from deformer_qa.cli.config import configured_defaults
 from deformer_qa.cli.evaluate import evaluate
 from deformer_qa.cli.index import index
@@ -58,7 +59,7 @@ def root() -> None:
     """
 
 
-for command in (index, ask, search, show, info, verify_store, rm, train, evaluate, analyze):
+for command in (index, ask, search, show, info, verify_store, rm, train, evaluate, analyze, bench):
     root.add_command(command)
 
 

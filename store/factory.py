@@ -41,12 +41,12 @@ def parsed(factory: str) -> Factory:
     return Factory(int(match[1]), int(match[2] or 0))
 
 
-def is_choice(choice: str) -> bool:
-    """Whether this is a user's choice that a store can keep."""
-    try:
-        return choice in (AUTO, FLAT) or bool(parsed(choice))
-    except InvalidRecord:
-        return False
+def check_choice(choice: str) -> str:
+    """A user's choice, as a store keeps it: auto, flat, or a factory string.
+
+    :raises InvalidRecord: where it is none of them.
+    """
+    return choice if choice in (AUTO, FLAT) else str(parsed(choice))
 
 
 def by_size(n_rows: int) -> Factory:

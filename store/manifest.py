@@ -14,7 +14,7 @@ from deformer_qa.store import names, ranges
 from deformer_qa.store.disk import FileSum
 from deformer_qa.store.encodings import ENCODING_NAMES, encoding_named
 from deformer_qa.store.errors import StoreDamaged, StoreFormat
-from deformer_qa.store.factory import AUTO, is_choice, parsed
+from deformer_qa.store.factory import AUTO, check_choice, parsed
 from deformer_qa.store.records import EncoderInfo, to_json
 
 FORMAT = 0
@@ -231,7 +231,7 @@ def _check(manifest: Manifest, generation: int | None) -> None:
     for catalogue in manifest.catalogues:
         _check_files(catalogue, manifest.generation, names.CATALOGUE_FILES)
         _check_catalogue(catalogue, manifest.next_document_id)
-    _require(is_choice(manifest.vector_index), f"its vector index {manifest.vector_index!r} is unknown")
+    check_choice(manifest.vector_index)
     for index in manifest.indexes:
         _check_index(index, manifest)
 

@@ -16,7 +16,7 @@ from deformer_qa.store.catalogue_writing import copy_live_documents, write_docum
 from deformer_qa.store.committing import failing_cleanly, publish, require_room, tidy_up
 from deformer_qa.store.encodings import encoding_named
 from deformer_qa.store.errors import CommitUncertain, DocumentNotFound, InvalidRecord, StoreError
-from deformer_qa.store.factory import AUTO, FLAT, parsed
+from deformer_qa.store.factory import AUTO, check_choice
 from deformer_qa.store.generations import Head, highest_number
 from deformer_qa.store.lock import WriterLock
 from deformer_qa.store.manifest import BlockEntry, CatalogueEntry, Manifest
@@ -192,7 +192,7 @@ class Writer:
         :raises InvalidRecord: where it is none of these.
         """
         self._require_usable()
-        self._vector_index = choice if choice in (AUTO, FLAT) else str(parsed(choice))
+        self._vector_index = check_choice(choice)
 
     @property
     def pending_bytes(self) -> int:
