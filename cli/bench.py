@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from deformer_qa.cli.bench_encodings import encodings
+from deformer_qa.cli.bench_recall import recall
 
 
 @click.group()
@@ -13,3 +14,4 @@ def bench() -> None:
 
 
 bench.add_command(encodings)
+bench.add_command(recall)

@@ -13,6 +13,17 @@ from deformer_qa.cli.state_encodings import ENCODINGS
 from deformer_qa.cli.stores import located, store_option
 
 
+def checked_vector_index(context: click.Context, option: click.Parameter, choice: str | None) -> str | None:
+    """A choice that a store can keep."""
+    from deformer_qa.store.errors import InvalidRecord
+    from deformer_qa.store.factory import check_choice
+
+    try:
+        return choice and check_choice(choice)
+    except InvalidRecord as error:
+        raise click.BadParameter(str(error), context, option) from error
+
+
 @click.command()
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path, readable=False))
 @store_option
@@ -33,6 +44,13 @@ from deformer_qa.cli.stores import located, store_option
     type=click.Choice(ENCODINGS),
     help="How states are kept. Default: the store's; for a new one that of the reader's codebook, else int8.",
 )
+@click.option(
+    "--vector-index",
+    callback=checked_vector_index,
+    metavar="auto|flat|FACTORY",
+    help="How vectors are searched from now on: by the store's size, all of them, or by an index such as "
+    "IVF2048,SQ8. Default: the store's, auto for a new one.",
+)
 @click.option("--prune", is_flag=True, help="Forget recorded roots that are gone, with their documents.")
 @click.option("--strict", is_flag=True, help="Exit with 3 if any file was skipped.")
 @click.option(
@@ -48,6 +66,7 @@ def index(
     encoder: str | None,
     reader_folder: Path | None,
     encoding: str | None,
+    vector_index: str | None,
     prune: bool,
     strict: bool,
     report: Path | None,
@@ -72,7 +91,9 @@ def index(
     about = describe_reader(reader_folder or SHIPPED)
     chosen = Encoder.load(encoder, k=about.k) if encoder else encoder_of(about)
     with watching(form) as on_event:
-        done = sync(folder, chosen, list(paths), encoding=encoding, prune=prune, on_event=on_event)
+        done = sync(
+            folder, chosen, list(paths), encoding=encoding, vector_index=vector_index, prune=prune, on_event=on_event
+        )
     print_summary(done, form)
     if report:
         listed = [{"path": one.path, "reason": one.reason} for one in done.skipped]

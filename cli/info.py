@@ -32,6 +32,13 @@ def info(store: Path | None, form: str) -> int:
             "passages": snapshot.n_passages,
             "roots": list(snapshot.roots),
             "encoding": snapshot.encoding,
+            "vector_index": {
+                "choice": snapshot.manifest.vector_index,
+                "indexes": [
+                    {"factory": index.factory, "probes": index.n_probes, "rows": index.n_rows}
+                    for index in snapshot.manifest.indexes
+                ],
+            },
             "encoder": {"id": snapshot.encoder.encoder_id, **dict(snapshot.encoder.about)},
             "size": snapshot.size_report(),
         }
@@ -52,6 +59,9 @@ def _lines(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield key, _shown(about[key])
     yield from (("root", root) for root in about["roots"])
     yield "encoding", about["encoding"]
+    yield "vector index", about["vector_index"]["choice"]
+    for one in about["vector_index"]["indexes"]:
+        yield "vector index", f"{one['factory']}, {one['probes']} lists looked into, {one['rows']:,} rows"
     yield "encoder", f"{encoder['name']}, k={encoder['k']}, {encoder['id']}"
     yield from ((f"bytes of {file}", _shown(n)) for file, n in size["bytes"].items())
     yield from ((key.removeprefix("n_").replace("_", " "), _shown(n)) for key, n in size.items() if key != "bytes")

@@ -26,6 +26,7 @@ def sync(
     paths: Sequence[Path] = (),
     *,
     encoding: str | None = None,
+    vector_index: str | None = None,
     prune: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
     commit_seconds: float = 60.0,
@@ -43,6 +44,7 @@ def sync(
     exception, KeyboardInterrupt among them, leaves a commit with all that was whole, and the next sync takes up there.
 
     :param encoding: of the states; None takes the store's, for a new one that of the encoder's codebook, else int8.
+    :param vector_index: auto, flat, or a factory string; None takes the store's choice, "auto" for a new one.
     :param prune: drop recorded roots that are gone, instead of an error.
     :param on_event: called in this thread, often.
     :raises PathMissing, PathUnusable, RootGone: before anything is changed.
@@ -55,6 +57,8 @@ def sync(
         return _report(None, choose_scope(places, ()), progress, ())
     opened = Writer.open(store, encoder_info(encoder), encoding, create=bool(places), codebook=codebook_of(encoder))
     with opened as writer:
+        if vector_index is not None:
+            writer.set_vector_index(vector_index)
         scope, plan = _plan(writer.snapshot, store, places, max_file_bytes)
         if plan.lost and places is None and not prune:
             root = next(iter(plan.lost))[0]

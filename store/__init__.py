@@ -28,6 +28,7 @@ from deformer_qa.store.errors import (
 )
 from deformer_qa.store.exporting import export_store
 from deformer_qa.store.importing import import_store
+from deformer_qa.store.newest import open_snapshot
 from deformer_qa.store.recomputing import LoadEncoder, Recomputed, RowEncoder, recompute
 from deformer_qa.store.records import (
     Damage,
@@ -41,7 +42,7 @@ from deformer_qa.store.records import (
 )
 from deformer_qa.store.repairing import Mended, Repair, repair
 from deformer_qa.store.salvaging_documents import Dropped
-from deformer_qa.store.snapshot import Snapshot, open_snapshot
+from deformer_qa.store.snapshot import Snapshot
 from deformer_qa.store.verifying import verify
 from deformer_qa.store.writer import Writer
 

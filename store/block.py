@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -14,7 +15,7 @@ from deformer_qa.store import names, ranges
 from deformer_qa.store.encodings import EncodedStates, encoding_named
 from deformer_qa.store.errors import StoreDamaged
 from deformer_qa.store.manifest import BlockEntry
-from deformer_qa.store.mapping import map_array
+from deformer_qa.store.mapping import SegmentFolder
 from deformer_qa.store.records import KEY_BYTES, EncoderInfo
 
 VECTOR_SUM, STATES_SUM = 0, 1  # columns of the file of row checksums
@@ -49,19 +50,21 @@ class BlockFiles:
         self.n_tokens = entry.n_tokens
         self.encoding = encoding_named(encoding)
 
-        def mapped(file: str, dtype: str | np.dtype[np.generic], *shape: int) -> NDArray[np.generic]:
-            return map_array(store, entry.segment, file, entry.files[file], dtype, shape)
+        with SegmentFolder(store, entry.segment) as folder:
 
-        self.vectors: NDArray[np.float32] = mapped(names.VECTORS, "<f4", self.n_rows, encoder.vector_width)  # type: ignore[assignment]
-        n_values, n_scales = self.encoding.widths(encoder.hidden_width)
-        self.values = mapped(names.STATES, self.encoding.dtype, self.n_tokens, n_values)
-        self.scales: NDArray[np.floating] = np.empty((self.n_tokens, 0), dtype=self.encoding.scale_dtype)
-        if n_scales:
-            self.scales = mapped(names.SCALES, self.encoding.scale_dtype, self.n_tokens, n_scales)  # type: ignore[assignment]
-        self.offsets = mapped(names.OFFSETS, "<u8", self.n_rows + 1)
-        self.keys = mapped(names.KEYS, "u1", self.n_rows, KEY_BYTES)
-        self.lookup = mapped(names.LOOKUP, "<u4", self.n_rows)
-        self.sums = mapped(names.SUMS, "<u8", self.n_rows, 2)
+            def mapped(file: str, dtype: str | np.dtype[np.generic], *shape: int) -> NDArray[Any]:
+                return folder.map_array(file, entry.files[file], dtype, shape)
+
+            n_values, n_scales = self.encoding.widths(encoder.hidden_width)
+            self.vectors: NDArray[np.float32] = mapped(names.VECTORS, "<f4", self.n_rows, encoder.vector_width)
+            self.values: NDArray[np.generic] = mapped(names.STATES, self.encoding.dtype, self.n_tokens, n_values)
+            self.scales: NDArray[np.floating] = np.empty((self.n_tokens, 0), dtype=self.encoding.scale_dtype)
+            if n_scales:
+                self.scales = mapped(names.SCALES, self.encoding.scale_dtype, self.n_tokens, n_scales)
+            self.offsets = mapped(names.OFFSETS, "<u8", self.n_rows + 1)
+            self.keys = mapped(names.KEYS, "u1", self.n_rows, KEY_BYTES)
+            self.lookup = mapped(names.LOOKUP, "<u4", self.n_rows)
+            self.sums = mapped(names.SUMS, "<u8", self.n_rows, 2)
         self._sortable_keys = self.keys.reshape(-1).view(f"S{KEY_BYTES}")
         self._key_bytes = self.keys.reshape(-1).data
         self._checked = np.zeros((self.n_rows, 2), dtype=np.bool_)  # pages of zeros cost nothing until a row is touched

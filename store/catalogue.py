@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from deformer_qa.store import names, ranges
 from deformer_qa.store.conditions import Where
 from deformer_qa.store.errors import StoreDamaged
 from deformer_qa.store.manifest import CatalogueEntry
-from deformer_qa.store.mapping import map_array, open_segment_file
+from deformer_qa.store.mapping import SegmentFolder
 from deformer_qa.store.records import DocumentInfo, DocumentRecord, PassageRecord, block_key
+from deformer_qa.store.words import WordFiles
 
 QUERY_BATCH = 500  # ids or keys per SQL statement
 DOCUMENT_PAGE = 1000
@@ -34,19 +36,23 @@ class CatalogueFiles:
 
     ``passage_ids``: *Shape* (n_passages,) uint64, ascending. ``passage_documents``: (n_passages,) uint64.
     ``passage_lengths``: (n_passages,) uint32, words of passage, title and heading. The three go together by place.
+    ``words``: which passages hold which words.
     """
 
     def __init__(self, store: Path, entry: CatalogueEntry) -> None:
         self.segment = entry.segment
         self.path = store / names.SEGMENTS / entry.segment / names.CATALOGUE
 
-        def mapped(file: str, dtype: str) -> NDArray[Any]:
-            return map_array(store, entry.segment, file, entry.files[file], dtype, (entry.n_passages,))
+        with SegmentFolder(store, entry.segment) as folder:
 
-        self.passage_ids = mapped(names.PASSAGE_IDS, "<u8")
-        self.passage_documents = mapped(names.PASSAGE_DOCUMENTS, "<u8")
-        self.passage_lengths = mapped(names.PASSAGE_LENGTHS, "<u4")
-        os.close(open_segment_file(store, entry.segment, names.CATALOGUE, entry.files[names.CATALOGUE]))
+            def mapped(file: str, dtype: str) -> NDArray[Any]:
+                return folder.map_array(file, entry.files[file], dtype, (entry.n_passages,))
+
+            self.passage_ids = mapped(names.PASSAGE_IDS, "<u8")
+            self.passage_documents = mapped(names.PASSAGE_DOCUMENTS, "<u8")
+            self.passage_lengths = mapped(names.PASSAGE_LENGTHS, "<u4")
+            self.words = WordFiles(folder, entry)
+            os.close(folder.open_file(names.CATALOGUE, entry.files[names.CATALOGUE]))
         self._connection = connect_read_only(self.path)
         self._lock = threading.Lock()
         weakref.finalize(self, self._connection.close)
@@ -117,6 +123,17 @@ class Catalogue:
     def are_live(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether the passages at these places of the passage arrays live. *Shape:* that of ``places``."""
         return ~ranges.contains(self.entry.deleted_documents, self.files.passage_documents[places])
+
+    @cached_property
+    def live_passages(self) -> NDArray[np.bool_] | None:
+        """Whether the passage at each place of the passage arrays lives; None where all do. *Shape:* (n_passages,)."""
+        deleted = self.entry.deleted_documents
+        return ~ranges.contains(deleted, self.files.passage_documents) if deleted else None
+
+    def live_passage_ids(self) -> NDArray[np.uint64]:
+        """The ids of the live passages, ascending. *Shape:* (n_live_passages,), uint64."""
+        ids = self.files.passage_ids
+        return ids if self.live_passages is None else ids[self.live_passages]
 
     def document_infos(self, ids: Sequence[int]) -> list[DocumentInfo]:
         """The live documents among these ids, in any order."""

@@ -39,10 +39,8 @@ PASSAGES: dict[str, type] = {
     "checksum": int,
 }
 
-# Contentless: words only point at passages by rowid; the text lies once, in ``texts``.
-WORDS = f"CREATE VIRTUAL TABLE words USING fts5(title, heading, body, content='', tokenize='{TOKENIZER}')"
-WORD_PASSAGES = "CREATE VIRTUAL TABLE word_passages USING fts5vocab(words, instance)"  # a row per occurrence
-WORD_COUNTS = "CREATE VIRTUAL TABLE word_counts USING fts5vocab(words, row)"  # a row per word
+# Cuts texts into words; a table of it is never kept.
+FTS5 = f"fts5(title, heading, body, content='', tokenize='{TOKENIZER}')"
 
 
 def columns(table: dict[str, type]) -> str:

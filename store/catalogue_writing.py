@@ -12,13 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deformer_qa.store import catalogue_schema as schema
-from deformer_qa.store import disk, names
+from deformer_qa.store import disk, names, word_writing
 from deformer_qa.store.catalogue import Catalogue
 from deformer_qa.store.manifest import CatalogueEntry
 from deformer_qa.store.records import DocumentRecord, PassageRecord
-
-WORDS_IN_MEMORY = 32 << 20  # bytes of the word index gathered before FTS5 writes them out
-PASSAGES_PER_INSERT = 1000
 
 
 def write_documents(
@@ -36,11 +33,12 @@ def write_documents(
             _insert(connection, "passages", schema.PASSAGES, rows)
         connection.execute("COMMIT")
         n_documents, arrays = _finish(connection)
+        arrays |= word_writing.arrays([*word_writing.of_texts(_texts(connection))], arrays[names.PASSAGE_IDS])
     return _adopt(store, segment, n_documents, arrays)
 
 
 def copy_live_documents(store: Path, segment: str, sources: Sequence[Catalogue]) -> CatalogueEntry:
-    """Write and sync a catalogue of the live documents of others: rows with their checksums as they are, words anew.
+    """Write and sync a catalogue of the live documents of others: rows with their checksums and postings as they are.
 
     Does not look at what it copies: the caller has verified the sources' files.
     """
@@ -63,6 +61,8 @@ def copy_live_documents(store: Path, segment: str, sources: Sequence[Catalogue])
             connection.execute("DROP TABLE temp.gone")
             connection.execute("DETACH source")
         n_documents, arrays = _finish(connection)
+    postings = [word_writing.of_catalogue(source) for source in sources]
+    arrays |= word_writing.arrays(postings, arrays[names.PASSAGE_IDS])
     return _adopt(store, segment, n_documents, arrays)
 
 
@@ -82,9 +82,6 @@ def _create(store: Path, segment: str) -> sqlite3.Connection:
     database = sqlite_utils.Database(connection)
     for table, columns in (("documents", schema.DOCUMENTS), ("texts", schema.TEXTS), ("passages", schema.PASSAGES)):
         database[table].create(columns, pk=next(iter(columns)))
-    for statement in (schema.WORDS, schema.WORD_PASSAGES, schema.WORD_COUNTS):
-        connection.execute(statement)
-    connection.execute("INSERT INTO words(words, rank) VALUES ('hashsize', ?)", (WORDS_IN_MEMORY,))
     return connection
 
 
@@ -107,48 +104,28 @@ def _byte_places(text: str, passages: Sequence[PassageRecord]) -> dict[int, int]
 
 
 def _finish(connection: sqlite3.Connection) -> tuple[int, dict[str, NDArray[Any]]]:
-    """Index what was inserted; returns the number of documents and the passage arrays by file name."""
+    """Index what was inserted; returns the number of documents, and what the passage arrays take from SQL."""
     connection.execute("BEGIN")
     connection.execute("CREATE INDEX documents_place ON documents (root, path)")
     connection.execute("CREATE INDEX passages_document ON passages (document_id, ordinal)")
     connection.execute("CREATE INDEX passages_key ON passages (key)")
-    _index_words(connection)
     connection.execute("COMMIT")
-    connection.execute("INSERT INTO words(words) VALUES ('optimize')")
-    lengths = {id_: sum(_varints(counts)) for id_, counts in connection.execute("SELECT id, sz FROM words_docsize")}
     passages = connection.execute("SELECT id, document_id FROM passages ORDER BY id").fetchall()
     (n_documents,) = connection.execute("SELECT count(*) FROM documents").fetchone()
     return n_documents, {
         names.PASSAGE_IDS: np.array([id_ for id_, _ in passages], dtype="<u8"),
         names.PASSAGE_DOCUMENTS: np.array([document_id for _, document_id in passages], dtype="<u8"),
-        names.PASSAGE_LENGTHS: np.array([lengths[id_] for id_, _ in passages], dtype="<u4"),
     }
 
 
-def _index_words(connection: sqlite3.Connection) -> None:
-    """Give FTS5 the words of every passage, in ascending order of id where it can be: FTS5 spills at a step back."""
-    documents = connection.execute(
-        "SELECT d.id, d.title FROM documents d JOIN passages p ON p.document_id = d.id GROUP BY d.id ORDER BY min(p.id)"
-    ).fetchall()
-    for document_id, title in documents:
+def _texts(connection: sqlite3.Connection) -> Iterator[word_writing.Text]:
+    """Title, heading and text of every passage, a document at a time."""
+    for document_id, title in connection.execute("SELECT id, title FROM documents"):
         (text,) = connection.execute("SELECT text FROM texts WHERE document_id = ?", (document_id,)).fetchone()
         rows = connection.execute(
-            "SELECT id, heading, first_byte, end_byte FROM passages WHERE document_id = ? ORDER BY id", (document_id,)
+            "SELECT id, heading, first_byte, end_byte FROM passages WHERE document_id = ?", (document_id,)
         )
-        connection.executemany(
-            "INSERT INTO words(rowid, title, heading, body) VALUES (?, ?, ?, ?)",
-            ((id_, title, heading, text[first:end].decode("utf-8")) for id_, heading, first, end in rows.fetchall()),
-        )
-
-
-def _varints(counts: bytes) -> Iterator[int]:
-    """The integers of a row of FTS5's docsize table: SQLite varints below 2**32, one per column."""
-    value = 0
-    for byte in counts:
-        value = value << 7 | byte & 0x7F
-        if byte < 0x80:
-            yield value
-            value = 0
+        yield from ((id_, title, heading, text[first:end].decode("utf-8")) for id_, heading, first, end in rows)
 
 
 def _adopt(store: Path, segment: str, n_documents: int, arrays: dict[str, NDArray[Any]]) -> CatalogueEntry:
@@ -160,4 +137,16 @@ def _adopt(store: Path, segment: str, n_documents: int, arrays: dict[str, NDArra
     disk.sync_directory(directory)
     n_passages = len(arrays[names.PASSAGE_IDS])
     n_terms = int(arrays[names.PASSAGE_LENGTHS].sum(dtype=np.int64))
-    return CatalogueEntry(segment, n_documents, n_passages, (), n_documents, n_passages, n_terms, files)
+    return CatalogueEntry(
+        segment=segment,
+        n_documents=n_documents,
+        n_passages=n_passages,
+        n_words=len(arrays[names.WORD_BOUNDS]),
+        n_postings=len(arrays[names.POSTING_PLACES]),
+        n_terms=n_terms,
+        deleted_documents=(),
+        n_live_documents=n_documents,
+        n_live_passages=n_passages,
+        n_live_terms=n_terms,
+        files=files,
+    )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from deformer_qa.store import names
-from deformer_qa.store.mapping import open_within
+from deformer_qa.store.mapping import SegmentFolder
 
 SECTOR_BYTES = 4096  # read apart where a longer read fails, so that one bad place of the disk costs no more
 
@@ -29,7 +29,8 @@ class Leftover:
         self.n_bytes = 0
         self._fd = -1
         try:
-            self._fd = open_within(store, segment, file)
+            with SegmentFolder(store, segment) as folder:
+                self._fd = folder.open_plain(file)
         except OSError:
             return
         weakref.finalize(self, os.close, self._fd)

@@ -15,6 +15,7 @@ from deformer_qa.store.codebook import VALUES_PER_CODE
 from deformer_qa.store.disk import FileSum
 from deformer_qa.store.encodings import ENCODING_NAMES, encoding_named
 from deformer_qa.store.errors import InvalidRecord, StoreDamaged, StoreFormat
+from deformer_qa.store.factory import AUTO, check_choice, parsed
 from deformer_qa.store.records import EncoderInfo, to_json
 
 FORMAT = 0
@@ -52,10 +53,13 @@ class CatalogueEntry:
     segment: str
     n_documents: int
     n_passages: int
+    n_words: int  # distinct ones
+    n_postings: int  # pairs of a word and a passage that holds it
+    n_terms: int  # words of all its passages, titles and headings included
     deleted_documents: ranges.Ranges
     n_live_documents: int
     n_live_passages: int
-    n_live_terms: int  # words of live passages, titles and headings included: BM25's corpus length
+    n_live_terms: int  # words of live passages alone: BM25's corpus length
     files: Mapping[str, FileSum]
 
     @property
@@ -75,7 +79,38 @@ class CodebookEntry:
         return sum(file.n_bytes for file in self.files.values())
 
 
-SegmentEntry = BlockEntry | CatalogueEntry | CodebookEntry
+@dataclass(frozen=True)
+class CoveredBlock:
+    """A block whose rows a vector index holds, dead or alive; it may have been merged away since."""
+
+    segment: str
+    n_rows: int
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """A vector index segment: its rows are those of the covered blocks, in this order."""
+
+    segment: str
+    factory: str
+    n_probes: int  # lists looked into for a question
+    covers: tuple[CoveredBlock, ...]
+    files: Mapping[str, FileSum]
+
+    @property
+    def n_rows(self) -> int:
+        return sum(block.n_rows for block in self.covers)
+
+    @property
+    def n_lists(self) -> int:
+        return parsed(self.factory).n_lists
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(file.n_bytes for file in self.files.values())
+
+
+Entry = BlockEntry | CatalogueEntry | IndexEntry | CodebookEntry
 
 
 @dataclass(frozen=True)
@@ -91,13 +126,15 @@ class Manifest:
     next_passage_id: int
     blocks: tuple[BlockEntry, ...]
     catalogues: tuple[CatalogueEntry, ...]
+    indexes: tuple[IndexEntry, ...] = ()
+    vector_index: str = AUTO  # what the user chose: by size, none, or a factory string
     codebook: CodebookEntry | None = None
     compacted: bool = False  # nothing older may stay beside it: what was removed is to be in no file
 
     @property
-    def segments(self) -> tuple[SegmentEntry, ...]:
+    def segments(self) -> tuple[Entry, ...]:
         """Every segment that this generation needs."""
-        return (*self.blocks, *self.catalogues, *([self.codebook] if self.codebook else []))
+        return (*self.blocks, *self.catalogues, *self.indexes, *([self.codebook] if self.codebook else []))
 
     @property
     def segment_names(self) -> frozenset[str]:
@@ -170,6 +207,17 @@ def _from_fields(fields: dict[str, Any]) -> Manifest:
             )
             for entry in fields["catalogues"]
         ),
+        indexes=tuple(
+            IndexEntry(
+                **{
+                    **entry,
+                    "covers": tuple(CoveredBlock(**block) for block in entry["covers"]),
+                    "files": _files(entry["files"]),
+                }
+            )
+            for entry in fields["indexes"]
+        ),
+        vector_index=fields["vector_index"],
         codebook=_codebook_entry(fields["codebook"]) if fields["codebook"] is not None else None,
         compacted=fields["compacted"],
     )
@@ -207,13 +255,16 @@ def _check(manifest: Manifest, generation: int | None) -> None:
     for catalogue in manifest.catalogues:
         _check_files(catalogue, manifest.generation, names.CATALOGUE_FILES)
         _check_catalogue(catalogue, manifest.next_document_id)
+    check_choice(manifest.vector_index)
+    for index in manifest.indexes:
+        _check_index(index, manifest)
     needs_codebook = manifest.encoding in VALUES_PER_CODE
     _require((manifest.codebook is not None) == needs_codebook, "its codebook does not go with its encoding")
     if manifest.codebook is not None:
         _check_files(manifest.codebook, manifest.generation, names.CODEBOOK_FILES)
 
 
-def _check_files(entry: SegmentEntry, generation: int, expected: frozenset[str]) -> None:
+def _check_files(entry: Entry, generation: int, expected: frozenset[str]) -> None:
     first_generation = names.segment_generation(entry.segment)
     _require(first_generation is not None and first_generation <= generation, "a segment's name is out of order")
     _require(entry.files.keys() == expected, f"the files of {entry.segment} are not {', '.join(sorted(expected))}")
@@ -230,11 +281,29 @@ def _check_block(block: BlockEntry) -> None:
 
 def _check_catalogue(catalogue: CatalogueEntry, next_document_id: int) -> None:
     counts = (catalogue.n_documents, catalogue.n_passages, catalogue.n_live_documents, catalogue.n_live_passages)
-    _require_integers(*counts, catalogue.n_live_terms, *catalogue.deleted_documents)
+    sizes = (catalogue.n_words, catalogue.n_postings, catalogue.n_terms)
+    _require_integers(*counts, *sizes, catalogue.n_live_terms, *catalogue.deleted_documents)
     _require(ranges.are_valid(catalogue.deleted_documents, next_document_id), "deleted documents are out of range")
     _require(0 <= catalogue.n_live_documents <= catalogue.n_documents, "a catalogue's documents do not add up")
     _require(0 <= catalogue.n_live_passages <= catalogue.n_passages < 1 << 32, "a catalogue's passages do not add up")
-    _require(catalogue.n_live_terms >= 0, "a catalogue's words do not add up")
+    _require(0 <= catalogue.n_live_terms <= catalogue.n_terms < 1 << 60, "a catalogue's words do not add up")
+    _require(0 <= catalogue.n_words <= catalogue.n_postings <= catalogue.n_terms, "a catalogue's words do not add up")
+
+
+def _check_index(index: IndexEntry, manifest: Manifest) -> None:
+    factory = parsed(index.factory)
+    graph = {names.CENTROID_GRAPH} if factory.n_links else set()
+    _check_files(index, manifest.generation, names.INDEX_FILES | graph)
+    _require_integers(index.n_probes, *(block.n_rows for block in index.covers))
+    _require(0 < index.n_probes <= factory.n_lists, "a vector index's lists do not add up")
+    _require(all(0 < block.n_rows < 1 << 32 for block in index.covers), "a vector index's blocks are out of range")
+    _require(0 < index.n_rows < 1 << 32, "a vector index's rows are out of range")
+    there = {block.segment: block.n_rows for block in manifest.blocks}
+    covered = [block.segment for index in manifest.indexes for block in index.covers]
+    _require(len(set(covered)) == len(covered), "a block is covered twice")
+    for block in index.covers:
+        _require(names.segment_generation(block.segment) is not None, "a covered block's name is no segment's")
+        _require(there.get(block.segment, block.n_rows) == block.n_rows, "a covered block has other rows")
 
 
 def _require_integers(*numbers: object) -> None:

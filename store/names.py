@@ -27,6 +27,19 @@ CATALOGUE = "meta.sqlite"
 PASSAGE_IDS = "passage_ids"
 PASSAGE_DOCUMENTS = "passage_documents"
 PASSAGE_LENGTHS = "passage_lengths"
+WORDS = "words"
+WORD_OFFSETS = "word_offsets"
+WORD_BOUNDS = "word_bounds"
+POSTING_PLACES = "posting_places"
+POSTING_COUNTS = "posting_counts"
+
+# Files of a vector index segment.
+CENTROIDS = "centroids"
+LIST_OFFSETS = "list_offsets"
+LIST_ROWS = "list_rows"
+LIST_CODES = "list_codes"
+LIST_SCALES = "list_scales"
+CENTROID_GRAPH = "ann.faiss"
 
 # Files of an export.
 EXPORT = "export.json"
@@ -35,7 +48,9 @@ EXPORTED_CODEBOOK = "codebook.safetensors"
 
 BLOCK_FILES = frozenset((VECTORS, STATES, OFFSETS, KEYS, LOOKUP, SUMS))  # and SCALES where the encoding has them
 CODEBOOK_FILES = frozenset((CODEBOOK,))
-CATALOGUE_FILES = frozenset((CATALOGUE, PASSAGE_IDS, PASSAGE_DOCUMENTS, PASSAGE_LENGTHS))
+WORD_FILES = frozenset((WORDS, WORD_OFFSETS, WORD_BOUNDS, POSTING_PLACES, POSTING_COUNTS))
+CATALOGUE_FILES = frozenset((CATALOGUE, PASSAGE_IDS, PASSAGE_DOCUMENTS, PASSAGE_LENGTHS)) | WORD_FILES
+INDEX_FILES = frozenset((CENTROIDS, LIST_OFFSETS, LIST_ROWS, LIST_CODES, LIST_SCALES))  # and CENTROID_GRAPH for HNSW
 
 _MANIFEST = re.compile(r"MANIFEST-([1-9][0-9]{0,14})")
 _QUARANTINED = re.compile(r"MANIFEST-([1-9][0-9]{0,14})\.damaged(\.[0-9]+)?")

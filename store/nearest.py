@@ -1,4 +1,4 @@
-"""Which rows lie nearest to a question's vector: faiss proposes over the mapped vectors, the raw rows decide."""
+"""Which rows lie nearest to a question's vector: faiss and the vector indexes propose, the raw rows decide."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deformer_qa.store.block import Block
+from deformer_qa.store.vector_index import VectorIndex
 
 SPARE_CANDIDATES = 16  # beyond those asked for: faiss adds in float32, so neighbours may change places
 ROUNDING = 1e-5  # bound of that error, relative to the lengths of both vectors
@@ -23,15 +24,21 @@ class RowHit:
     key: bytes
 
 
-def nearest_rows(blocks: Sequence[Block], query: NDArray[np.float32], n: int) -> list[RowHit]:
+def nearest_rows(
+    blocks: Sequence[Block], query: NDArray[np.float32], n: int, indexes: Sequence[VectorIndex] = ()
+) -> list[RowHit]:
     """At least the n nearest live rows, with every row that ties with the last of them; best first.
+
+    Of rows in an index only those that it proposes are looked at, but never fewer than there are up to n.
 
     ``query``: *Shape* (vector_width,), float32.
     """
+    flat = [block for block in blocks if not any(index.covers(block) for index in indexes)]
     n_live = sum(block.entry.n_live_rows for block in blocks)
     n_asked = min(n + SPARE_CANDIDATES, n_live)
     while True:
-        candidates = [candidate for block in blocks for candidate in _search(block, query, n_asked)]
+        candidates = [candidate for block in flat for candidate in _search(block, query, n_asked)]
+        candidates += [candidate for index in indexes for candidate in index.search(query, n_asked)]
         candidates.sort(key=lambda candidate: -candidate[0])
         hits = sorted(
             (_row_hit(block, row, query) for _, block, row in candidates[:n_asked]), key=lambda hit: -hit.score

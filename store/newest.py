@@ -1,15 +1,51 @@
-"""The newest generation of a store for somebody who stays: opened once, and what is new of a newer one."""
+"""Which generation does a reader get? The newest whole one; who stays gets what is new of a newer one."""
 
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from pathlib import Path
 
 from deformer_qa.store import names
-from deformer_qa.store.errors import StoreMissing
-from deformer_qa.store.generations import list_generations
-from deformer_qa.store.snapshot import Snapshot, open_snapshot
+from deformer_qa.store.errors import EncoderMismatch, StoreDamaged, StoreMissing
+from deformer_qa.store.generations import find_head, list_generations
+from deformer_qa.store.snapshot import Snapshot
+
+OPEN_ATTEMPTS = 20
+
+
+def open_snapshot(path: Path, *, encoder_id: str | None = None, reuse: Snapshot | None = None) -> Snapshot:
+    """The newest whole generation of the store at ``path``, open for reading. Writes nothing.
+
+    A damaged head manifest is stood in for by its parent, which ``Snapshot.notice`` says.
+
+    :param reuse: an older generation, whose open files are shared.
+    :raises StoreMissing: where there is no store.
+    :raises EncoderMismatch: where it was built with another encoder than ``encoder_id``.
+    :raises StoreFormat, StoreDamaged, StoreAccess: where it cannot be used.
+    """
+    path = Path(path)
+    for _ in range(OPEN_ATTEMPTS - 1):
+        newest = list_generations(path)[0]
+        try:
+            snapshot = _open_head(path, encoder_id, reuse)
+            if snapshot.index_problem is None or list_generations(path)[0] == newest:
+                return snapshot
+        except (OSError, sqlite3.Error, StoreDamaged):  # perhaps a writer collected it meanwhile
+            if list_generations(path)[0] == newest:
+                break
+    try:
+        return _open_head(path, encoder_id, reuse)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreDamaged(str(path), f"cannot be opened ({error})") from error
+
+
+def _open_head(path: Path, encoder_id: str | None, reuse: Snapshot | None) -> Snapshot:
+    head = find_head(path)
+    if encoder_id is not None and head.manifest.encoder.encoder_id != encoder_id:
+        raise EncoderMismatch(path, "encoder", head.manifest.encoder.encoder_id, encoder_id)
+    return Snapshot(path, head.manifest, head.notice, reuse)
 
 
 class NewestSnapshot:

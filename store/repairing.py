@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deformer_qa.store import names, opening
+from deformer_qa.store import index_planning, names, opening
 from deformer_qa.store.catalogue import Catalogue, CatalogueFiles
 from deformer_qa.store.codebook import Codebook
 from deformer_qa.store.codebook_files import CodebookFiles, codebook_sum, write_codebook
@@ -24,9 +24,10 @@ from deformer_qa.store.errors import StoreDamaged, StoreFormat
 from deformer_qa.store.generations import Head, find_head, highest_number, list_generations, read_manifest
 from deformer_qa.store.leftovers import Remains
 from deformer_qa.store.lock import WriterLock
-from deformer_qa.store.manifest import CatalogueEntry, CodebookEntry, Manifest, SegmentEntry
+from deformer_qa.store.manifest import BlockEntry, CatalogueEntry, CodebookEntry, Entry, IndexEntry, Manifest
 from deformer_qa.store.recomputing import LoadEncoder
 from deformer_qa.store.records import Damage
+from deformer_qa.store.renewing import renewed_indexes
 from deformer_qa.store.repairing_blocks import BlockRepair, union
 from deformer_qa.store.salvaging_documents import Dropped, SalvagedDocuments, Surroundings
 from deformer_qa.store.verifying import check_file, verify
@@ -139,6 +140,18 @@ class _Repairer:
         own = self._load_encoder().codebook
         return own if own is not None and codebook_sum(own) == entry.files[names.CODEBOOK] else None
 
+    def _renewed_indexes(self, blocks: list[BlockEntry]) -> list[IndexEntry]:
+        """The vector indexes of the new generation: the whole ones whose blocks stay, and new ones where they pay."""
+        manifest = self._manifest
+        for entry in manifest.indexes:
+            if entry.segment in self._remains:
+                self._actions[entry.segment] = "let go; a vector index is built anew where it pays"
+        whole = [entry for entry in manifest.indexes if entry.segment not in self._remains]
+        kept = index_planning.surviving(whole, blocks)
+        return renewed_indexes(
+            self._path, self._new_segment, manifest.encoder, manifest.encoding, blocks, kept, manifest.vector_index
+        )
+
     def _write_codebook(self) -> CodebookEntry | None:
         entry = self._manifest.codebook
         if entry is None or entry.segment not in self._remains:
@@ -166,6 +179,7 @@ class _Repairer:
                 parent=parent,
                 blocks=tuple(blocks),
                 catalogues=tuple(catalogues),
+                indexes=tuple(self._renewed_indexes(blocks)),
                 codebook=self._write_codebook(),
                 compacted=self._manifest.compacted and parent is None,
             )
@@ -260,7 +274,7 @@ class _Repairer:
             yield Mended(damage.file, damage.problem, actions.get(damage.file, "let go with the parent generation"))
 
 
-def _files(entries: Iterable[SegmentEntry]) -> set[str]:
+def _files(entries: Iterable[Entry]) -> set[str]:
     """The files of some segments, relative to the store."""
     return {names.segment_file(entry.segment, file) for entry in entries for file in entry.files}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,23 +15,23 @@ from deformer_qa.store import bm25, names
 from deformer_qa.store.block import Block, BlockFiles
 from deformer_qa.store.catalogue import QUERY_BATCH, Catalogue, CatalogueFiles
 from deformer_qa.store.codebook import Codebook
-from deformer_qa.store.codebook_files import CodebookFiles
+from deformer_qa.store.codebook_files import CodebookFiles, open_codebook
 from deformer_qa.store.conditions import Where
-from deformer_qa.store.disk import FileSum
 from deformer_qa.store.encodings import Encoding, encoding_named
 from deformer_qa.store.errors import (
     DocumentNotFound,
-    EncoderMismatch,
     PassageNotFound,
     StoreDamaged,
     StoreError,
 )
-from deformer_qa.store.generations import find_head, list_generations
-from deformer_qa.store.manifest import BlockEntry, CatalogueEntry, Manifest, to_bytes
+from deformer_qa.store.manifest import BlockEntry, CatalogueEntry, IndexEntry, Manifest, to_bytes
 from deformer_qa.store.nearest import RowHit, nearest_among, nearest_rows
 from deformer_qa.store.records import DocumentInfo, DocumentRecord, EncoderInfo, Hit, PassageRecord
+from deformer_qa.store.sharing import Identity, identity, open_files_of
+from deformer_qa.store.vector_index import IndexFiles, VectorIndex, open_indexes
 
 OPEN_ATTEMPTS = 20
+FILTERED_CANDIDATES = 4  # times as many as asked for, then again, while the filter lets too few through
 
 T = TypeVar("T")
 
@@ -50,18 +49,29 @@ class Snapshot:
         self.path = path
         self.manifest = manifest
         self.notice = notice
-        open_blocks, open_catalogues = _open_files(reuse, manifest)
+        shared: dict[Identity, Any] = {}
+        if reuse is not None and (reuse.encoder, reuse.encoding) == (manifest.encoder, manifest.encoding):
+            shared = open_files_of((*reuse._all_blocks, *reuse._all_catalogues, *reuse._indexes))
 
         def block_files(entry: BlockEntry) -> BlockFiles:
-            shared = open_blocks.get(_identity(entry))
-            return shared or BlockFiles(path, entry, manifest.encoder, manifest.encoding)
+            return shared.get(identity(entry)) or BlockFiles(path, entry, manifest.encoder, manifest.encoding)
 
         def catalogue_files(entry: CatalogueEntry) -> CatalogueFiles:
-            return open_catalogues.get(_identity(entry)) or CatalogueFiles(path, entry)
+            return shared.get(identity(entry)) or CatalogueFiles(path, entry)
 
-        self._all_blocks = tuple(Block(entry, block_files(entry)) for entry in manifest.blocks)
-        self._all_catalogues = tuple(Catalogue(entry, catalogue_files(entry)) for entry in manifest.catalogues)
-        self._codebook_files = _codebook_files(path, manifest, reuse)
+        def index_files(entry: IndexEntry) -> IndexFiles:
+            return shared.get(identity(entry)) or IndexFiles(path, entry, manifest.encoder.vector_width)
+
+        self._all_blocks: tuple[Block, ...] = tuple(Block(entry, block_files(entry)) for entry in manifest.blocks)
+        self._all_catalogues: tuple[Catalogue, ...] = tuple(
+            Catalogue(entry, catalogue_files(entry)) for entry in manifest.catalogues
+        )
+        self._indexes: tuple[VectorIndex, ...]
+        self._indexes, self.index_problem = open_indexes(manifest.indexes, self._all_blocks, index_files)
+        if self.index_problem:
+            self.notice = f"{notice} {self.index_problem}" if notice else self.index_problem
+        known = reuse._codebook_files if reuse else None
+        self._codebook_files: CodebookFiles | None = open_codebook(path, manifest, known)
         self._query_words = bm25.QueryWords()
         self._closed = False
 
@@ -91,11 +101,15 @@ class Snapshot:
 
     # Retrieval
 
-    def nearest(self, query: NDArray[np.float32], n: int, among: Collection[int] | None = None) -> list[Hit]:
-        """The n live passages whose vectors have the largest inner product with the query, best first; exact.
+    def nearest(
+        self, query: NDArray[np.float32], n: int, among: Collection[int] | None = None, *, exact: bool = False
+    ) -> list[Hit]:
+        """The n live passages whose vectors have the largest inner product with the query, best first.
+
+        Exact where the rows lie in no vector index; else those that it proposes, n wherever there are n.
 
         ``query``: *Shape* (vector_width,), float32. ``among`` limits the answer to these passage ids; ids that are not
-        there are passed over. Equal scores are in order of passage id.
+        there are passed over. Equal scores are in order of passage id. ``exact`` passes over the vector indexes.
 
         :raises StoreDamaged: where a vector that belongs into the answer is not the one that was committed.
         """
@@ -104,21 +118,36 @@ class Snapshot:
             raise ValueError(f"query: found shape {query.shape}, expected {self.encoder.vector_width} finite numbers")
         if n <= 0:
             return []
+        indexes = () if exact else self._indexes
         if among is None:
-            hits = self._passages_of(nearest_rows(self.blocks, query, n))
+            hits = self._passages_of(nearest_rows(self.blocks, query, n, indexes))
         else:
-            wanted = self._gather(list(among), lambda catalogue, some: {p.id: p.key for p in catalogue.passages(some)})
-            rows = self._rows_by_block(sorted(set(wanted.values())))
-            scores = {row.key: row.score for row in nearest_among(self.blocks, query, n, rows)}
-            hits = [Hit(id_, scores[key]) for id_, key in wanted.items() if key in scores]
+            hits = self._nearest_among(query, n, set(among), indexes)
         return sorted(hits, key=lambda hit: (-hit.score, hit.passage_id))[:n]
 
-    def bm25(self, query: str, n: int, among: Collection[int] | None = None) -> list[Hit]:
+    def _nearest_among(
+        self, query: NDArray[np.float32], n: int, ids: set[int], indexes: Sequence[VectorIndex]
+    ) -> list[Hit]:
+        """The n nearest passages among these: of few each one, of many as many candidates as it takes to have n."""
+        n_asked = FILTERED_CANDIDATES * n
+        while n_asked * FILTERED_CANDIDATES < len(ids):
+            found = nearest_rows(self.blocks, query, n_asked, indexes)
+            hits = [hit for hit in self._passages_of(found) if hit.passage_id in ids]
+            if len(hits) >= n or len(found) < n_asked:
+                return hits
+            n_asked *= FILTERED_CANDIDATES
+        wanted = self._gather(list(ids), lambda catalogue, some: {p.id: p.key for p in catalogue.passages(some)})
+        rows = self._rows_by_block(sorted(set(wanted.values())))
+        scores = {row.key: row.score for row in nearest_among(self.blocks, query, n, rows)}
+        return [Hit(id_, scores[key]) for id_, key in wanted.items() if key in scores]
+
+    def bm25(self, query: str, n: int, among: Collection[int] | None = None, *, exact: bool = False) -> list[Hit]:
         """The n live passages that rank highest for any of the query's words, best first; see ``store.bm25``.
 
         Title and heading count with the text. A repeated word counts once. Equal scores are in order of passage id.
+        ``exact`` goes through all postings of all words, which changes no answer.
         """
-        return bm25.rank(self.catalogues, self._query_words.of(query), n, among)
+        return bm25.rank(self.catalogues, self._query_words.of(query), n, among, prune=not exact)
 
     # Documents and passages
 
@@ -192,6 +221,10 @@ class Snapshot:
         """
         return _in_order(ids, self._gather(ids, Catalogue.passage_texts), PassageNotFound)
 
+    def passage_ids(self) -> NDArray[np.uint64]:
+        """The ids of all passages, in any order. *Shape:* (n_passages,), uint64."""
+        return np.concatenate([np.empty(0, np.uint64), *(c.live_passage_ids() for c in self.catalogues)])
+
     # Rows
 
     def states(self, keys: Sequence[bytes]) -> list[NDArray[np.float32]]:
@@ -251,9 +284,10 @@ class Snapshot:
         return {
             "bytes": n_bytes,
             "total_bytes": sum(n_bytes.values()),
-            "n_segments": len(blocks) + len(self.manifest.catalogues),
+            "n_segments": len(self.manifest.segments),
             "n_blocks": len(blocks),
             "n_catalogues": len(self.manifest.catalogues),
+            "n_indexes": len(self.manifest.indexes),
             "n_rows": sum(entry.n_rows for entry in blocks),
             "n_dead_rows": sum(entry.n_rows - entry.n_live_rows for entry in blocks),
             "n_tokens": sum(entry.n_tokens for entry in blocks),
@@ -265,6 +299,7 @@ class Snapshot:
         self._closed = True
         self._all_blocks = ()
         self._all_catalogues = ()
+        self._indexes = ()
 
     def __enter__(self) -> Snapshot:
         return self
@@ -341,63 +376,6 @@ class Snapshot:
     def _missing_row(self, key: bytes) -> StoreDamaged:
         files = ", ".join(names.segment_file(entry.segment, names.KEYS) for entry in self.manifest.blocks[:3])
         return StoreDamaged(files or names.SEGMENTS, f"expected a row with key {key.hex()}, found none")
-
-
-_Identity = tuple[str, frozenset[tuple[str, FileSum]]]
-
-
-def _identity(entry: BlockEntry | CatalogueEntry) -> _Identity:
-    """What tells a segment from every other, also from one of this name in a store that was put in the place of it."""
-    return entry.segment, frozenset(entry.files.items())
-
-
-def _open_files(
-    reuse: Snapshot | None, manifest: Manifest
-) -> tuple[dict[_Identity, BlockFiles], dict[_Identity, CatalogueFiles]]:
-    """The open files of another generation that one of this manifest may share."""
-    if reuse is None or (reuse.encoder, reuse.encoding) != (manifest.encoder, manifest.encoding):
-        return {}, {}
-    blocks = {_identity(block.entry): block.files for block in reuse._all_blocks}
-    return blocks, {_identity(catalogue.entry): catalogue.files for catalogue in reuse._all_catalogues}
-
-
-def _codebook_files(path: Path, manifest: Manifest, reuse: Snapshot | None) -> CodebookFiles | None:
-    if manifest.codebook is None:
-        return None
-    if reuse is not None and (reuse.encoder, reuse.manifest.codebook) == (manifest.encoder, manifest.codebook):
-        return reuse._codebook_files
-    return CodebookFiles(path, manifest.codebook, manifest.encoder.hidden_width, manifest.encoding)
-
-
-def open_snapshot(path: Path, *, encoder_id: str | None = None, reuse: Snapshot | None = None) -> Snapshot:
-    """The newest whole generation of the store at ``path``, open for reading. Writes nothing.
-
-    A damaged head manifest is stood in for by its parent, which ``Snapshot.notice`` says.
-
-    :param reuse: an older generation, whose open files are shared.
-    :raises StoreMissing: where there is no store.
-    :raises EncoderMismatch: where it was built with another encoder than ``encoder_id``.
-    :raises StoreFormat, StoreDamaged, StoreAccess: where it cannot be used.
-    """
-    path = Path(path)
-    for _ in range(OPEN_ATTEMPTS - 1):
-        newest = list_generations(path)[0]
-        try:
-            return _open_head(path, encoder_id, reuse)
-        except (OSError, sqlite3.Error, StoreDamaged):  # perhaps a writer collected it meanwhile
-            if list_generations(path)[0] == newest:
-                break
-    try:
-        return _open_head(path, encoder_id, reuse)
-    except (OSError, sqlite3.Error) as error:
-        raise StoreDamaged(str(path), f"cannot be opened ({error})") from error
-
-
-def _open_head(path: Path, encoder_id: str | None, reuse: Snapshot | None) -> Snapshot:
-    head = find_head(path)
-    if encoder_id is not None and head.manifest.encoder.encoder_id != encoder_id:
-        raise EncoderMismatch(path, "encoder", head.manifest.encoder.encoder_id, encoder_id)
-    return Snapshot(path, head.manifest, head.notice, reuse)
 
 
 def _in_order(ids: Sequence[int], found: Mapping[int, T], missing: Callable[[int], StoreError]) -> list[T]:

@@ -243,3 +243,36 @@ def test_a_session_answers_and_takes_commands(example_store: Path, tmp_path: Pat
 )
 def test_what_could_drive_a_terminal_never_reaches_it(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_bench_recall_of_a_small_store_is_exact(qa: Qa, example_store: Path, tmp_path: Path) -> None:
+    ended = qa("bench", "recall", "--store", example_store, "--at", "5", "--questions", "20", "--format", "json")
+    found = json.loads(ended.out)
+    assert (ended.code, found["schema"], found["indexes"]) == (0, 1, [])
+    assert [(one["method"], one["recall"], one["same_scores"]) for one in found["recall"]] == [
+        ("dense", 1.0, 1.0),
+        ("bm25", 1.0, 1.0),
+    ]
+    (tmp_path / "questions.txt").write_text(f"{QUESTION}\n\nWho sailed?\n")
+    ended = qa(
+        "bench", "recall", "--store", example_store, "--queries", tmp_path / "questions.txt", "--format", "plain"
+    )
+    assert [line.split("\t")[:4] for line in ended.out.splitlines()] == [
+        ["dense", "20", "2", "1.0"],
+        ["bm25", "20", "2", "1.0"],
+    ]
+
+
+def test_a_vector_index_can_be_chosen_and_is_shown(qa: Qa, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A fox. It sleeps.")
+    store = tmp_path / ".qa"
+    wrong = qa("index", tmp_path / "a.txt", "--store", store, "--vector-index", "fast")
+    assert (wrong.code, store.exists()) == (2, False)
+    assert "expected auto, flat, or a factory string" in wrong.err
+    assert qa("index", tmp_path / "a.txt", "--store", store, "--vector-index", "IVF2,SQ8").code == 0
+    shown = json.loads(qa("info", "--store", store, "--format", "json").out)["vector_index"]
+    (one,) = shown["indexes"]
+    assert (shown["choice"], one["factory"], one["rows"]) == ("IVF2,SQ8", "IVF2,SQ8", 1)
+    assert qa("index", tmp_path / "a.txt", "--store", store, "--vector-index", "flat").code == 0
+    plain = qa("info", "--store", store, "--format", "plain").out
+    assert "vector index\tflat\n" in plain

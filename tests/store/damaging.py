@@ -7,11 +7,11 @@ import os
 import numpy as np
 from tiny_store import tiny_codebook
 
-from deformer_qa.store import RowEncoder, open_snapshot, verify
+from deformer_qa.store import RowEncoder, names, open_snapshot, verify
 from deformer_qa.store.generations import find_head
 
 BLOCK_FILES = ("vectors", "states", "scales", "offsets", "keys", "lookup", "sums")
-CATALOGUE_FILES = ("meta.sqlite", "passage_ids", "passage_documents", "passage_lengths")
+CATALOGUE_FILES = ("meta.sqlite", *sorted(names.CATALOGUE_FILES - {names.CATALOGUE}))
 
 
 class Encoding:

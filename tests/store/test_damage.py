@@ -41,6 +41,7 @@ def test_verify_names_each_file_with_one_changed_byte(filled, tiny):
         *("MANIFEST-1", "MANIFEST-2"),
         *("vectors", "states", "scales", "offsets", "keys", "lookup", "sums"),
         *("meta.sqlite", "passage_ids", "passage_documents", "passage_lengths"),
+        *("words", "word_offsets", "word_bounds", "posting_places", "posting_counts"),
     }
 
 

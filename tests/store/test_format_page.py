@@ -30,7 +30,7 @@ class Stranger:
         assert (name, number) == ("deformer-qa-store", "0")
         assert checksum == xxhash.xxh3_128_hexdigest(f"{name} {number}\n".encode() + body)
         self.manifest = json.loads(body)
-        for segment in self.manifest["blocks"] + self.manifest["catalogues"]:
+        for segment in self.manifest["blocks"] + self.manifest["catalogues"] + self.manifest["indexes"]:
             assert re.fullmatch(r"[1-9][0-9]*-[0-9a-f]{8}", segment["segment"])
             assert {path.name for path in self.folder(segment).iterdir()} == segment["files"].keys()
             for file, expected in segment["files"].items():
@@ -91,6 +91,7 @@ class Stranger:
                     assert hashlib.blake2b(text.encode(), digest_size=16).digest() == row[8]
                     found[row[1]]["passages"][row[0]] = text
             self.check_arrays(catalogue, connection)
+            self.check_words(catalogue, connection)
             connection.close()
         return found
 
@@ -100,11 +101,70 @@ class Stranger:
         lengths = np.fromfile(self.folder(catalogue) / "passage_lengths", "<u4")
         expected = connection.execute("SELECT id, document_id FROM passages ORDER BY id").fetchall()
         assert list(zip(ids.tolist(), owners.tolist(), strict=True)) == expected
-        counted = "SELECT count(*) FROM word_passages WHERE doc = ?"
-        assert [connection.execute(counted, (id_,)).fetchone()[0] for id_ in ids.tolist()] == lengths.tolist()
+        assert catalogue["n_terms"] == lengths.sum()
         live = [int(owner) not in numbers(catalogue["deleted_documents"]) for owner in owners]
         assert catalogue["n_live_passages"] == sum(live)
         assert catalogue["n_live_terms"] == lengths[live].sum()
+
+    def check_words(self, catalogue, connection) -> None:
+        """The postings are what FTS5 says of titles, headings and texts."""
+        folder, n_words = self.folder(catalogue), catalogue["n_words"]
+        lengths = np.fromfile(folder / "passage_lengths", "<u4")
+        words, offsets = (folder / "words").read_bytes(), np.fromfile(folder / "word_offsets", "<u8").reshape(-1, 2)
+        places, counts = np.fromfile(folder / "posting_places", "<u4"), np.fromfile(folder / "posting_counts", "<u4")
+        assert (len(offsets), len(places), len(counts)) == (n_words + 1, *2 * [catalogue["n_postings"]])
+        own = sqlite3.connect(":memory:")
+        tokenizer = re.search(r"tokenizer `(.*?)`", PAGE)
+        assert tokenizer is not None
+        own.execute(f"CREATE VIRTUAL TABLE t USING fts5(title, heading, body, tokenize='{tokenizer[1]}')")
+        own.execute("CREATE VIRTUAL TABLE v USING fts5vocab(t, instance)")
+        sql = (
+            "SELECT title, heading, text, first_byte, end_byte FROM passages p JOIN documents d ON d.id = p.document_id"
+        )
+        sql += " JOIN texts t ON t.document_id = d.id ORDER BY p.id"
+        for place, (title, heading, text, first, end) in enumerate(connection.execute(sql)):
+            row = (place, title, heading, text[first:end].decode())
+            own.execute("INSERT INTO t(rowid, title, heading, body) VALUES (?, ?, ?, ?)", row)
+        expected = own.execute("SELECT term, doc, count(*) FROM v GROUP BY term, doc ORDER BY term, doc").fetchall()
+        found = [
+            (words[int(offsets[word, 0]) : int(offsets[word + 1, 0])].decode(), int(places[n]), int(counts[n]))
+            for word in range(n_words)
+            for n in range(int(offsets[word, 1]), int(offsets[word + 1, 1]))
+        ]
+        assert found == expected
+        bounds = np.fromfile(folder / "word_bounds", "<f4")
+        mean = lengths.sum() / len(lengths)
+        for word, bound in enumerate(bounds):
+            held = slice(int(offsets[word, 1]), int(offsets[word + 1, 1]))
+            shares = counts[held] / (counts[held] + 1.2 * (0.25 + 0.75 * lengths[places[held]] / mean))
+            assert shares.max() <= bound <= shares.max() + 1e-6
+
+    def check_indexes(self) -> int:
+        """Every row of the covered blocks lies in one list, near its code; returns how many there are."""
+        n_rows = 0
+        width = self.manifest["encoder"]["vector_width"]
+        blocks = {block["segment"]: block for block in self.manifest["blocks"]}
+        for index in self.manifest["indexes"]:
+            folder = self.folder(index)
+            vectors = [
+                np.fromfile(self.folder(blocks[block["segment"]]) / "vectors", "<f4").reshape(block["n_rows"], width)
+                for block in index["covers"]
+            ]
+            rows, scales = np.fromfile(folder / "list_rows", "<u4"), np.fromfile(folder / "list_scales", "<f4")
+            codes = np.fromfile(folder / "list_codes", "i1").reshape(-1, width)
+            assert sorted(rows.tolist()) == list(range(sum(map(len, vectors))))
+            errors = np.abs(np.concatenate(vectors)[rows] - codes * scales[:, None])
+            assert (errors <= 0.5001 * scales[:, None]).all()
+            offsets = np.fromfile(folder / "list_offsets", "<u8")
+            n_lists = int(re.match(r"IVF(\d+)", index["factory"])[1])
+            assert (len(offsets), offsets[0], offsets[-1]) == (n_lists + 1, 0, len(rows))
+            centroids = np.fromfile(folder / "centroids", "<f4").reshape(n_lists, width)
+            distances = ((np.concatenate(vectors)[rows][:, None] - centroids[None]) ** 2).sum(axis=2)
+            own = np.repeat(np.arange(n_lists), np.diff(offsets.astype(int)))
+            assert (distances[np.arange(len(rows)), own] <= distances.min(axis=1) + 1e-4).all()
+            assert 1 <= index["n_probes"] <= n_lists
+            n_rows += len(rows)
+        return n_rows
 
 
 def numbers(ranges) -> set[int]:
@@ -151,8 +211,19 @@ def test_a_stranger_reads_what_the_package_wrote(store, tiny, animals, encoding)
             np.testing.assert_array_equal(rows[key][1], states)
 
 
+@pytest.mark.parametrize("factory", ["IVF4,SQ8", "IVF8_HNSW4,SQ8"])
+def test_a_stranger_finds_the_vector_index_as_the_page_says(filled, tiny, factory):
+    with Writer.open(filled, tiny.encoder) as writer:
+        writer.set_vector_index(factory)
+        assert writer.merge()
+    assert Stranger(filled).check_indexes() == 13
+
+
 def test_the_page_names_every_file(filled, tiny):
+    with Writer.open(filled, tiny.encoder) as writer:
+        writer.set_vector_index("IVF8_HNSW4,SQ8")
+        writer.merge()
     kinds = {name.name for name in tiny.files(filled) if name.parts[0] == "seg"}
-    assert kinds == names.BLOCK_FILES | names.CATALOGUE_FILES | {names.SCALES}
+    assert kinds == names.BLOCK_FILES | names.CATALOGUE_FILES | names.INDEX_FILES | {names.SCALES, names.CENTROID_GRAPH}
     assert {kind for kind in kinds if f"`{kind}`" not in PAGE} == set()
     assert all(word in PAGE for word in ("LOCK", "MANIFEST-<N>", "MANIFEST.tmp", "seg/<G>-", names.QUARANTINE_SUFFIX))

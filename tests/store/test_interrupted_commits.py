@@ -277,7 +277,7 @@ def test_everything_is_synced_before_the_commit_point_and_collected_after(filled
     link = log.index(("link_file", "MANIFEST.tmp"))
     before, after = log[:link], log[link + 1 :]
     created = [name for step, name in before if step == "create_file"]
-    assert len(created) == 7 + 4 + 1
+    assert len(created) == 7 + 9 + 1
     for name in created:
         synced = before.index(("sync_file", name))
         assert all(place < synced for place, entry in enumerate(before) if entry == ("write_once", name))

@@ -109,6 +109,7 @@ def test_a_damaged_segment_is_not_merged(store, tiny, animals):
 def test_large_segments_are_left_alone(store, tiny, animals, monkeypatch):
     monkeypatch.setattr(merging, "SMALL_BLOCK_BYTES", 1)
     monkeypatch.setattr(merging, "SMALL_CATALOGUE_ROWS", 1)
+    monkeypatch.setattr(merging, "SMALL_SHARE", 0)
     for path, text in animals.items():
         tiny.fill(store, {path: text})
     with Writer.open(store, tiny.encoder) as writer:
@@ -144,3 +145,19 @@ def test_a_segment_that_is_mostly_dead_is_written_anew(sizes):
     whole = [sum(pair) for pair in sizes]
     chosen = {number for group in merging.groups_to_merge(live, whole, 10_000) for number in group}
     assert {number for number in range(len(sizes)) if 2 * live[number] < whole[number]} <= chosen
+
+
+def test_a_store_of_any_size_has_few_segments_and_each_row_was_copied_a_few_times():
+    """A thousand commits of a quarter of a gigabyte, merged where a commit leaves more than forty segments."""
+    commit, segments, copied = 256 << 20, [], 0
+    for _ in range(1000):
+        segments.append(commit)
+        if len(segments) > 40:
+            groups = merging.groups_to_merge(segments, segments, merging.limit(segments, merging.SMALL_BLOCK_BYTES))
+            made = [sum(segments[number] for number in group) for group in groups]
+            chosen = {number for group in groups for number in group}
+            segments = [size for number, size in enumerate(segments) if number not in chosen] + made
+            copied += sum(made)
+            assert len(segments) <= 9
+    assert sum(segments) == 1000 * commit
+    assert copied <= 6 * sum(segments)

@@ -1,0 +1,55 @@
+"""Which vector index is meant? Factory strings as FAISS spells them, of the kinds that a store can hold."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from deformer_qa.store.errors import InvalidRecord
+
+AUTO = "auto"  # by size
+FLAT = "flat"  # none: every vector is compared
+LARGEST_LISTS = 1 << 20
+
+_FACTORY = re.compile(r"IVF([1-9][0-9]{0,6})(?:_HNSW([1-9][0-9]{0,2}))?,SQ8")
+
+
+@dataclass(frozen=True)
+class Factory:
+    """An inverted file of int8 codes. ``n_links``: per centroid in an HNSW graph over them, 0 where there is none."""
+
+    n_lists: int
+    n_links: int
+
+    def __str__(self) -> str:
+        graph = f"_HNSW{self.n_links}" if self.n_links else ""
+        return f"IVF{self.n_lists}{graph},SQ8"
+
+
+def parsed(factory: str) -> Factory:
+    """What a factory string says.
+
+    :raises InvalidRecord: where it is none of those that a store can hold.
+    """
+    match = _FACTORY.fullmatch(factory) if isinstance(factory, str) else None
+    if match is None or int(match[1]) > LARGEST_LISTS or int(match[2] or 2) not in range(2, 129):
+        raise InvalidRecord(
+            f"vector index: found {factory!r}, expected {AUTO}, {FLAT}, or a factory string such as "
+            f"IVF1024,SQ8 or IVF16384_HNSW32,SQ8 (lists up to {LARGEST_LISTS:,}, links from 2 to 128)."
+        )
+    return Factory(int(match[1]), int(match[2] or 0))
+
+
+def check_choice(choice: str) -> str:
+    """A user's choice, as a store keeps it: auto, flat, or a factory string.
+
+    :raises InvalidRecord: where it is none of them.
+    """
+    return choice if choice in (AUTO, FLAT) else str(parsed(choice))
+
+
+def by_size(n_rows: int) -> Factory:
+    """About two lists per square root of the rows, a power of two: the lists to compare and the rows in those looked
+    into then grow alike."""
+    return Factory(1 << max(4, round(math.log2(2 * math.sqrt(n_rows)))), 0)
