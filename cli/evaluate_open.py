@@ -11,6 +11,7 @@ from deformer_qa.cli.counting import counting
 from deformer_qa.cli.evaluation_runs import fail_under_option, file_argument, judged, precision_option, print_figures
 from deformer_qa.cli.output import format_option
 from deformer_qa.cli.readers import loaded, reader_option
+from deformer_qa.cli.state_encodings import ENCODINGS
 from deformer_qa.cli.stores import located, store_option
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 @store_option
 @reader_option
 @click.option("--build", is_flag=True, help="First index the file's paragraphs into the store, one document each.")
+@click.option(
+    "--encoding", type=click.Choice(ENCODINGS), help="With --build: how a new store keeps states. Default: as qa index."
+)
 @click.option(
     "--sample",
     type=click.IntRange(min=1),
@@ -47,6 +51,7 @@ def open_(
     store: Path | None,
     reader_folder: Path | None,
     build: bool,
+    encoding: str | None,
     sample: int,
     seed: int,
     candidates: int,
@@ -69,7 +74,7 @@ def open_(
     if build:
         if store is None:
             raise click.UsageError("--build needs --store DIR, a store of its own for the file's paragraphs.")
-        index_paragraphs([one.context for one in questions.paragraphs], located(store), reader.encoder)
+        index_paragraphs([one.context for one in questions.paragraphs], located(store), reader.encoder, encoding)
     with Pipeline.open(located(store), reader) as pipeline:
         n = sum(bool(question.answers) for _, question in questions.questions())
         with counting(n + min(n, sample)) as advance:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from deformer_qa.reader.reading import Precision
 
 
-def index_paragraphs(contexts: Sequence[str], store: Path, encoder: Encoder) -> None:
+def index_paragraphs(contexts: Sequence[str], store: Path, encoder: Encoder, encoding: str | None = None) -> None:
     """Index the texts, equal ones once, into a store; one that already has them encodes nothing.
 
     They are kept as ``<store>.paragraphs.jsonl`` beside the store, so that its root stays there.
@@ -29,7 +29,7 @@ def index_paragraphs(contexts: Sequence[str], store: Path, encoder: Encoder) -> 
     lines = "".join(json.dumps({"text": context}) + "\n" for context in dict.fromkeys(contexts))
     if not file.is_file() or file.read_text(encoding="utf-8") != lines:
         file.write_text(lines, encoding="utf-8")
-    sync(store, encoder, [file])
+    sync(store, encoder, [file], encoding=encoding)
 
 
 @dataclass(frozen=True)
