@@ -45,6 +45,11 @@ WORD_PASSAGES = "CREATE VIRTUAL TABLE word_passages USING fts5vocab(words, insta
 WORD_COUNTS = "CREATE VIRTUAL TABLE word_counts USING fts5vocab(words, row)"  # a row per word
 
 
+def mark(segment: str) -> int:
+    """What a catalogue says of the segment it was made for, as SQLite's user_version: a signed 32-bit integer."""
+    return int.from_bytes(bytes.fromhex(segment.partition("-")[2]), "big", signed=True)
+
+
 def columns(table: dict[str, type]) -> str:
     """The columns of a table for a SELECT, in order."""
     return ", ".join(f'"{name}"' for name in table)
