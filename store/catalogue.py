@@ -56,6 +56,8 @@ class CatalogueFiles:
         self._connection = connect_read_only(self.path)
         self._lock = threading.Lock()
         weakref.finalize(self, self._connection.close)
+        if self.query("PRAGMA user_version") != [(schema.mark(entry.segment),)]:  # rows cannot tell, they are whole
+            raise StoreDamaged(self.shown, "found the catalogue of another segment")
 
     @property
     def shown(self) -> str:

@@ -43,6 +43,11 @@ PASSAGES: dict[str, type] = {
 FTS5 = f"fts5(title, heading, body, content='', tokenize='{TOKENIZER}')"
 
 
+def mark(segment: str) -> int:
+    """What a catalogue says of the segment it was made for, as SQLite's user_version: a signed 32-bit integer."""
+    return int.from_bytes(bytes.fromhex(segment.partition("-")[2]), "big", signed=True)
+
+
 def columns(table: dict[str, type]) -> str:
     """The columns of a table for a SELECT, in order."""
     return ", ".join(f'"{name}"' for name in table)

@@ -79,6 +79,7 @@ def _create(store: Path, segment: str) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = OFF")  # synced once, when it is whole
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute(f"PRAGMA user_version = {schema.mark(segment)}")
     database = sqlite_utils.Database(connection)
     for table, columns in (("documents", schema.DOCUMENTS), ("texts", schema.TEXTS), ("passages", schema.PASSAGES)):
         database[table].create(columns, pk=next(iter(columns)))

@@ -230,6 +230,19 @@ def test_no_text_or_record_is_built_from_a_damaged_catalogue(store, tiny, animal
     assert refusals.count(str(file.relative_to(store))) > 20
 
 
+def test_the_catalogue_of_another_segment_is_refused_though_its_rows_are_whole(store, tiny):
+    """Two files of one size, each whole, in each other's place: no row checksum can tell."""
+    tiny.fill(store, {"a.txt": "The first text"})
+    tiny.fill(store, {"b.txt": "The other text"})
+    one, other = sorted(store.glob("seg/*/meta.sqlite"))
+    assert one.stat().st_size == other.stat().st_size
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+    with pytest.raises(StoreDamaged, match=r"meta\.sqlite: found the catalogue of another segment"):
+        open_snapshot(store)
+
+
 def header(number: int, body: bytes) -> bytes:
     checksum = xxhash.xxh3_128_hexdigest(b"deformer-qa-store %d\n" % number + body)
     return b"deformer-qa-store %d %s\n" % (number, checksum.encode()) + body
