@@ -17,7 +17,7 @@ from deformer_qa.store.encodings import Encoding
 from deformer_qa.store.records import KEY_BYTES, EncoderInfo, to_json
 
 FORMAT = "deformer-qa-export"
-VERSION = 0
+VERSION = 1
 DTYPES = {"<u8": "U64", "<f4": "F32", "<f2": "F16", "|i1": "I8", "|u1": "U8"}  # numpy's names and safetensors'
 
 

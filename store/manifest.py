@@ -18,8 +18,8 @@ from deformer_qa.store.errors import InvalidRecord, StoreDamaged, StoreFormat
 from deformer_qa.store.factory import AUTO, check_choice, parsed
 from deformer_qa.store.records import EncoderInfo, to_json
 
-FORMAT = 0
-OLDEST_READABLE_FORMAT = 0
+FORMAT = 1
+OLDEST_READABLE_FORMAT = 1  # 0 was never frozen
 KNOWN_FEATURES: frozenset[str] = frozenset()
 LARGEST_MANIFEST = 1 << 28
 
@@ -183,7 +183,8 @@ def _checksum(format_number: int, body: bytes) -> str:
 
 
 def _format_advice(found: int) -> tuple[str, str, str]:
-    expected = f"format {OLDEST_READABLE_FORMAT} to {FORMAT}" if FORMAT else "format 0"
+    known = (OLDEST_READABLE_FORMAT, FORMAT)
+    expected = f"format {FORMAT}" if known == (FORMAT, FORMAT) else f"format {known[0]} to {known[1]}"
     advice = "Upgrade deformer-qa to read it." if found > FORMAT else "Build the store again with this version."
     return f"format {found}", expected, advice
 

@@ -39,7 +39,7 @@ def traces(store: Path, tiny) -> set[str]:
     terms = QueryWords().of(SECRET)
     states = disk_states(tiny)
     signs: dict[str, bytes] = {word: word.encode() for word in WORDS}
-    signs |= {f"term {term}": term.encode() for term in terms if term[:3] in ("zyq", "quo", "jub")}
+    signs |= {f"term {term!r}": term for term in terms if term[:3] in (b"zyq", b"quo", b"jub")}
     signs |= {"title": b"hushhush", "path": b"mumcorner", "meta": b"sotto voce", "root": b"/cellar"}
     signs |= {"key": block_key(SECRET), "vector": tiny.vector(SECRET).tobytes(), "states": states}
     found = list(contents(store))

@@ -252,14 +252,21 @@ def test_a_newer_format_is_refused_and_its_parent_does_not_answer(filled, tiny):
     body = (filled / "MANIFEST-2").read_bytes().split(b"\n", 1)[1]
     (filled / "MANIFEST-3").write_bytes(header(7, body))
     for attempt in (lambda: open_snapshot(filled), lambda: Writer.open(filled, tiny.encoder), lambda: verify(filled)):
-        with pytest.raises(StoreFormat, match=r"MANIFEST-3: found format 7, expected format 0\. Upgrade deformer-qa"):
+        with pytest.raises(StoreFormat, match=r"MANIFEST-3: found format 7, expected format 1\. Upgrade deformer-qa"):
             attempt()
+
+
+def test_a_store_of_before_the_format_was_frozen_is_to_be_built_again(filled):
+    body = (filled / "MANIFEST-2").read_bytes().split(b"\n", 1)[1]
+    (filled / "MANIFEST-2").write_bytes(header(0, body))
+    with pytest.raises(StoreFormat, match=r"found format 0, expected format 1\. Build the store again"):
+        open_snapshot(filled)
 
 
 def test_an_unknown_feature_is_refused_by_name(filled):
     body = (filled / "MANIFEST-2").read_bytes().split(b"\n", 1)[1]
     changed = body.replace(b'"features":[]', b'"features":["delta-states"]')
-    (filled / "MANIFEST-2").write_bytes(header(0, changed))
+    (filled / "MANIFEST-2").write_bytes(header(1, changed))
     with pytest.raises(StoreFormat, match="found the features delta-states"):
         open_snapshot(filled)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xxhash
+from tiny_store import ENCODINGS
 
 from deformer_qa.store import Writer, names, open_snapshot
 
@@ -27,10 +28,11 @@ class Stranger:
         content = (store / f"MANIFEST-{newest}").read_bytes()
         header, body = content.split(b"\n", 1)
         name, number, checksum = header.decode().split(" ")
-        assert (name, number) == ("deformer-qa-store", "0")
+        assert (name, number) == ("deformer-qa-store", "1")
         assert checksum == xxhash.xxh3_128_hexdigest(f"{name} {number}\n".encode() + body)
         self.manifest = json.loads(body)
-        for segment in self.manifest["blocks"] + self.manifest["catalogues"] + self.manifest["indexes"]:
+        codebooks = [self.manifest["codebook"]] if self.manifest["codebook"] else []
+        for segment in self.manifest["blocks"] + self.manifest["catalogues"] + self.manifest["indexes"] + codebooks:
             assert re.fullmatch(r"[1-9][0-9]*-[0-9a-f]{8}", segment["segment"])
             assert {path.name for path in self.folder(segment).iterdir()} == segment["files"].keys()
             for file, expected in segment["files"].items():
@@ -53,11 +55,20 @@ class Stranger:
             keys = [row.tobytes() for row in array("keys", "u1", n_rows, 16)]
             lookup, offsets = array("lookup", "<u4", n_rows), array("offsets", "<u8", n_rows + 1)
             vectors, sums = array("vectors", "<f4", n_rows, width), array("sums", "<u8", n_rows, 2)
+            scales = np.empty((n_tokens, 0), "<f4")
             if self.manifest["encoding"] == "int8":
-                values, scales = array("states", "i1", n_tokens, hidden), array("scales", "<f4", n_tokens)
-                states = values * scales[:, None]
+                values, scales = array("states", "i1", n_tokens, hidden), array("scales", "<f4", n_tokens, 1)
+                states = values * scales
+            elif self.manifest["encoding"] == "int4":
+                values = array("states", "u1", n_tokens, hidden // 2)
+                scales = array("scales", "<f2", n_tokens, -(-hidden // 32))
+                halves = np.stack([values % 16, values // 16], axis=2).reshape(n_tokens, hidden)
+                states = (halves.astype(np.float32) - 8) * np.repeat(scales.astype(np.float32), 32, axis=1)[:, :hidden]
+            elif self.manifest["encoding"] == "pq6":
+                values = array("states", "u1", n_tokens, hidden // 6)
+                states = self.decoded(values, hidden)
             else:
-                values, scales = array("states", "<f2", n_tokens, hidden), np.empty(0, "<f4")
+                values = array("states", "<f2", n_tokens, hidden)
                 states = values.astype(np.float32)
             assert [keys[row] for row in lookup] == sorted(keys)
             for row, key in enumerate(keys):
@@ -69,12 +80,21 @@ class Stranger:
                     found[key] = (vectors[row], states[tokens])
         return found
 
+    def decoded(self, codes: np.ndarray, hidden: int) -> np.ndarray:
+        flat = np.fromfile(self.folder(self.manifest["codebook"]) / "codebook", "<f4")
+        mean, rotation = flat[:hidden], flat[hidden : hidden + hidden**2].reshape(hidden, hidden)
+        centroids = flat[hidden + hidden**2 :].reshape(hidden // 6, 256, 6)
+        rotated = np.concatenate([centroids[m][codes[:, m]] for m in range(hidden // 6)], axis=1)
+        return rotated @ rotation.T + mean
+
     def documents(self) -> dict[int, dict]:
         """Path, text and passages of every live document by id."""
         found = {}
         for catalogue in self.manifest["catalogues"]:
             connection = sqlite3.connect(f"file:{self.folder(catalogue) / 'meta.sqlite'}?immutable=1", uri=True)
             gone = numbers(catalogue["deleted_documents"])
+            (mark,) = connection.execute("PRAGMA user_version").fetchone()
+            assert mark % 2**32 == int(catalogue["segment"].split("-")[1], 16)
             for id_, path in connection.execute("SELECT id, path FROM documents"):
                 if id_ not in gone:
                     found[id_] = {"path": path, "passages": {}}
@@ -182,7 +202,7 @@ def checksum_of(fields) -> int:
     return struct.unpack("<q", struct.pack("<Q", hasher.intdigest()))[0]
 
 
-@pytest.mark.parametrize("encoding", ["int8", "fp16"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
 def test_a_stranger_reads_what_the_package_wrote(store, tiny, animals, encoding):
     ids = tiny.fill(store, animals, encoding)
     with Writer.open(store, tiny.encoder) as writer:
@@ -208,7 +228,7 @@ def test_a_stranger_reads_what_the_package_wrote(store, tiny, animals, encoding)
         assert sorted(rows) == keys
         for key, vector, states in zip(keys, snapshot.vectors(keys), snapshot.states(keys), strict=True):
             np.testing.assert_array_equal(rows[key][0], vector)
-            np.testing.assert_array_equal(rows[key][1], states)
+            np.testing.assert_allclose(rows[key][1], states, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("factory", ["IVF4,SQ8", "IVF8_HNSW4,SQ8"])
@@ -225,5 +245,6 @@ def test_the_page_names_every_file(filled, tiny):
         writer.merge()
     kinds = {name.name for name in tiny.files(filled) if name.parts[0] == "seg"}
     assert kinds == names.BLOCK_FILES | names.CATALOGUE_FILES | names.INDEX_FILES | {names.SCALES, names.CENTROID_GRAPH}
+    kinds |= names.CODEBOOK_FILES
     assert {kind for kind in kinds if f"`{kind}`" not in PAGE} == set()
     assert all(word in PAGE for word in ("LOCK", "MANIFEST-<N>", "MANIFEST.tmp", "seg/<G>-", names.QUARANTINE_SUFFIX))

@@ -20,8 +20,8 @@ def rewrite(store, change) -> None:
     fields = json.loads(manifest.read_bytes().split(b"\n", 1)[1])
     changed = change(fields)
     body = json.dumps(fields if changed is None else changed).encode()
-    checksum = xxhash.xxh3_128_hexdigest(b"deformer-qa-store 0\n" + body)
-    manifest.write_bytes(b"deformer-qa-store 0 %s\n" % checksum.encode() + body)
+    checksum = xxhash.xxh3_128_hexdigest(b"deformer-qa-store 1\n" + body)
+    manifest.write_bytes(b"deformer-qa-store 1 %s\n" % checksum.encode() + body)
 
 
 def rename_segment(name):
@@ -92,8 +92,8 @@ def test_a_manifest_that_makes_no_sense_is_damage_whatever_its_checksum(filled, 
 
 def test_json_nested_without_end_is_damage(filled):
     body = b"[" * 200_000
-    checksum = xxhash.xxh3_128_hexdigest(b"deformer-qa-store 0\n" + body)
-    (filled / "MANIFEST-2").write_bytes(b"deformer-qa-store 0 %s\n" % checksum.encode() + body)
+    checksum = xxhash.xxh3_128_hexdigest(b"deformer-qa-store 1\n" + body)
+    (filled / "MANIFEST-2").write_bytes(b"deformer-qa-store 1 %s\n" % checksum.encode() + body)
     assert open_snapshot(filled).generation == 1
 
 
