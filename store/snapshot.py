@@ -17,13 +17,7 @@ from deformer_qa.store.block import Block, BlockFiles
 from deformer_qa.store.catalogue import QUERY_BATCH, Catalogue, CatalogueFiles
 from deformer_qa.store.conditions import Where
 from deformer_qa.store.encodings import encoding_named
-from deformer_qa.store.errors import (
-    DocumentNotFound,
-    EncoderMismatch,
-    PassageNotFound,
-    StoreDamaged,
-    StoreError,
-)
+from deformer_qa.store.errors import DocumentNotFound, EncoderMismatch, PassageNotFound, StoreDamaged, StoreError
 from deformer_qa.store.generations import find_head, list_generations
 from deformer_qa.store.manifest import BlockEntry, CatalogueEntry, IndexEntry, Manifest, to_bytes
 from deformer_qa.store.nearest import RowHit, nearest_among, nearest_rows
