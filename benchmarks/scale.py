@@ -1,4 +1,4 @@
-"""What does a store of a million passages cost over one of ten thousand? The figures of decision 10.
+"""What does a store of a million passages cost over one of ten thousand? The figures of decision 11.
 
     python benchmarks/scale.py FOLDER [--small 10000] [--large 1000000] [--runs 5] [--questions 40]
 

@@ -25,7 +25,9 @@ from deformer_qa.store.verifying import check_file
 
 SMALL_BLOCK_BYTES = 64 << 20
 SMALL_CATALOGUE_ROWS = 32_768
-SMALL_SHARE = 1 / 4  # of all that lives; where that is more, a segment below it counts as small
+# Shares of all that lives; where that is more, a segment below it counts as small. Catalogues are cheap to copy.
+SMALL_BLOCK_SHARE = 1 / 4
+SMALL_CATALOGUE_SHARE = 1 / 2
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def blocks_to_merge(blocks: Sequence[Block], waiting: Sequence[bytes]) -> list[l
     whole = [block.entry.n_bytes for block in blocks]
     n_kept = [block.entry.n_rows - ranges.count(rows_to_drop(block, waiting)) for block in blocks]
     live = [block.entry.n_bytes * n // block.entry.n_rows for block, n in zip(blocks, n_kept, strict=True)]  # about
-    groups = groups_to_merge(live, whole, limit(live, SMALL_BLOCK_BYTES))
+    groups = groups_to_merge(live, whole, limit(live, SMALL_BLOCK_BYTES, SMALL_BLOCK_SHARE))
     return [[blocks[number] for number in group] for group in groups]
 
 
@@ -82,13 +84,13 @@ def catalogues_to_merge(catalogues: Sequence[Catalogue]) -> list[list[Catalogue]
     entries = [catalogue.entry for catalogue in catalogues]
     whole = [entry.n_documents + entry.n_passages for entry in entries]
     live = [entry.n_live_documents + entry.n_live_passages for entry in entries]
-    groups = groups_to_merge(live, whole, limit(live, SMALL_CATALOGUE_ROWS))
+    groups = groups_to_merge(live, whole, limit(live, SMALL_CATALOGUE_ROWS, SMALL_CATALOGUE_SHARE))
     return [[catalogues[number] for number in group] for group in groups]
 
 
-def limit(live: Sequence[int], least: int) -> int:
+def limit(live: Sequence[int], least: int, share: float) -> int:
     """The size from which on a segment is large, in the unit of ``live``."""
-    return max(least, int(SMALL_SHARE * sum(live)))
+    return max(least, int(share * sum(live)))
 
 
 def groups_to_merge(live: Sequence[int], whole: Sequence[int], large: int) -> list[list[int]]:

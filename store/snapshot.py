@@ -18,13 +18,8 @@ from deformer_qa.store.codebook import Codebook
 from deformer_qa.store.codebook_files import CodebookFiles, open_codebook
 from deformer_qa.store.conditions import Where
 from deformer_qa.store.encodings import Encoding, encoding_named
-from deformer_qa.store.errors import (
-    DocumentNotFound,
-    PassageNotFound,
-    StoreDamaged,
-    StoreError,
-)
-from deformer_qa.store.manifest import BlockEntry, CatalogueEntry, IndexEntry, Manifest, to_bytes
+from deformer_qa.store.errors import DocumentNotFound, PassageNotFound, StoreDamaged, StoreError
+from deformer_qa.store.manifest import BlockEntry, CatalogueEntry, Entry, IndexEntry, Manifest, to_bytes
 from deformer_qa.store.nearest import RowHit, nearest_among, nearest_rows
 from deformer_qa.store.records import DocumentInfo, DocumentRecord, EncoderInfo, Hit, PassageRecord
 from deformer_qa.store.sharing import Identity, identity, open_files_of
@@ -53,14 +48,17 @@ class Snapshot:
         if reuse is not None and (reuse.encoder, reuse.encoding) == (manifest.encoder, manifest.encoding):
             shared = open_files_of((*reuse._all_blocks, *reuse._all_catalogues, *reuse._indexes))
 
+        def known(entry: Entry) -> Any:
+            return shared.get(identity(entry)) if shared else None
+
         def block_files(entry: BlockEntry) -> BlockFiles:
-            return shared.get(identity(entry)) or BlockFiles(path, entry, manifest.encoder, manifest.encoding)
+            return known(entry) or BlockFiles(path, entry, manifest.encoder, manifest.encoding)
 
         def catalogue_files(entry: CatalogueEntry) -> CatalogueFiles:
-            return shared.get(identity(entry)) or CatalogueFiles(path, entry)
+            return known(entry) or CatalogueFiles(path, entry)
 
         def index_files(entry: IndexEntry) -> IndexFiles:
-            return shared.get(identity(entry)) or IndexFiles(path, entry, manifest.encoder.vector_width)
+            return known(entry) or IndexFiles(path, entry, manifest.encoder.vector_width)
 
         self._all_blocks: tuple[Block, ...] = tuple(Block(entry, block_files(entry)) for entry in manifest.blocks)
         self._all_catalogues: tuple[Catalogue, ...] = tuple(

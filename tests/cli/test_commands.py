@@ -253,10 +253,9 @@ def test_bench_recall_of_a_small_store_is_exact(qa: Qa, example_store: Path, tmp
         ("dense", 1.0, 1.0),
         ("bm25", 1.0, 1.0),
     ]
-    (tmp_path / "questions.txt").write_text(f"{QUESTION}\n\nWho sailed?\n")
-    ended = qa(
-        "bench", "recall", "--store", example_store, "--queries", tmp_path / "questions.txt", "--format", "plain"
-    )
+    questions = tmp_path / "questions.txt"
+    questions.write_text(f"{QUESTION}\n\nWho sailed?\n")
+    ended = qa("bench", "recall", "--store", example_store, "--queries", questions, "--format", "plain")
     assert [line.split("\t")[:4] for line in ended.out.splitlines()] == [
         ["dense", "20", "2", "1.0"],
         ["bm25", "20", "2", "1.0"],

@@ -109,7 +109,8 @@ def test_a_damaged_segment_is_not_merged(store, tiny, animals):
 def test_large_segments_are_left_alone(store, tiny, animals, monkeypatch):
     monkeypatch.setattr(merging, "SMALL_BLOCK_BYTES", 1)
     monkeypatch.setattr(merging, "SMALL_CATALOGUE_ROWS", 1)
-    monkeypatch.setattr(merging, "SMALL_SHARE", 0)
+    monkeypatch.setattr(merging, "SMALL_BLOCK_SHARE", 0)
+    monkeypatch.setattr(merging, "SMALL_CATALOGUE_SHARE", 0)
     for path, text in animals.items():
         tiny.fill(store, {path: text})
     with Writer.open(store, tiny.encoder) as writer:
@@ -153,7 +154,8 @@ def test_a_store_of_any_size_has_few_segments_and_each_row_was_copied_a_few_time
     for _ in range(1000):
         segments.append(commit)
         if len(segments) > 40:
-            groups = merging.groups_to_merge(segments, segments, merging.limit(segments, merging.SMALL_BLOCK_BYTES))
+            large = merging.limit(segments, merging.SMALL_BLOCK_BYTES, merging.SMALL_BLOCK_SHARE)
+            groups = merging.groups_to_merge(segments, segments, large)
             made = [sum(segments[number] for number in group) for group in groups]
             chosen = {number for group in groups for number in group}
             segments = [size for number, size in enumerate(segments) if number not in chosen] + made

@@ -60,6 +60,19 @@ def test_among_some_passages_what_is_left_unread_changes_no_answer(shelves):
                 assert snapshot.bm25(query, n, among | {10**9}) == whole[:n]
 
 
+def test_no_passage_gets_more_for_a_word_than_its_bound(shelves):
+    from deformer_qa.store import bm25
+
+    with open_snapshot(shelves) as snapshot:
+        mean = sum(c.entry.n_live_terms for c in snapshot.catalogues) / snapshot.n_passages
+        for word in range(N_WORDS):
+            term = bm25._term(snapshot.catalogues, b"w%d" % word, snapshot.n_passages, mean)
+            for number, catalogue in enumerate(snapshot.catalogues):
+                if term.numbers[number] is not None:
+                    _, gains = bm25._all_gains(catalogue, number, term, catalogue.live_passages, mean)
+                    assert gains.max(initial=0) <= term.bounds[number]
+
+
 def test_long_postings_are_left_unread(shelves, monkeypatch):
     from deformer_qa.store import bm25
 
