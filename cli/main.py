@@ -16,6 +16,8 @@ from deformer_qa.cli.analyze import analyze
 from deformer_qa.cli.ask import ask
 from deformer_qa.cli.config import configured_defaults
 from deformer_qa.cli.evaluate import evaluate
+from deformer_qa.cli.exchange import export_store, import_store
+from deformer_qa.cli.generations import compact, rollback
 from deformer_qa.cli.index import index
 from deformer_qa.cli.info import info, verify_store
 from deformer_qa.cli.output import message
@@ -59,6 +61,8 @@ def root() -> None:
 
 
 for command in (index, ask, search, show, info, verify_store, rm, train, evaluate, analyze):
+    root.add_command(command)
+for command in (compact, rollback, export_store, import_store):
     root.add_command(command)
 
 
@@ -111,9 +115,16 @@ def code_of(error: Exception) -> int | None:
         (storing.StoreAccess, exit_codes.RUNTIME),
         ((storing.PassageNotFound, storing.DocumentNotFound), exit_codes.USAGE),
         (
-            (indexing.EncoderFailing, storing.StoreFull, storing.CommitFailed, storing.CommitUncertain),
+            (
+                indexing.EncoderFailing,
+                storing.StoreFull,
+                storing.CommitFailed,
+                storing.CommitUncertain,
+                storing.NotErased,
+            ),
             exit_codes.RUNTIME,
         ),
+        ((storing.NothingBefore, storing.FolderTaken, storing.InvalidExport), exit_codes.USAGE),
         (WrongEncoder, exit_codes.STORE),
         ((ReaderError, PipelineError, indexing.IndexerError), exit_codes.USAGE),
         (storing.StoreError, exit_codes.STORE),

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from deformer_qa.store import EncoderMismatch
+from deformer_qa.store import EncoderMismatch, Writer
 from deformer_qa.store.lock import waiting_lock
 from deformer_qa.store.newest import NewestSnapshot
 
@@ -54,6 +54,22 @@ class Index:
 
         with waiting_lock(self.path):
             return sync(self.path, self._reader().encoder, [Path(path) for path in paths], prune=prune)
+
+    def compact(self) -> int:
+        """Erase what was removed from every file, and the generation before with it; returns the generation.
+
+        :raises StoreError: where there is no store, it is damaged, or has no room for the copy.
+        """
+        with waiting_lock(self.path), Writer.open(self.path, None) as writer:
+            return writer.compact()
+
+    def rollback(self) -> int:
+        """Go back to the generation before, as a new one; a second time undoes that. Returns the generation.
+
+        :raises NothingBefore: where there is none, saying why.
+        """
+        with waiting_lock(self.path), Writer.open(self.path, None) as writer:
+            return writer.rollback()
 
     def ask(
         self, question: str, *, n_answers: int = 3, n_candidates: int = 20, max_risk: float | None = None

@@ -10,8 +10,12 @@ from deformer_qa.store.errors import (
     CommitUncertain,
     DocumentNotFound,
     EncoderMismatch,
+    FolderTaken,
+    InvalidExport,
     InvalidRecord,
     MissingRows,
+    NotErased,
+    NothingBefore,
     PassageNotFound,
     StoreAccess,
     StoreDamaged,
@@ -21,6 +25,8 @@ from deformer_qa.store.errors import (
     StoreLocked,
     StoreMissing,
 )
+from deformer_qa.store.exporting import export_store
+from deformer_qa.store.importing import import_store
 from deformer_qa.store.records import (
     Damage,
     DocumentInfo,
@@ -46,9 +52,13 @@ __all__ = [
     "DocumentRecord",
     "EncoderInfo",
     "EncoderMismatch",
+    "FolderTaken",
     "Hit",
+    "InvalidExport",
     "InvalidRecord",
     "MissingRows",
+    "NotErased",
+    "NothingBefore",
     "PassageDraft",
     "PassageNotFound",
     "PassageRecord",
@@ -62,6 +72,8 @@ __all__ = [
     "StoreMissing",
     "Writer",
     "block_key",
+    "export_store",
+    "import_store",
     "open_snapshot",
     "verify",
 ]

@@ -40,7 +40,7 @@ def write_rows(
     sums = np.array(
         [(vector_sum(key, row.vector), states_sum(key, row.states)) for key, row in rows.items()], dtype="<u8"
     )
-    return _write(
+    return write_arrays(
         store,
         segment,
         encoding,
@@ -67,7 +67,7 @@ def copy_rows(
         return None
     dead_rows = _dead_after_copy(runs)
     n_tokens = [np.diff(run.block.files.offsets[run.first : run.end + 1].astype(np.int64)) for run in runs]
-    return _write(
+    return write_arrays(
         store,
         segment,
         encoding,
@@ -113,7 +113,7 @@ def _dead_after_copy(runs: Sequence[_Run]) -> ranges.Ranges:
     return ranges.from_numbers(np.flatnonzero(~np.concatenate(live)))
 
 
-def _write(
+def write_arrays(
     store: Path,
     segment: str,
     encoding: Encoding,

@@ -1,4 +1,7 @@
-"""What may be removed: everything of ours that neither the head nor its parent needs."""
+"""What may be removed: everything of ours that neither the head nor its parent needs.
+
+A compacted head has no parent, and what was set aside before it goes too: what was removed is to be in no file.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,18 @@ def collect(store: Path, head: Manifest) -> None:
         if generation not in kept:
             disk.remove_file(store / names.manifest_name(generation))
     disk.remove_file(store / names.NEW_MANIFEST)
+    if head.compacted:
+        _remove_set_aside(store, head.generation)
     needed = _needed_segments(store, head)
     if needed is not None:
         remove_segments(store, needed)
+
+
+def _remove_set_aside(store: Path, generation: int) -> None:
+    """Remove the damaged manifests of older generations; their segments are then nobody's."""
+    for name in os.listdir(store):
+        if 0 < (names.quarantined_generation(name) or 0) < generation:
+            disk.remove_file(store / name)
 
 
 def remove_segments(store: Path, needed: frozenset[str]) -> None:

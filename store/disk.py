@@ -76,7 +76,7 @@ def link_file(source: Path, target: Path) -> None:
 
 
 def rename_file(source: Path, target: Path) -> None:
-    """Rename a file (only to set a damaged manifest aside)."""
+    """Rename a file or folder: a damaged manifest that is set aside, an export that is whole."""
     os.rename(source, target)
 
 

@@ -106,6 +106,45 @@ class CommitUncertain(StoreError):
         self.generation = generation
 
 
+class NotErased(StoreError):
+    """Generation ``generation`` is compacted, but files older than it could not be removed."""
+
+    def __init__(self, path: Path, generation: int, problem: str) -> None:
+        super().__init__(
+            f"{path}: generation {generation} is compacted, but what is older could not be removed ({problem}), "
+            'so removed texts may still be in it. Run "qa compact" again.'
+        )
+        self.path = path
+        self.generation = generation
+
+
+class NothingBefore(StoreError):
+    """There is no generation to go back to; the index is as it was."""
+
+    def __init__(self, path: Path, generation: int, reason: str) -> None:
+        super().__init__(f"{path}: cannot go back from generation {generation}: {reason}. The index is as it was.")
+        self.path = path
+        self.generation = generation
+        self.reason = reason
+
+
+class FolderTaken(StoreError):
+    """The folder that was to be made is there and holds something."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path}: expected no folder or an empty one for {what}, found files. Name another folder.")
+        self.path = path
+
+
+class InvalidExport(StoreError):
+    """An export is not whole or not one; nothing was imported."""
+
+    def __init__(self, path: Path, where: str, problem: str) -> None:
+        super().__init__(f"{path / where}: {problem}. Nothing was imported.")
+        self.path = path
+        self.problem = problem
+
+
 class InvalidRecord(StoreError, ValueError):
     """What a caller handed to the writer breaks a rule of the store; nothing was taken over."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deformer_qa.store import names
-from deformer_qa.store.errors import StoreAccess, StoreDamaged, StoreMissing
+from deformer_qa.store.errors import NothingBefore, StoreAccess, StoreDamaged, StoreFormat, StoreMissing
 from deformer_qa.store.manifest import LARGEST_MANIFEST, Manifest, from_bytes
 
 
@@ -84,6 +84,24 @@ def read_manifest_bytes(store: Path, generation: int) -> bytes:
         raise StoreAccess(store / name, "no permission to read the store") from error
     except OSError as error:
         raise StoreDamaged(name, f"cannot be read ({error.strerror})") from error
+
+
+def generation_before(store: Path, head: Manifest) -> Manifest:
+    """The manifest of the generation that the head was made from.
+
+    :raises NothingBefore: where there is none, saying why.
+    """
+    if head.compacted:
+        raise NothingBefore(store, head.generation, 'the generation before it was removed by "qa compact"')
+    if head.parent is None:
+        raise NothingBefore(store, head.generation, "it is the first generation")
+    try:
+        return read_manifest(store, head.parent)
+    except FileNotFoundError:
+        reason = f"the manifest of the generation before it, {names.manifest_name(head.parent)}, is not there any more"
+    except (StoreDamaged, StoreFormat) as error:
+        reason = f"the generation before it cannot be read: {str(error).rstrip('.')}"
+    raise NothingBefore(store, head.generation, reason)
 
 
 def find_head(store: Path) -> Head:

@@ -75,6 +75,7 @@ class Manifest:
     next_passage_id: int
     blocks: tuple[BlockEntry, ...]
     catalogues: tuple[CatalogueEntry, ...]
+    compacted: bool = False  # nothing older may stay beside it: what was removed is to be in no file
 
     @property
     def segments(self) -> tuple[BlockEntry | CatalogueEntry, ...]:
@@ -153,6 +154,7 @@ def _from_fields(fields: dict[str, Any]) -> Manifest:
             )
             for entry in fields["catalogues"]
         ),
+        compacted=fields["compacted"],
     )
 
 
@@ -167,6 +169,8 @@ def _check(manifest: Manifest, generation: int | None) -> None:
     _require_integers(encoder.vector_width, encoder.hidden_width)
     _require(manifest.generation == generation, "its generation is not that of its name")
     _require(manifest.parent is None or 0 < manifest.parent < manifest.generation, "its parent is not before it")
+    _require(type(manifest.compacted) is bool, "whether it was compacted is not said")
+    _require(manifest.parent is None or not manifest.compacted, "it was compacted and has a parent")
     _require(isinstance(encoder.encoder_id, str) and isinstance(encoder.about, dict), "its encoder is not described")
     _require(0 < encoder.vector_width < 1 << 20 and 0 < encoder.hidden_width < 1 << 20, "its widths are out of range")
     _require(manifest.encoding in ENCODING_NAMES, f"its encoding {manifest.encoding!r} is unknown")

@@ -25,6 +25,10 @@ PASSAGE_IDS = "passage_ids"
 PASSAGE_DOCUMENTS = "passage_documents"
 PASSAGE_LENGTHS = "passage_lengths"
 
+# Files of an export.
+EXPORT = "export.json"
+DOCUMENTS = "documents.jsonl"
+
 BLOCK_FILES = frozenset((VECTORS, STATES, OFFSETS, KEYS, LOOKUP, SUMS))  # and SCALES where the encoding has them
 CATALOGUE_FILES = frozenset((CATALOGUE, PASSAGE_IDS, PASSAGE_DOCUMENTS, PASSAGE_LENGTHS))
 
@@ -59,6 +63,16 @@ def segment_generation(name: str) -> int | None:
     """The generation that first committed a segment, None for what is no segment's name (and might leave ``seg/``)."""
     match = _SEGMENT.fullmatch(name)
     return int(match[1]) if match else None
+
+
+def rows_name(number: int) -> str:
+    """The name of an export's file of rows, counted from 1."""
+    return f"rows-{number:05}.safetensors"
+
+
+def unfinished_name(name: str) -> str:
+    """A fresh name for a folder that is to be called ``name`` once it is whole."""
+    return f".{name}.unfinished-{secrets.token_hex(4)}"
 
 
 def segment_file(segment: str, file: str) -> str:

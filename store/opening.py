@@ -39,11 +39,13 @@ def check_unicode(what: str, *words: str) -> None:
         raise InvalidRecord(f"{what}: found text that is no valid Unicode ({error.reason}), expected none.") from error
 
 
-def check_encoder(encoder: EncoderInfo) -> None:
-    """Refuse an encoder that a manifest cannot hold.
+def check_encoder(encoder: EncoderInfo | None) -> None:
+    """Refuse an encoder that a manifest cannot hold; None stands for the store's own.
 
     :raises InvalidRecord: naming what is wrong.
     """
+    if encoder is None:
+        return
     try:
         check_unicode("encoder", encoder.encoder_id, to_json(dict(encoder.about)))
     except InvalidRecord:

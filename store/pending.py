@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deformer_qa.store.block_writing import PendingRow
 from deformer_qa.store.errors import InvalidRecord
-from deformer_qa.store.records import KEY_BYTES, DocumentRecord, PassageDraft, PassageRecord, block_key, to_json
+from deformer_qa.store.records import (
+    KEY_BYTES,
+    DocumentRecord,
+    EncoderInfo,
+    PassageDraft,
+    PassageRecord,
+    block_key,
+    to_json,
+)
 
 RECORD_BYTES = 300  # about what a passage takes beside its text
 
@@ -75,12 +86,40 @@ class Pending:
         self.documents[document.record.id] = document
         self.n_document_bytes += document.n_bytes
 
+    def move(self, document_id: int, move: Move) -> None:
+        """Keep a document's move; of an earlier one stays what this one leaves open."""
+        pending = self.documents.get(document_id)
+        if pending is not None:
+            self.put(replace(pending, record=move.applied(pending.record)))
+            return
+        earlier = self.moves.get(document_id)
+        if earlier is not None:
+            title = earlier.title if move.title is None else move.title
+            source_state = earlier.source_state if move.source_state is None else move.source_state
+            move = replace(move, title=title, source_state=source_state)
+        self.moves[document_id] = move
+
     def drop(self, document_id: int) -> None:
         """Forget what was to become of a document."""
         self.moves.pop(document_id, None)
         self.removed.discard(document_id)
         earlier = self.documents.pop(document_id, None)
         self.n_document_bytes -= earlier.n_bytes if earlier else 0
+
+
+def check_row(key: bytes, vector: NDArray[np.float32], states: NDArray[np.float32], encoder: EncoderInfo) -> None:
+    """Refuse a row whose shapes are not those of the encoder, or whose values are not finite.
+
+    :raises InvalidRecord: naming the row and the rule.
+    """
+    shapes = (vector.shape, states.shape[1:], states.ndim)
+    if shapes != ((encoder.vector_width,), (encoder.hidden_width,), 2) or not len(states):
+        raise InvalidRecord(
+            f"row {key.hex()}: found a vector of shape {vector.shape} and states of shape {states.shape}, "
+            f"expected ({encoder.vector_width},) and (tokens, {encoder.hidden_width})."
+        )
+    if not (np.isfinite(vector).all() and np.isfinite(states).all()):
+        raise InvalidRecord(f"row {key.hex()}: found a value that is not finite, expected numbers.")
 
 
 def check_document(record: DocumentRecord, passages: Sequence[PassageDraft]) -> None:

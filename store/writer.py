@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deformer_qa.store import merging, names, opening, planning
+from deformer_qa.store import compacting, merging, names, opening, planning
 from deformer_qa.store.block_writing import PendingRow, copy_rows, write_rows
 from deformer_qa.store.catalogue_writing import copy_live_documents, write_documents
 from deformer_qa.store.committing import failing_cleanly, publish, require_room, tidy_up
 from deformer_qa.store.encodings import encoding_named
-from deformer_qa.store.errors import CommitUncertain, DocumentNotFound, InvalidRecord, StoreError
-from deformer_qa.store.generations import Head, highest_number
+from deformer_qa.store.errors import CommitUncertain, DocumentNotFound, InvalidRecord, StoreError, StoreMissing
+from deformer_qa.store.generations import Head, generation_before, highest_number
 from deformer_qa.store.lock import WriterLock
 from deformer_qa.store.manifest import BlockEntry, CatalogueEntry, Manifest
-from deformer_qa.store.pending import Move, Pending, PendingDocument, check_document, check_place
+from deformer_qa.store.pending import Move, Pending, PendingDocument, check_document, check_place, check_row
 from deformer_qa.store.records import KEY_BYTES, DocumentRecord, EncoderInfo, PassageDraft, PassageRecord
 from deformer_qa.store.snapshot import Snapshot
 from deformer_qa.store.verifying import check_file
 
 MOST_SEGMENTS = 40  # a commit that leaves more merges them, so that a long run of small commits stays cheap to read
 Documents = Iterator[tuple[DocumentRecord, Sequence[PassageRecord]]]
+NewSegment = Callable[[], str]  # the name of one more segment of the generation being written
+Entries = tuple[list[BlockEntry], list[CatalogueEntry]]
+Write = Callable[[NewSegment], Entries]
 
 
 class Writer:
@@ -49,10 +51,11 @@ class Writer:
         self._closed = False
 
     @classmethod
-    def open(cls, path: Path, encoder: EncoderInfo, encoding: str | None = None, create: bool = True) -> Writer:
+    def open(cls, path: Path, encoder: EncoderInfo | None, encoding: str | None = None, create: bool = True) -> Writer:
         """Take the lock, set a damaged head aside, remove what a killed commit left.
 
         ``encoding`` None takes the store's own, int8 for a new one. The store's folder is made where ``create`` allows.
+        ``encoder`` None takes that of the store, which must be there.
 
         :raises StoreLocked: at once, where another process writes.
         :raises EncoderMismatch: where the store was built with another encoder or encoding.
@@ -60,10 +63,14 @@ class Writer:
         """
         path = Path(path)
         opening.check_encoder(encoder)
+        create = create and encoder is not None
         opening.make_folder(path, create)
         lock = WriterLock(path)
         try:
             head = opening.head_or_none(path, create)
+            if encoder is None:
+                assert head is not None  # or it would be missing
+                encoder = head.manifest.encoder
             encoding = opening.agreed_encoding(path, head, encoder, encoding)
             if head is not None:
                 opening.set_aside(path, head)
@@ -106,14 +113,7 @@ class Writer:
             return
         vector = np.array(vector, dtype="<f4", order="C")
         states = np.asarray(states, dtype="<f4")
-        shapes = (vector.shape, states.shape[1:], states.ndim)
-        if shapes != ((self.encoder.vector_width,), (self.encoder.hidden_width,), 2) or not len(states):
-            raise InvalidRecord(
-                f"row {key.hex()}: found a vector of shape {vector.shape} and states of shape {states.shape}, "
-                f"expected ({self.encoder.vector_width},) and (tokens, {self.encoder.hidden_width})."
-            )
-        if not (np.isfinite(vector).all() and np.isfinite(states).all()):
-            raise InvalidRecord(f"row {key.hex()}: found a value that is not finite, expected numbers.")
+        check_row(key, vector, states, self.encoder)
         self._pending.add_row(key, PendingRow(vector, encoding_named(self.encoding).encode(states)))
 
     def put_document(self, record: DocumentRecord, passages: Sequence[PassageDraft]) -> None:
@@ -151,17 +151,9 @@ class Writer:
         """
         self._require_usable()
         check_place(f"document {document_id}", root, path)
-        move = Move(root, path, title, source_state)
-        pending = self._pending.documents.get(document_id)
-        if pending is not None:
-            self._pending.put(replace(pending, record=move.applied(pending.record)))
-            return
-        self._require_committed(document_id)
-        earlier = self._pending.moves.get(document_id)
-        if earlier is not None:
-            move = replace(move, title=earlier.title if title is None else title)
-            move = replace(move, source_state=earlier.source_state if source_state is None else source_state)
-        self._pending.moves[document_id] = move
+        if document_id not in self._pending.documents:
+            self._require_committed(document_id)
+        self._pending.move(document_id, Move(root, path, title, source_state))
 
     def remove_document(self, document_id: int) -> None:
         """Remove a document and its passages.
@@ -210,7 +202,7 @@ class Writer:
             room += sum(catalogue.entry.n_bytes for catalogue in snapshot.catalogues)
         needed = planning.needed_keys(pending)
 
-        def write(new_segment: Callable[[], str]) -> tuple[list[BlockEntry], list[CatalogueEntry]]:
+        def write(new_segment: NewSegment) -> Entries:
             blocks = planning.surviving_blocks(snapshot, pending) if snapshot else []
             catalogues = planning.surviving_catalogues(snapshot, pending) if snapshot else []
             if pending.rows:
@@ -246,6 +238,44 @@ class Writer:
         self.commit()
         return self.snapshot is not None and self._merge(self.snapshot)
 
+    def compact(self) -> int:
+        """Write anew what lives and erase everything else, the generation before included; see ``store.compacting``.
+
+        Commits first what is gathered; returns the generation. Ids and answers do not change. Rows that no document
+        refers to are dropped, also those that wait for one.
+
+        :raises StoreDamaged: where a segment is damaged; the index is as it was.
+        :raises NotErased: where all is committed, but something older could not be removed.
+        """
+        self.commit()
+        snapshot = self._require_store()
+        if not snapshot.manifest.compacted:  # else only what could not be removed then is left to do
+            room = compacting.bytes_to_write(snapshot)
+            self._commit(room, lambda new: compacting.write(self.path, snapshot, new), compacted=True)
+            snapshot = self._require_store()
+        compacting.erase(self.path, snapshot.manifest)
+        return snapshot.generation
+
+    def rollback(self) -> int:
+        """Commit the content of the generation before as a new one; a second rollback undoes the first.
+
+        Returns the new generation's number. Ids given out since are not given out again.
+
+        :raises NothingBefore: where the head has no parent, or it cannot be read.
+        """
+        before = generation_before(self.path, self._require_store().manifest)
+        if not self._pending.is_empty:
+            raise StoreError(f"{self.path}: found changes that are not committed; commit them or open another writer.")
+        Snapshot(self.path, before, reuse=self.snapshot).close()  # its files are there
+        self.set_roots(before.roots)
+        return self._commit(0, lambda new: (list(before.blocks), list(before.catalogues)))
+
+    def begin(self, next_ids: tuple[int, int], roots: Sequence[str], room: int, write: Write) -> int:
+        """Commit a first generation as ``write`` makes it, with ids that another store gave (an import)."""
+        self._next_document_id, self._next_passage_id = next_ids
+        self.set_roots(roots)
+        return self._commit(room, write)
+
     def close(self) -> None:
         """Let the next writer in; what is not committed is forgotten."""
         if self.snapshot is not None:
@@ -263,9 +293,7 @@ class Writer:
     ) -> None:
         self.close()
 
-    def _commit(
-        self, room: int, write: Callable[[Callable[[], str]], tuple[list[BlockEntry], list[CatalogueEntry]]]
-    ) -> int:
+    def _commit(self, room: int, write: Write, compacted: bool = False) -> int:
         """Check the room, write segments, publish the manifest, turn to the new head, collect."""
         require_room(self.path, room)
         parent = self.snapshot.manifest if self.snapshot else None
@@ -282,7 +310,7 @@ class Writer:
             roots = self._pending.roots
             manifest = Manifest(
                 generation=generation,
-                parent=parent.generation if parent else None,
+                parent=parent.generation if parent and not compacted else None,
                 encoder=parent.encoder if parent else self.encoder,
                 encoding=self.encoding,
                 roots=roots if roots is not None else parent.roots if parent else (),
@@ -290,6 +318,7 @@ class Writer:
                 next_passage_id=self._next_passage_id,
                 blocks=tuple(blocks),
                 catalogues=tuple(catalogues),
+                compacted=compacted,
             )
             publish(self.path, manifest)
         self._turn_to(manifest)
@@ -307,7 +336,7 @@ class Writer:
         if not replaced:
             return False
 
-        def write(new_segment: Callable[[], str]) -> tuple[list[BlockEntry], list[CatalogueEntry]]:
+        def write(new_segment: NewSegment) -> Entries:
             for entry in replaced:
                 for file, expected in entry.files.items():  # else damage would get a fresh checksum
                     check_file(self.path, entry.segment, file, expected)
@@ -359,6 +388,12 @@ class Writer:
     def _require_committed(self, document_id: int) -> None:
         if document_id in self._pending.removed or not self._is_committed(document_id):
             raise DocumentNotFound(document_id)
+
+    def _require_store(self) -> Snapshot:
+        self._require_usable()
+        if self.snapshot is None:
+            raise StoreMissing(self.path, "this folder holds no committed index")
+        return self.snapshot
 
     def _require_usable(self) -> None:
         if not self._usable:

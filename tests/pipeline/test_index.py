@@ -10,7 +10,7 @@ import pytest
 from deformer_qa import Index
 from deformer_qa.pipeline.asking import Pipeline
 from deformer_qa.pipeline.shared_readers import shared_reader
-from deformer_qa.store import EncoderMismatch, StoreMissing
+from deformer_qa.store import EncoderMismatch, NothingBefore, StoreMissing
 
 
 @pytest.fixture
@@ -71,3 +71,17 @@ def test_a_store_of_another_encoder_is_refused(folder: Path, tmp_path: Path, tin
     Index(tmp_path / "store", reader=tiny_reader).index(folder)
     with pytest.raises(EncoderMismatch):
         Index(tmp_path / "store").ask("who")
+
+
+def test_going_back_and_compacting_are_seen_by_the_next_call(folder: Path, tmp_path: Path, tiny_reader: Path) -> None:
+    index = Index(tmp_path / "store", reader=tiny_reader)
+    with pytest.raises(StoreMissing):
+        index.rollback()
+    index.index(folder)
+    (folder / "new.txt").write_text("who was in the river")
+    index.index()
+    assert (index.rollback(), len(index)) == (3, 6)
+    assert (index.rollback(), len(index)) == (4, 7)
+    assert (index.compact(), len(index)) == (5, 7)
+    with pytest.raises(NothingBefore):
+        index.rollback()

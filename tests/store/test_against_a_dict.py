@@ -101,6 +101,14 @@ def make_machine(tiny):
             self.writer.merge()
             self.now_committed()
 
+        @precondition(lambda self: self.writer.snapshot is not None)
+        @rule()
+        def compact(self):
+            self.writer.compact()
+            self.now_committed()
+            report = self.writer.snapshot.size_report()
+            assert (report["n_dead_rows"], report["n_deleted_documents"], len(tiny.orphans(self.store))) == (0, 0, 0)
+
         @rule()
         def reopen(self):
             self.writer.close()

@@ -49,7 +49,7 @@ def run(pool: Pool, seed: int, n: int, n_commits: int, variant: str = "") -> Res
     problems += [f"verify names {damage.file}" for damage in verify(folder / ".qa")]
     facts = {
         "commits": written["commits"],
-        "merges": written["merges"],
+        "merges and compactions": written["merges"],
         "generations asked": len(seen),
         "second writers refused": sum(one["refused"] for one in asked),
         "descriptors more at the end": max(one["descriptors"] for one in asked),
@@ -107,7 +107,7 @@ def _n_ended(folder: Path) -> int:
 def _merges(writer: Writer, number: int) -> Iterator[Any]:
     if number % 4 == 3:
         yield writer.merge
-    if number % 10 == 9 and hasattr(writer, "compact"):
+    if number % 10 == 9:
         yield writer.compact
 
 

@@ -11,7 +11,6 @@ from haystack import Document, default_from_dict, default_to_dict
 from haystack.document_stores.errors import DuplicateDocumentError
 from haystack.document_stores.types import DuplicatePolicy
 from haystack.utils import ComponentDevice
-from haystack.utils.filters import document_matches_filter
 
 from deformer_qa.pipeline.haystack_async import AsyncCalls
 from deformer_qa.pipeline.haystack_documents import (
@@ -23,9 +22,9 @@ from deformer_qa.pipeline.haystack_documents import (
     path_of,
     record_of,
     with_meta,
-    without_text,
 )
-from deformer_qa.pipeline.haystack_filters import condition_of, needs_text
+from deformer_qa.pipeline.haystack_filters import condition_of
+from deformer_qa.pipeline.haystack_matching import matching_documents
 from deformer_qa.pipeline.shared_readers import shared_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.reading import SplitReader
@@ -39,7 +38,6 @@ from deformer_qa.store import (
     Writer,
     block_key,
 )
-from deformer_qa.store.conditions import where
 from deformer_qa.store.lock import waiting_lock
 from deformer_qa.store.newest import NewestSnapshot
 from deformer_qa.store.records import to_json
@@ -256,23 +254,14 @@ class DeformerDocumentStore(AsyncCalls):
         return snapshot.passages_of_documents([info.id for info in self._matching_infos(snapshot, filters)])
 
     def _matching_infos(self, snapshot: Snapshot | None, filters: Mapping[str, Any] | None) -> list[DocumentInfo]:
-        """SQL finds those that may match; where it is not exact, Haystack's own function has the last word."""
         if not filters:
             return list(_infos(snapshot))
-        found = where(condition_of(filters))
         if snapshot is None:
+            condition_of(filters)
             return []
         with haystack_errors():
-            infos = snapshot.documents_where(found)
-            if found.is_exact:
-                return infos
-
-            def matches(info: DocumentInfo) -> bool:
-                seen = document_of(snapshot.document(info.id)) if needs_text(filters) else without_text(info)
-                strict = self.strict_datetime_comparison
-                return bool(document_matches_filter(dict(filters), seen, strict_datetime_comparison=strict))
-
-            return [info for info in infos if matches(info)]
+            strict = self.strict_datetime_comparison
+            return matching_documents(snapshot, filters, strict_datetime_comparison=strict)
 
     @contextmanager
     def _writer(self, encoder: EncoderInfo) -> Iterator[Writer]:

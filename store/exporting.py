@@ -1,0 +1,164 @@
+"""How does a generation leave the store? As a folder of json lines and safetensors that other programs can read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deformer_qa.store import disk, names
+from deformer_qa.store.block import Block, BlockFiles
+from deformer_qa.store.committing import require_room
+from deformer_qa.store.disk import FileSum
+from deformer_qa.store.encodings import encoding_named
+from deformer_qa.store.errors import FolderTaken, StoreDamaged
+from deformer_qa.store.export_format import About, Tensor, tensors_header, tensors_of, to_bytes
+from deformer_qa.store.records import DocumentInfo, block_key, to_json
+from deformer_qa.store.snapshot import Snapshot
+
+SHARD_BYTES = 256 << 20  # of states in a file of rows: an importer reads a tensor at a time into memory
+
+
+def export_store(snapshot: Snapshot, folder: Path) -> About:
+    """Write what lives in a generation into a new folder; what it says when it is whole, else no such folder is left.
+
+    Every row, text and record is compared with its checksum on the way.
+
+    :raises FolderTaken: where the folder is there and not empty.
+    :raises StoreDamaged: naming what is damaged in the store.
+    :raises StoreFull: before anything is written, where there is no room.
+    :raises OSError: where the folder cannot be written.
+    """
+    folder = Path(os.path.abspath(folder))
+    if os.path.lexists(folder) and (not folder.is_dir() or os.listdir(folder)):
+        raise FolderTaken(folder, "an export")
+    require_room(folder.parent, sum(entry.n_bytes for entry in snapshot.manifest.segments))
+    unfinished = folder.parent / names.unfinished_name(folder.name)
+    disk.make_directory(unfinished)
+    try:
+        about = _write(snapshot, unfinished)
+        disk.sync_directory(unfinished)
+        disk.rename_file(unfinished, folder)
+    except BaseException:
+        _remove(unfinished)
+        raise
+    disk.sync_directory(folder.parent)
+    return about
+
+
+def _remove(unfinished: Path) -> None:
+    with suppress(OSError):
+        for name in os.listdir(unfinished):
+            disk.remove_file(unfinished / name)
+        disk.remove_directory(unfinished)
+
+
+def _write(snapshot: Snapshot, folder: Path) -> About:
+    files = {names.DOCUMENTS: _write_documents(snapshot, folder / names.DOCUMENTS)}
+    tensors = tensors_of(encoding_named(snapshot.encoding), snapshot.encoder)
+    n_rows = n_tokens = 0
+    for number, shard in enumerate(_shards(snapshot), start=1):
+        name = names.rows_name(number)
+        files[name] = disk.write_file(folder / name, shard.pieces(tensors))
+        n_rows, n_tokens = n_rows + len(shard.rows), n_tokens + shard.n_tokens
+    about = About(
+        generation=snapshot.generation,
+        encoder=snapshot.encoder,
+        encoding=snapshot.encoding,
+        roots=snapshot.roots,
+        next_document_id=snapshot.manifest.next_document_id,
+        next_passage_id=snapshot.manifest.next_passage_id,
+        n_documents=snapshot.n_documents,
+        n_passages=snapshot.n_passages,
+        n_rows=n_rows,
+        n_tokens=n_tokens,
+        files=files,
+    )
+    disk.write_file(folder / names.EXPORT, [to_bytes(about)])
+    return about
+
+
+def _write_documents(snapshot: Snapshot, path: Path) -> FileSum:
+    with disk.NewFile(path) as file:
+        for info in snapshot.iter_documents():
+            file.write(to_json(_document(snapshot, info)).encode("utf-8") + b"\n")
+        return file.finish()
+
+
+def _document(snapshot: Snapshot, info: DocumentInfo) -> dict[str, Any]:
+    record = snapshot.document(info.id)
+    passages = snapshot.document_passages(info.id)
+    for passage in passages:
+        if block_key(record.text[passage.start : passage.end]) != passage.key:
+            raise StoreDamaged(names.CATALOGUE, f"passage {passage.id}: the text is not the one that was encoded")
+    return {
+        "id": record.id,
+        "root": record.root,
+        "path": record.path,
+        "title": record.title,
+        "content_hash": record.content_hash,
+        "source_state": record.source_state,
+        "meta": dict(record.meta),
+        "outline": [list(entry) for entry in record.outline],
+        "text": record.text,
+        "passages": [
+            {"id": one.id, "start": one.start, "end": one.end, "heading": one.heading, "key": one.key.hex()}
+            for one in passages
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """Rows of one block that go into one file. ``rows``: *Shape* (n,), int64, ascending, at least one."""
+
+    files: BlockFiles
+    rows: NDArray[np.int64]
+    n_tokens: int
+
+    def pieces(self, tensors: dict[str, Tensor]) -> Iterator[bytes | NDArray[Any]]:
+        """The bytes of the file, from the maps, each row compared with its checksums before the first of them."""
+        for row in self.rows.tolist():
+            self.files.vector(row)
+            self.files.encoded_states(row)
+        yield tensors_header(tensors, len(self.rows), self.n_tokens)
+        per_row: dict[str, NDArray[Any]] = {names.VECTORS: self.files.vectors, names.KEYS: self.files.keys}
+        per_token: dict[str, NDArray[Any]] = {names.STATES: self.files.values, names.SCALES: self.files.scales}
+        runs = np.split(self.rows, np.flatnonzero(np.diff(self.rows) != 1) + 1)
+        for name in tensors:
+            if name == names.OFFSETS:
+                yield np.concatenate(([0], np.cumsum(_lengths(self.files, self.rows)))).astype("<u8")
+            for run in runs:
+                first, end = int(run[0]), int(run[-1]) + 1
+                if name in per_row:
+                    yield per_row[name][first:end]
+                elif name in per_token:
+                    yield per_token[name][int(self.files.offsets[first]) : int(self.files.offsets[end])]
+
+
+def _shards(snapshot: Snapshot) -> Iterator[_Shard]:
+    for block in snapshot.blocks:
+        rows = _live_rows(block)
+        lengths = _lengths(block.files, rows)
+        token_bytes = block.files.values.itemsize * snapshot.encoder.hidden_width
+        numbers = np.cumsum(lengths) * token_bytes // SHARD_BYTES  # of the file that each row falls into
+        for some in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(numbers)) + 1):
+            if some.size:
+                yield _Shard(block.files, rows[some], int(lengths[some].sum()))
+
+
+def _live_rows(block: Block) -> NDArray[np.int64]:
+    rows = np.arange(block.entry.n_rows, dtype=np.int64)
+    return rows[block.are_live(rows)]
+
+
+def _lengths(files: BlockFiles, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many tokens each row has. *Shape:* that of ``rows``, int64."""
+    lengths: NDArray[np.int64] = files.offsets[rows + 1].astype(np.int64) - files.offsets[rows].astype(np.int64)
+    return lengths
