@@ -8,7 +8,7 @@ CORPUS_STORE := .qa-demo
 export HAYSTACK_TELEMETRY_ENABLED = False
 export HF_HUB_OFFLINE = 1
 
-.PHONY: all demo test kills haystack-compat lint format help clean
+.PHONY: all demo test torture haystack-compat lint format help clean
 all: lint test  ## lint, then the tests: what CI runs
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -27,8 +27,8 @@ demo: $(INSTALLED)  ## index the sample corpus and answer questions about it
 test: $(INSTALLED)  ## the test suite
 	$(BIN)/python -m pytest
 
-kills: $(INSTALLED)  ## kill a real `qa index` at 20 random moments
-	QA_KILLS=20 $(BIN)/python -m pytest -s tests/cli/test_killed_index.py
+torture: $(INSTALLED)  ## the machine proof of the store, about 10 minutes on two cores; SEED=n repeats one
+	cd tests && ../$(BIN)/python -m torture $(if $(SEED),--seed $(SEED))
 
 haystack-compat: $(INSTALLED)  ## tests of Haystack (fetched, or HAYSTACK_SOURCE=folder) and of the reader ours replaces, against ours
 	$(BIN)/python tests/haystack_compat.py

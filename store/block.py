@@ -111,7 +111,7 @@ class BlockFiles:
         """
         vector: NDArray[np.float32] = self.vectors[row]
         if not self._checked[row, VECTOR_SUM]:
-            self._check(row, VECTOR_SUM, names.VECTORS, vector_sum(self.key(row), vector))
+            self._check(row, VECTOR_SUM, names.VECTORS, vector_sum(self.key(row), vector), vector)
         return vector
 
     def encoded_states(self, row: int) -> EncodedStates:
@@ -124,12 +124,15 @@ class BlockFiles:
             raise self._damaged(names.OFFSETS, f"row {row}: found tokens {start} to {end} of {self.n_tokens}")
         encoded = EncodedStates(self.values[start:end], self.scales[start:end])
         if not self._checked[row, STATES_SUM]:
-            self._check(row, STATES_SUM, names.STATES, states_sum(self.key(row), encoded))
+            decoded = self.encoding.decode(encoded)
+            self._check(row, STATES_SUM, names.STATES, states_sum(self.key(row), encoded), decoded)
         return encoded
 
-    def _check(self, row: int, column: int, file: str, found: int) -> None:
+    def _check(self, row: int, column: int, file: str, found: int, content: NDArray[np.float32]) -> None:
         if int(self.sums[row, column]) != found:
             raise self._damaged(file, f"row {row}: the checksum does not match the content")
+        if not np.isfinite(content).all():  # no writer of ours wrote that
+            raise self._damaged(file, f"row {row}: found a value that is not finite")
         self._checked[row, column] = True
 
     def _damaged(self, file: str, problem: str) -> StoreDamaged:

@@ -58,10 +58,21 @@ class CatalogueFiles:
         weakref.finalize(self, self._connection.close)
         if self.query("PRAGMA user_version") != [(schema.mark(entry.segment),)]:  # rows cannot tell, they are whole
             raise StoreDamaged(self.shown, "found the catalogue of another segment")
+        self._require_plain_tables()
 
     @property
     def shown(self) -> str:
         return names.segment_file(self.segment, names.CATALOGUE)
+
+    def _require_plain_tables(self) -> None:
+        """Refuse views, triggers and computed columns: to read those is to run what a stranger wrote."""
+        others = self.query("SELECT 1 FROM sqlite_schema WHERE type NOT IN ('table', 'index') LIMIT 1")
+        plain = self.query(
+            "SELECT count(*) FROM sqlite_schema AS t WHERE name IN ('documents', 'texts', 'passages') AND "
+            "sql LIKE 'CREATE TABLE %' AND (SELECT max(hidden) FROM pragma_table_xinfo(t.name)) = 0"
+        )
+        if others or plain != [(3,)]:
+            raise StoreDamaged(self.shown, "its tables are not those of a catalogue")
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """All rows of a SELECT.
@@ -85,8 +96,9 @@ class CatalogueFiles:
     def query_checked(self, table: str, columns: dict[str, type], where: str, parameters: Sequence[Any]) -> list[Row]:
         """All rows of a table that meet a condition, each compared with its checksum."""
         rows = self.query(f"SELECT {schema.columns(columns)} FROM {table} WHERE {where}", parameters)
+        kinds = list(columns.values())
         for row in rows:
-            if not schema.is_whole(row):
+            if not schema.is_whole(row) or [type(field) for field in row] != kinds:
                 raise StoreDamaged(self.shown, f"{table} row {row[0]}: the checksum does not match the content")
         return rows
 
@@ -173,7 +185,7 @@ class Catalogue:
         while rows := self.files.query_checked(
             "documents", schema.DOCUMENTS, f"id > ? ORDER BY id LIMIT {DOCUMENT_PAGE}", (last,)
         ):
-            yield from (schema.document_info(row) for row in rows if self.is_live(row[0]))
+            yield from (self._info(row) for row in rows if self.is_live(row[0]))
             last = rows[-1][0]
 
     def document(self, info: DocumentInfo) -> DocumentRecord:
@@ -183,16 +195,22 @@ class Catalogue:
         if len(rows) != 1 or not schema.is_whole(rows[0]):
             raise StoreDamaged(self.files.shown, f"texts row {info.id}: the checksum does not match the content")
         _, outline, text, _ = rows[0]
+        try:
+            known = {
+                "text": text.decode("utf-8"),
+                "outline": tuple((place, words) for place, words in json.loads(outline)),
+            }
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise StoreDamaged(self.files.shown, f"texts row {info.id}: cannot be read ({error})") from error
         return DocumentRecord(
             id=info.id,
             root=info.root,
             path=info.path,
             title=info.title,
             content_hash=info.content_hash,
-            text=text.decode("utf-8"),
-            outline=tuple((offset, heading) for offset, heading in json.loads(outline)),
             meta=info.meta,
             source_state=info.source_state,
+            **known,
         )
 
     def passages(self, ids: Sequence[int]) -> list[PassageRecord]:
@@ -224,7 +242,15 @@ class Catalogue:
 
     def _infos(self, where: str, parameters: Sequence[Any]) -> list[DocumentInfo]:
         rows = self.files.query_checked("documents", schema.DOCUMENTS, where, parameters)
-        return [schema.document_info(row) for row in rows if self.is_live(row[0])]
+        return [self._info(row) for row in rows if self.is_live(row[0])]
+
+    def _info(self, row: Row) -> DocumentInfo:
+        try:
+            return schema.document_info(row)
+        except (ValueError, RecursionError) as error:
+            raise StoreDamaged(
+                self.files.shown, f"documents row {row[0]}: its json cannot be read ({error})"
+            ) from error
 
     def _passages(self, where: str, parameters: Sequence[Any]) -> list[PassageRecord]:
         return [schema.passage_record(row) for row in self._live_passage_rows(where, parameters)]

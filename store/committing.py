@@ -32,6 +32,8 @@ def publish(store: Path, manifest: Manifest) -> None:
 
     :raises CommitUncertain: where an error came at or after the commit point.
     """
+    if names.manifest_generation(names.manifest_name(manifest.generation)) is None:  # nobody would find it
+        raise CommitFailed(store, f"{manifest.generation - 1} was the last number for a generation")
     disk.sync_directory(store / names.SEGMENTS)
     new = store / names.NEW_MANIFEST
     disk.remove_file(new)

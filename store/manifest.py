@@ -171,6 +171,7 @@ def from_bytes(name: str, content: bytes) -> Manifest:
         if unknown:
             found = f"the features {', '.join(map(str, unknown))}"
             raise StoreFormat(name, found, "only features that this version knows", "Upgrade deformer-qa.")
+        to_json([fields["encoder"], fields["roots"]]).encode("utf-8")  # half a character can be read, but never written
         manifest = _from_fields(fields)
         _check(manifest, names.manifest_generation(name))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidRecord) as error:

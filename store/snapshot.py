@@ -68,8 +68,8 @@ class Snapshot:
         self._indexes, self.index_problem = open_indexes(manifest.indexes, self._all_blocks, index_files)
         if self.index_problem:
             self.notice = f"{notice} {self.index_problem}" if notice else self.index_problem
-        known = reuse._codebook_files if reuse else None
-        self._codebook_files: CodebookFiles | None = open_codebook(path, manifest, known)
+        older = reuse._codebook_files if reuse else None
+        self._codebook_files: CodebookFiles | None = open_codebook(path, manifest, older)
         self._query_words = bm25.QueryWords()
         self._closed = False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,6 @@ import pytest
 from tiny_store import ANIMALS, ENCODER, Tiny
 
 from deformer_qa.store import Writer, disk
-
-sys.path.append(str(Path(__file__).parent))  # for what tests of interruptions share
 
 
 @pytest.fixture(autouse=True)

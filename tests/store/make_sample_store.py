@@ -32,14 +32,13 @@ def main(folder: Path) -> None:
     with open_snapshot(store) as snapshot:
         passages = [p for info in snapshot.iter_documents() for p in snapshot.document_passages(info.id)]
         ids = [passage.id for passage in passages]
+        headings = [passage.heading for passage in passages]
         expected = {
             "documents": {
                 info.id: [info.path, snapshot.document(info.id).text, dict(info.meta)]
                 for info in snapshot.iter_documents()
             },
-            "passages": {
-                p.id: [text, p.heading] for p, text in zip(passages, snapshot.passage_texts(ids), strict=True)
-            },
+            "passages": dict(zip(ids, zip(snapshot.passage_texts(ids), headings, strict=True), strict=True)),
             "nearest": [[hit.passage_id, hit.score] for hit in snapshot.nearest(tiny.vector("a question"), 5)],
             "bm25": [[hit.passage_id, hit.score] for hit in snapshot.bm25("dogs at the river", 5)],
             "states": {p.id: snapshot.states([p.key])[0].round(5).tolist() for p in passages},

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xxhash
+from interruptions import Killed, interrupted, play_dead
 from safetensors.numpy import load_file, save_file
-from test_interrupted_commits import Killed, interrupted, play_dead
 
 from deformer_qa.store import (
     FolderTaken,

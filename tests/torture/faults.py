@@ -6,17 +6,17 @@ import errno
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
+from interruptions import stepping
 from tiny_store import Tiny
 from torture.operations import OPERATIONS, origin_of, steps_allowed
 from torture.pool import Crash, Pool, sample, scratch
 from torture.report import Result
 from torture.variants import broken
 
-from deformer_qa.store import StoreError, Writer, disk, open_snapshot, verify
+from deformer_qa.store import StoreError, Writer, open_snapshot, verify
 
 WRITES = ("write_once", "write_lock_note")
 ERRORS = {"eio": errno.EIO, "enospc": errno.ENOSPC, "eintr": errno.EINTR}
@@ -70,23 +70,6 @@ def calls_of(name: str, variant: str) -> list[str]:
     return calls
 
 
-@contextmanager
-def stepping(act: Callable[[str, Callable[..., Any], tuple[Any, ...]], Any]) -> Iterator[None]:
-    """Within, ``act(step, function, arguments)`` runs in place of each call of a step of the disk."""
-    before = {step: getattr(disk, step) for step in disk.STEPS}
-
-    def wrapped(step: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *arguments: act(step, function, arguments)
-
-    try:
-        for step, function in before.items():
-            setattr(disk, step, wrapped(step, function))
-        yield
-    finally:
-        for step, function in before.items():
-            setattr(disk, step, function)
-
-
 def inject(case: str, variant: str) -> list[str]:
     """One fault; what is wrong after it."""
     name, number, kind = case.split("/")
@@ -120,8 +103,9 @@ def inject(case: str, variant: str) -> list[str]:
     n_reported = reports.stat().st_size if reports.exists() else 0
     if kind == "short" and error is not None:
         return [f"a short write is no error, found {error}"]
-    allowed = steps_allowed(error, n_reported, len(origin.said) - 1)
-    return [f"{problem} (after {error!r})" for problem in origin.judge(store, *allowed)]
+    n_steps = len(origin.said) - 1
+    allowed = steps_allowed(error, n_reported, n_steps)
+    return [f"{problem} (after {error!r})" for problem in origin.judge(store, *allowed, n_reported == n_steps)]
 
 
 class Fault:

@@ -13,7 +13,16 @@ from typing import Any
 from tiny_store import ANIMALS, Tiny
 from torture.pool import scratch
 
-from deformer_qa.store import CommitUncertain, Snapshot, StoreError, StoreMissing, Writer, open_snapshot, verify
+from deformer_qa.store import (
+    CommitUncertain,
+    NotErased,
+    Snapshot,
+    StoreError,
+    StoreMissing,
+    Writer,
+    open_snapshot,
+    verify,
+)
 
 TINY = Tiny()
 MORE = "Ants dig. The nest is deep"
@@ -38,6 +47,7 @@ class Operation:
     prepare: Callable[[Path], None]
     steps: tuple[Step, ...] = ()
     notice_before: bool = False  # a damaged head is part of the preparation
+    erased: bytes = b"never"  # in no file of the store once all steps are reported
 
     def act(self, store: Path, report: Callable[[], None] = lambda: None) -> None:
         """All steps that are not done, ``report`` called after each."""
@@ -65,6 +75,12 @@ def _scattered(store: Path) -> None:
         for number in range(3):
             _put(writer, "fish.txt", f"A trout swims {number} times")
             writer.commit()
+
+
+def _changed(store: Path) -> None:
+    _grown(store)
+    with Writer.open(store, TINY.encoder) as writer:
+        _change(writer)
 
 
 def _killed(store: Path) -> None:
@@ -124,6 +140,8 @@ def _has(path: str) -> Callable[[Snapshot | None], bool]:
 
 CHANGE = Step(_has("new.txt"), _change)
 MORE_OF_IT = Step(_has("ant.txt"), _more)
+ROLLBACK = Step(lambda snapshot: not _has("new.txt")(snapshot), Writer.rollback)
+COMPACTION = Step(lambda snapshot: False, Writer.compact)
 MERGE = Step(lambda snapshot: False, Writer.merge)
 
 OPERATIONS = {
@@ -131,6 +149,8 @@ OPERATIONS = {
     "commit": Operation(_grown, (CHANGE,)),
     "commits": Operation(_grown, (CHANGE, MORE_OF_IT, MERGE)),
     "merge": Operation(_scattered, (MERGE,)),
+    "compaction": Operation(_scattered, (COMPACTION,), erased=b"trout swims in the river"),
+    "rollback": Operation(_changed, (ROLLBACK,)),
     "recovery": Operation(_killed),
     "headless": Operation(_headless, notice_before=True),
 }
@@ -153,10 +173,10 @@ class Origin:
         shutil.copytree(self.folder, folder)
         return folder / ".qa"
 
-    def judge(self, store: Path, first: int, last: int) -> list[str]:
+    def judge(self, store: Path, first: int, last: int, is_reported: bool) -> list[str]:
         """What is wrong with a store that may stand after ``first`` to ``last`` steps, and with the next run on it.
 
-        The next run ends as an uninterrupted one, leaves nothing behind, and the store is removed.
+        ``is_reported``: all steps were said to be done. The next run ends as an uninterrupted one, leaves nothing behind, and the store is removed.
         """
         problems = []
         last = min(last, len(self.said) - 1)
@@ -164,6 +184,8 @@ class Origin:
             said = says(store)
             if said not in self.said[first : last + 1]:
                 problems.append(f"says {_summary(said)}, expected {[_summary(s) for s in self.said[first : last + 1]]}")
+            if is_reported:
+                problems += [f"{file} holds what was erased" for file in self._holding(store)]
             if said is not None:
                 with open_snapshot(store) as snapshot:
                     if snapshot.notice and not (self.operation.notice_before and said == self.said[0]):
@@ -178,6 +200,9 @@ class Origin:
             problems.append(f"{type(error).__name__}: {error}")
         shutil.rmtree(store, ignore_errors=True)
         return problems
+
+    def _holding(self, store: Path) -> list[str]:
+        return [str(file) for file in TINY.files(store) if self.operation.erased in (store / file).read_bytes()]
 
     def _unclean(self, store: Path, head_may_be_damaged: bool) -> list[str]:
         found = [damage.file for damage in verify(store)]
@@ -202,7 +227,7 @@ def steps_allowed(error: BaseException | None, n_reported: int, n_steps: int) ->
     """After how many steps a store may stand that an operation left with this error, having reported so many."""
     if error is None:
         return n_steps, n_steps
-    if isinstance(error, CommitUncertain):
+    if isinstance(error, (CommitUncertain, NotErased)):
         return n_reported + 1, n_reported + 1
     if isinstance(error, StoreError):
         return n_reported, n_reported

@@ -19,6 +19,12 @@ from typing import Any
 import numpy as np
 
 SECONDS_PER_CASE = 120.0
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+}
 
 
 def memory_folder() -> str | None:
@@ -34,6 +40,7 @@ class Pool:
     """``run`` gives each case to a process that is free; results come in the order of the cases."""
 
     def __init__(self, jobs: int) -> None:
+        os.environ.update(ONE_THREAD)  # every process here is one of several
         self.folder = Path(tempfile.mkdtemp(prefix="torture-", dir=memory_folder()))
         self._jobs = jobs
         self._workers: list[_Worker] = []

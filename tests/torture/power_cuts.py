@@ -59,7 +59,7 @@ def cut(case: str, variant: str) -> list[str]:
     store = scratch("cut") / ".qa"
     _lay_out(store.parent, after_cut(trace, n_events, fates))
     n_reported = sum(event.kind == "report" for event in trace.events[:n_events])
-    return origin.judge(store, n_reported, n_reported + 1)
+    return origin.judge(store, n_reported, n_reported + 1, n_reported == len(origin.said) - 1)
 
 
 @functools.cache

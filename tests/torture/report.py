@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-FAILURES_SHOWN = 10
+FAILURES_SHOWN = 6
 
 
 @dataclass
@@ -44,7 +44,7 @@ def failures_shown(results: Sequence[Result], seed: int) -> str:
     for result in results:
         for case, problems in list(result.failures.items())[:FAILURES_SHOWN]:
             lines.append(f"FAILED: python -m torture --only {result.part} --seed {seed} --case {case!r}")
-            lines += [f"    {line}" for problem in problems for line in str(problem).strip().splitlines()[-12:]]
+            lines += [f"    {line}" for problem in problems for line in str(problem).strip().splitlines()[-6:]]
     return "\n".join(lines)
 
 
