@@ -16,7 +16,7 @@ from deformer_qa.store.factory import Factory
 from deformer_qa.store.manifest import CoveredBlock, IndexEntry
 
 ROWS_AT_ONCE = 16_384
-TRAINING_ROWS_PER_LIST = 64
+TRAINING_ROWS_PER_LIST = 40
 TRAINING_ROUNDS = 8
 TRIALS = 128  # questions made up to choose the number of lists to look into ...
 TRIAL_DEPTH = 20  # ... so that of this many nearest rows ...

@@ -315,5 +315,5 @@ def test_growing_a_store_indexes_each_row_a_few_times_and_leaves_few_indexes():
 
 
 def test_lists_grow_with_the_square_root_of_the_rows():
-    assert [by_size(n).n_lists for n in (50_000, 200_000, 1_000_000, 10_000_000)] == [512, 1024, 2048, 8192]
+    assert [by_size(n).n_lists for n in (50_000, 200_000, 1_000_000, 10_000_000)] == [1024, 2048, 4096, 16384]
     assert parsed("IVF16384_HNSW32,SQ8").n_links == 32
