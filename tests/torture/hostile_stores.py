@@ -338,9 +338,7 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
         f"DROP TABLE documents; CREATE VIRTUAL TABLE documents USING fts5(id, root, {_COLUMNS});"
     ),
     "sql: no tables": _with_sql("DROP TABLE documents; DROP TABLE texts; DROP TABLE passages;"),
-    "sql: words elsewhere": _with_sql(
-        "DROP TABLE words; CREATE VIRTUAL TABLE words USING fts5(b,content='documents');"
-    ),
+    "sql: words elsewhere": _with_sql("CREATE VIRTUAL TABLE words USING fts5(b,content='documents');"),
     "sql: deep json": _with_sql(f"UPDATE documents SET meta = '{_nested(100_000)}'", _DOCUMENTS),
     "sql: no json": _with_sql("UPDATE documents SET meta = 'no json'", _DOCUMENTS),
     "sql: a deep outline": _with_sql(f"UPDATE texts SET outline = '{_nested(100_000)}'", _TEXTS),
