@@ -176,7 +176,8 @@ class Origin:
     def judge(self, store: Path, first: int, last: int, is_reported: bool) -> list[str]:
         """What is wrong with a store that may stand after ``first`` to ``last`` steps, and with the next run on it.
 
-        ``is_reported``: all steps were said to be done. The next run ends as an uninterrupted one, leaves nothing behind, and the store is removed.
+        ``is_reported``: all steps were said to be done. The next run ends as an uninterrupted one and leaves nothing
+        behind. The store is removed.
         """
         problems = []
         last = min(last, len(self.said) - 1)
