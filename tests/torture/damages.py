@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiny_store import Tiny
+from tiny_store import Tiny, tiny_codebook
 from torture.pool import Crash, Pool, scratch
 from torture.report import Result
 
 from deformer_qa.store import Snapshot, StoreError, Writer, open_snapshot, verify
 
-HEAD, PARENT = "MANIFEST-3", "MANIFEST-2"
+GENERATION = 4
+HEAD, PARENT = f"MANIFEST-{GENERATION}", f"MANIFEST-{GENERATION - 1}"
 DAMAGES = (
     *("flipped bit", "flipped bytes", "truncated", "grown", "emptied", "zeroed 512", "zeroed 4096"),
     *("swapped", "of another store", "deleted"),
@@ -65,12 +66,12 @@ def library() -> Library:
     _fill(store, 0)
     _fill(other, 500)
     answers = {}
-    for generation in (3, 2):
+    for generation in (GENERATION, GENERATION - 1):
         with open_snapshot(store) as snapshot:
             assert snapshot.generation == generation
             answers[generation] = {name: ask(snapshot) for name, ask in questions(snapshot).items()}
         (store / f"MANIFEST-{generation}").rename(folder / f"MANIFEST-{generation}")
-    for generation in (3, 2):
+    for generation in (GENERATION, GENERATION - 1):
         (folder / f"MANIFEST-{generation}").rename(store / f"MANIFEST-{generation}")
     names: dict[str, list[str]] = {}
     for name in Tiny().files(store):
@@ -79,14 +80,14 @@ def library() -> Library:
 
 
 def _fill(store: Path, first: int) -> None:
-    """Three generations: documents, a removal and edits, more of both; dead rows and deleted documents stay."""
+    """Four generations: documents, a vector index of them, a removal and edits, more of both. What died stays in files."""
     tiny = Tiny()
 
     def text(number: int) -> str:
         return f"Number {number:03} sleeps near the river. The fox saw {number:03} dogs. It is {number:03} years old"
 
     for generation in range(3):
-        with Writer.open(store, tiny.encoder) as writer:
+        with Writer.open(store, tiny.encoder, codebook=tiny_codebook()) as writer:
             for number in range(12):
                 tiny.put(writer, f"{12 * generation + number}.txt", text(first + 100 * generation + number))
             if generation:
@@ -94,6 +95,9 @@ def _fill(store: Path, first: int) -> None:
                 writer.remove_document(2 * generation)
             writer.set_roots([tiny.root])
             writer.commit()
+            if not generation:
+                writer.set_vector_index("IVF4_HNSW4,SQ8")
+                writer.merge()
 
 
 def questions(snapshot: Snapshot) -> dict[str, Callable[[Snapshot], Any]]:
@@ -149,8 +153,9 @@ def _damage(store: Path, name: str, how: str, chance: np.random.Generator, whole
         return {name}
     if how == "swapped":
         kind = file.name if "MANIFEST" not in name else None
-        others = whole.names[kind] if kind else [HEAD, PARENT]
-        other = str(chance.choice([one for one in others if one != name]))
+        others = [one for one in (whole.names[kind] if kind else [HEAD, PARENT]) if one != name]
+        every = [one for kind in whole.names for one in whole.names[kind] if one.startswith("seg/") and one != name]
+        other = str(chance.choice(others or every))
         file.write_bytes((store / other).read_bytes())
         (store / other).write_bytes(before)
         return {name, other} if before != file.read_bytes() else set()
@@ -183,10 +188,11 @@ def _ask(store: Path, whole: Library, head_is_damaged: bool) -> tuple[list[str],
     except StoreError:
         return [], ["store refused"]
     with snapshot:
-        if (snapshot.generation != 3, snapshot.notice is not None) != (head_is_damaged, head_is_damaged):
+        is_noticed = snapshot.notice is not None and not snapshot.index_problem  # a vector index costs time only
+        if (snapshot.generation != GENERATION, is_noticed) != (head_is_damaged, head_is_damaged):
             problems.append(f"answers from generation {snapshot.generation} with the notice {snapshot.notice}")
         expected = whole.answers[snapshot.generation]
-        if snapshot.generation != 3:
+        if snapshot.generation != GENERATION:
             with open_snapshot(store) as other:
                 asked = {name: ask for name, ask in questions(other).items()}
         for name, ask in asked.items():
