@@ -21,6 +21,7 @@ VALUES_PER_CODE = {"pq4": 4, "pq6": 6}
 N_CENTROIDS = 256
 LEAST_TOKENS = 39 * N_CENTROIDS  # faiss asks for 39 points a centroid
 MOST_TOKENS = 65_536
+LARGEST_VALUE = 1e30  # of mean and centroids, so that states are finite
 _ROUNDS = 20
 
 
@@ -44,8 +45,8 @@ class Codebook:
         per_code = self.centroids.shape[-1]
         if per_code not in VALUES_PER_CODE.values() or found != codebook_shapes(width, per_code):
             raise InvalidRecord(f"codebook: found arrays of shapes {found}, which do not go together.")
-        if not all(np.isfinite(array).all() for array in (self.mean, self.rotation, self.centroids)):
-            raise InvalidRecord("codebook: found a value that is not finite, expected numbers.")
+        if not all(np.abs(array).max() < LARGEST_VALUE for array in self.arrays) or np.abs(self.rotation).max() > 2:
+            raise InvalidRecord("codebook: found a value that is not finite or out of range, expected numbers.")
 
     @classmethod
     def from_array(cls, flat: NDArray[np.float32], width: int, encoding: str) -> Self:

@@ -296,6 +296,9 @@ def _check_index(index: IndexEntry, manifest: Manifest) -> None:
     factory = parsed(index.factory)
     graph = {names.CENTROID_GRAPH} if factory.n_links else set()
     _check_files(index, manifest.generation, names.INDEX_FILES | graph)
+    if graph:  # it is read into memory
+        most = 4096 + factory.n_lists * (4 * manifest.encoder.vector_width + 16 * factory.n_links + 256)
+        _require(index.files[names.CENTROID_GRAPH].n_bytes <= most, "the graph over its centroids is too large")
     _require_integers(index.n_probes, *(block.n_rows for block in index.covers))
     _require(0 < index.n_probes <= factory.n_lists, "a vector index's lists do not add up")
     _require(all(0 < block.n_rows < 1 << 32 for block in index.covers), "a vector index's blocks are out of range")

@@ -80,7 +80,7 @@ def library() -> Library:
 
 
 def _fill(store: Path, first: int) -> None:
-    """Four generations: documents, a vector index of them, a removal and edits, more of both. What died stays in files."""
+    """Four generations: documents, a vector index, a removal and edits, more of both. What died stays in files."""
     tiny = Tiny()
 
     def text(number: int) -> str:

@@ -16,12 +16,16 @@ from typing import Any
 
 import numpy as np
 from tiny_store import Tiny
-from torture.hostile_stores import HARMLESS, HOSTILE, make_whole
+from torture.hostile_derived import DERIVED, HARMLESS_DERIVED
+from torture.hostile_stores import HARMLESS as HARMLESS_STORES
+from torture.hostile_stores import STORES, make_whole
 from torture.pool import Crash, Pool, sample, scratch
 from torture.report import Result
 
 from deformer_qa.store import StoreError, Writer, open_snapshot, verify
 
+HOSTILE = {**STORES, **DERIVED}
+HARMLESS = HARMLESS_STORES | HARMLESS_DERIVED
 CPU_SECONDS = 10
 WALL_SECONDS = 30.0
 MORE_MEMORY = 2 << 30  # address space beyond what the process has; maps of the largest store here take 0.4 GB

@@ -21,21 +21,23 @@ from deformer_qa.store import catalogue_schema as schema
 from deformer_qa.store.block import vector_sum
 
 Change = Callable[[dict[str, Any]], Any]
-HEAD = "MANIFEST-2"
+HEAD = "MANIFEST-3"
 
 
 def make_whole(store: Path) -> None:
-    """Two generations with deleted documents and dead rows; one catalogue and one block hold most."""
+    """Three generations with a vector index, deleted documents and dead rows; one catalogue and one block hold most."""
     tiny = Tiny()
     texts = {f"{number}.txt": f"Number {number} sleeps. The fox saw {number} dogs by the river" for number in range(6)}
     ids = tiny.fill(store, texts)
     with Writer.open(store, tiny.encoder) as writer:
+        writer.set_vector_index("IVF4_HNSW4,SQ8")
+        writer.merge()
         tiny.put(writer, "0.txt", "The text has changed. Dogs bark", id_=ids[0])
         writer.remove_document(ids[3])
         writer.commit()
 
 
-def write_manifest(store: Path, body: bytes, name: str = HEAD, format_number: int = 0) -> None:
+def write_manifest(store: Path, body: bytes, name: str = HEAD, format_number: int = 1) -> None:
     """A manifest with a right checksum."""
     checksum = xxhash.xxh3_128_hexdigest(b"deformer-qa-store %d\n" % format_number + body)
     (store / name).write_bytes(b"deformer-qa-store %d %s\n" % (format_number, checksum.encode()) + body)
@@ -103,7 +105,7 @@ NONSENSE: dict[str, Change] = {
     "an encoder described by a list": put("encoder", "about", []),
     "an encoder with weights": put("encoder", "weights", "pickle"),
     "an unknown encoding": put("encoding", "pickle"),
-    "its own parent": put("parent", 2),
+    "its own parent": put("parent", 3),
     "a parent as text": put("parent", "1"),
     "a number as root": put("roots", [1]),
     "a list as feature": put("features", [[]]),
@@ -131,11 +133,13 @@ def segment(store: Path, kind: str) -> Path:
 
 def accept(store: Path, kind: str) -> None:
     """Give the manifest the sizes and checksums of the files of that segment as they are now."""
-    files = {}
-    for file in segment(store, kind).iterdir():
-        content = file.read_bytes()
-        files[file.name] = {"n_bytes": len(content), "xxh3_128": xxhash.xxh3_128_hexdigest(content)}
-    rewrite(store, put(kind, 0, "files", files))
+    rewrite(store, put(kind, 0, "files", {file.name: sum_of(file) for file in segment(store, kind).iterdir()}))
+
+
+def sum_of(file: Path) -> dict[str, Any]:
+    """Size and checksum of a file, as a manifest has them."""
+    content = file.read_bytes()
+    return {"n_bytes": len(content), "xxh3_128": xxhash.xxh3_128_hexdigest(content)}
 
 
 def _with_array(file: str, change: Callable[[Any], Any], dtype: str, sums: bool = True) -> Callable[[Path], None]:
@@ -237,7 +241,9 @@ def _sparse(path: str, n_bytes: int) -> Callable[[Path], None]:
     return make
 
 
-def _pickle_as(kind: str, file: str) -> Callable[[Path], None]:
+def pickle_as(kind: str, file: str) -> Callable[[Path], None]:
+    """A pickle that makes a file when it is loaded, in the place of another file."""
+
     def make(store: Path) -> None:
         place = segment(store, kind) / file
         content = pickle.dumps(Canary(store.parent / "canary"))
@@ -292,7 +298,7 @@ _DOCUMENTS = _resummed("documents", schema.DOCUMENTS)
 _TEXTS = _resummed("texts", schema.TEXTS)
 _PASSAGES = _resummed("passages", schema.PASSAGES)
 
-HOSTILE: dict[str, Callable[[Path], None]] = {
+STORES: dict[str, Callable[[Path], None]] = {
     **{f"manifest: {name}": (lambda change: lambda store: rewrite(store, change))(c) for name, c in NONSENSE.items()},
     "manifest: json nested without end": lambda store: write_manifest(store, b"[" * 200_000),
     "manifest: a number of 10,000 digits": lambda store: write_manifest(store, b"9" * 10_000),
@@ -322,9 +328,9 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
     "block: a lookup beyond the end": _with_array("lookup", lambda a: a.fill(2**32 - 1), "<u4", sums=False),
     "block: one key for all": _with_array("keys", lambda a: a.fill(7), "u1"),
     "block: four million rows of holes": _many_rows,
-    "block: a pickle for vectors": _pickle_as("blocks", "vectors"),
-    "catalogue: a pickle for passage_ids": _pickle_as("catalogues", "passage_ids"),
-    "catalogue: a pickle for meta.sqlite": _pickle_as("catalogues", "meta.sqlite"),
+    "block: a pickle for vectors": pickle_as("blocks", "vectors"),
+    "catalogue: a pickle for passage_ids": pickle_as("catalogues", "passage_ids"),
+    "catalogue: a pickle for meta.sqlite": pickle_as("catalogues", "meta.sqlite"),
     "sql: a view that loads an extension": _with_sql(f"{_VIEW} SELECT id, load_extension('x') AS root, {_REST}"),
     "sql: a view without end": _with_sql(f"{_VIEW} {_FOREVER} id, {_NULLS} 1 AS n_passages, 1 AS checksum FROM c;"),
     "sql: a view of a gigabyte": _with_sql(f"{_VIEW} SELECT id, hex(zeroblob(500000000)) AS root, {_REST}"),

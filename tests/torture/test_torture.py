@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from torture.__main__ import PARTS, run_part
-from torture.hostile_stores import HOSTILE
+from torture.hostile import HOSTILE
 from torture.operations import OPERATIONS
 from torture.pool import Crash, Pool
 from torture.report import Result, failures_shown
