@@ -21,6 +21,8 @@ from deformer_qa.store import Snapshot, open_snapshot, verify
 N_FILES = 12
 COMMIT_OFTEN = 0.0  # seconds; a commit a passage. The command's own are 60, which makes one commit of all
 BETWEEN = ("segments begun", "manifest begun")  # after a commit's first write, before its link
+MOST_SEGMENTS = 20  # that are waited for
+SOON = 0.004  # seconds, about what is left of a commit
 PATIENCE = 120.0
 
 
@@ -124,11 +126,16 @@ def kill(case: str, seed: int, place: str) -> tuple[list[str], str]:
     shutil.copytree(folder / "base", store)
     before = _names(store)
     child = world.start(world.index_arguments(folder, folder / "corpus", store), commit_seconds)
-    if number % 4 == 3:  # at any moment of its life; else of its writing, for most of a life is loading
+    if number % 5 == 4:  # at any moment of its life
         time.sleep(chance.uniform(0, to_first + to_end))
-    else:
+    elif number % 5 == 3:  # or of its writing, for most of a life is loading
         _wait_for_change(store, before, child)
         time.sleep(chance.uniform(0, to_end))
+    else:  # or soon after it began a segment, for most of the rest is encoding
+        seen = before
+        for _ in range(chance.integers(1, 3 if commit_seconds else MOST_SEGMENTS)):
+            seen = _wait_for_segment(store, seen, child)
+        time.sleep(chance.uniform(0, SOON))
     child.kill()
     child.communicate()
     phase = _phase(store, before, child.returncode)
@@ -160,10 +167,19 @@ def _names(store: Path) -> set[str]:
     return {name for name in (*os.listdir(store), *os.listdir(store / "seg")) if name != "LOCK"}
 
 
-def _wait_for_change(store: Path, before: set[str], child: Any) -> None:
+def _wait_for_segment(store: Path, before: set[str], child: Any) -> set[str]:
+    now = before
+    while not any("-" in name and "MANIFEST" not in name for name in now - before) and child.poll() is None:
+        now = _wait_for_change(store, now, child)
+    return before | now
+
+
+def _wait_for_change(store: Path, before: set[str], child: Any) -> set[str]:
+    """Wait until other names lie in the store than these, or the command ended; the names then."""
     deadline = time.monotonic() + PATIENCE
-    while _names(store) == before and child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
+    while (now := _names(store)) == before and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return now
 
 
 def _phase(store: Path, before: set[str], exit_code: int) -> str:
