@@ -29,6 +29,7 @@ test: $(INSTALLED)  ## the test suite
 
 torture: $(INSTALLED)  ## the machine proof of the store, about 10 minutes on two cores; SEED=n repeats one
 	cd tests && ../$(BIN)/python -m torture $(if $(SEED),--seed $(SEED))
+	QA_SAMPLE_STRIDE=1 $(BIN)/python -m pytest -q tests/store/test_format_1.py
 
 haystack-compat: $(INSTALLED)  ## tests of Haystack (fetched, or HAYSTACK_SOURCE=folder) and of the reader ours replaces, against ours
 	$(BIN)/python tests/haystack_compat.py
