@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from deformer_qa.store import block_writing, catalogue_writing, committing, disk, lock, names, writer
+from deformer_qa.store import block_writing, catalogue_writing, committing, disk, lock, merging, names, writer
 from deformer_qa.store.collecting import collect
 from deformer_qa.store.manifest import Manifest, to_bytes
 
@@ -51,8 +51,8 @@ def _segments_in_place() -> Patches:
         return run
 
     return [
-        (writer, "copy_rows", in_place(block_writing.copy_rows, 1)),
-        (writer, "copy_live_documents", in_place(catalogue_writing.copy_live_documents, 0)),
+        (merging, "copy_rows", in_place(block_writing.copy_rows, 1)),
+        (merging, "copy_live_documents", in_place(catalogue_writing.copy_live_documents, 0)),
     ]
 
 
