@@ -28,7 +28,7 @@ PATIENCE = 120.0
 
 def run(pool: Pool, seed: int, n: int, case: str | None = None) -> Result:
     """n kills; a case is its number."""
-    made = pool.run(make_world, [(str(pool.folder / "kills"),)])[0]
+    made = pool.run(make_world, [(str(pool.folder / "kills"),)], 3 * PATIENCE)[0]
     if isinstance(made, Crash):
         return Result("kills", 0, {"preparation": [made]})
     cases = [str(number) for number in range(n)] if case is None else [case]
@@ -39,7 +39,7 @@ def run(pool: Pool, seed: int, n: int, case: str | None = None) -> Result:
     if share < 1 / 3 and len(cases) >= 30:
         failures["all"] = [f"only {share:.0%} of the kills fell between a commit's first write and its link"]
     facts: dict[str, Any] = {"fell": dict(phases.most_common()), "between first write and link": f"{share:.0%}"}
-    facts["generations that may answer"] = len(_reference(made))
+    facts["generations that may answer"] = pool.run(n_generations, [(made,)])[0]
     return Result("kills", len(cases), {case: one for case, one in failures.items() if one}, facts)
 
 
@@ -80,6 +80,10 @@ def _reference(place: str) -> list[str]:
     sync(store, world.encoder(folder), [folder / "corpus"], commit_seconds=0.0, on_event=look)
     look(None)
     return said
+
+
+def n_generations(place: str) -> int:
+    return len(_reference(place))
 
 
 def _says(store: Path) -> str:

@@ -121,7 +121,7 @@ def _serve(pipe: Connection, folder: Path) -> None:
     while True:
         try:
             work, case = pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):  # the parent is gone
             return
         try:
             answer = (False, work(*case))
