@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deformer_qa.cli.train_codebook import states_of_paragraphs
+from deformer_qa.cli.train_codebook import lost_variance, states_of_paragraphs
 from deformer_qa.reader.reading import SplitReader
 from deformer_qa.store.codebook import N_CENTROIDS, Codebook, fit_codebook
 
@@ -37,8 +37,10 @@ def main() -> None:
         ("pq4", 96, coded(fit_codebook(fitted, "pq4"))),
         ("pq6", 64, coded(fit_codebook(fitted, "pq6"))),
     ):
-        lost = ((others - made(others)) ** 2).sum() / ((others - others.mean(axis=0)) ** 2).sum()
-        print(f"{100 * lost:5.1f} % of the variance lost, {n_bytes} bytes a token: {name}", flush=True)
+        print(
+            f"{100 * lost_variance(others, made(others)):5.1f} % of the variance lost, {n_bytes} bytes a token: {name}",
+            flush=True,
+        )
 
 
 def coded(book: Codebook) -> Callable[[States], States]:

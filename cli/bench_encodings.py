@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 
 from deformer_qa.cli import exit_codes
 from deformer_qa.cli.counting import counting
@@ -18,6 +16,9 @@ from deformer_qa.cli.readers import loaded, reader_option
 from deformer_qa.cli.state_encodings import ENCODINGS, encoding_of, through
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from deformer_qa.reader.evaluation import SplitPassageReader
     from deformer_qa.reader.reading import SplitReader
     from deformer_qa.reader.squad import SquadSet
@@ -130,14 +131,16 @@ def _states(reader: SplitReader, questions: SquadSet) -> list[NDArray[np.float32
 
 
 def _errors(encoding: Encoding, sample: list[NDArray[np.float32]]) -> dict[str, float]:
+    import numpy as np
+
+    from deformer_qa.cli.train_codebook import lost_variance
+
     encoded = [encoding.encode(states) for states in sample]
-    exact = np.concatenate(sample)
-    off = np.concatenate([encoding.decode(one) for one in encoded]) - exact
-    spread = ((exact - exact.mean(axis=0)) ** 2).sum(dtype=np.float64)
+    exact, decoded = np.concatenate(sample), np.concatenate([encoding.decode(one) for one in encoded])
     return {
         "bytes_per_token": sum(one.n_bytes for one in encoded) / len(exact),
-        "error": float(np.abs(off).max()),
-        "lost": float((off**2).sum(dtype=np.float64) / spread),
+        "error": float(np.abs(decoded - exact).max()),
+        "lost": lost_variance(exact, decoded),
     }
 
 

@@ -62,9 +62,11 @@ def root() -> None:
     """
 
 
-for command in (index, ask, search, show, info, verify_store, rm, train, evaluate, analyze, bench):
-    root.add_command(command)
-for command in (compact, rollback, export_store, import_store):
+_COMMANDS: tuple[click.Command, ...] = (
+    *(index, ask, search, show, info, verify_store, rm, compact, rollback, export_store, import_store),
+    *(train, evaluate, analyze, bench),
+)
+for command in _COMMANDS:
     root.add_command(command)
 
 
@@ -114,6 +116,7 @@ def code_of(error: Exception) -> int | None:
 
     table: list[tuple[type[Exception] | tuple[type[Exception], ...], int]] = [
         (storing.StoreLocked, exit_codes.LOCKED),
+        (storing.InvalidRecord, exit_codes.USAGE),
         (storing.StoreAccess, exit_codes.RUNTIME),
         ((storing.PassageNotFound, storing.DocumentNotFound), exit_codes.USAGE),
         (

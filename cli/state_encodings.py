@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from deformer_qa.reader.encoder import Encoder
     from deformer_qa.store.encodings import Encoding
 
@@ -21,10 +21,10 @@ def encoding_of(encoder: Encoder, name: str | None) -> Encoding:
 
     :raises InvalidRecord: where it needs a codebook and the encoder came without.
     """
-    from deformer_qa.store.codebook import Codebook
+    from deformer_qa.indexer.encoding import codebook_of
     from deformer_qa.store.encodings import DEFAULT_ENCODING, encoding_named
 
-    codebook = Codebook(**encoder.codebook) if encoder.codebook is not None else None
+    codebook = codebook_of(encoder)
     chosen = name or (codebook.encoding if codebook else DEFAULT_ENCODING)
     return encoding_named(chosen, codebook if codebook and codebook.encoding == chosen else None)
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 
 from deformer_qa.cli import exit_codes
 from deformer_qa.cli.output import message, print_json
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from deformer_qa.reader.encoder import Encoder
-    from deformer_qa.store.codebook import Codebook
 
 _SEED = 0
 _TOKENS = 131_072
@@ -63,13 +63,14 @@ def codebook(data: Path, reader_folder: Path, encoding: str) -> int:
     write_codebook(reader_folder, dict(zip(("mean", "rotation", "centroids"), fitted.arrays, strict=True)))
     kept = read_codebook(reader_folder)
     assert kept is not None
+    book = Codebook(**kept)
     print_json(
         {
             "schema": 1,
             "encoding": encoding,
             "tokens": len(states),
             "bytes_per_token": len(fitted.centroids),
-            "lost_variance": lost_variance(Codebook(**kept), states),
+            "lost_variance": lost_variance(states, book.states(book.codes(states))),
         }
     )
     return exit_codes.OK
@@ -80,6 +81,8 @@ def states_of_paragraphs(data: Path, encoder: Encoder, held_back: set[str]) -> N
 
     *Shape:* (tokens, hidden), float32.
     """
+    import numpy as np
+
     from deformer_qa.reader.squad import read_squad
 
     contexts = list(dict.fromkeys(one.context for one in read_squad(data).paragraphs if one.article not in held_back))
@@ -96,7 +99,7 @@ def states_of_paragraphs(data: Path, encoder: Encoder, held_back: set[str]) -> N
     return np.concatenate(found) if found else np.empty((0, encoder.hidden_width), np.float32)
 
 
-def lost_variance(book: Codebook, states: NDArray[np.float32]) -> float:
-    """The share of the states' variance that their codes do not have."""
-    lost = ((states - book.states(book.codes(states))) ** 2).sum(dtype=np.float64)
-    return float(lost / ((states - states.mean(axis=0)) ** 2).sum(dtype=np.float64))
+def lost_variance(states: NDArray[np.float32], decoded: NDArray[np.float32]) -> float:
+    """The share of the states' variance that what came back does not have."""
+    lost = ((states - decoded) ** 2).sum(dtype="f8")
+    return float(lost / ((states - states.mean(axis=0)) ** 2).sum(dtype="f8"))

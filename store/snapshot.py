@@ -25,7 +25,6 @@ from deformer_qa.store.records import DocumentInfo, DocumentRecord, EncoderInfo,
 from deformer_qa.store.sharing import Identity, identity, open_files_of
 from deformer_qa.store.vector_index import IndexFiles, VectorIndex, open_indexes
 
-OPEN_ATTEMPTS = 20
 FILTERED_CANDIDATES = 4  # times as many as asked for, then again, while the filter lets too few through
 
 T = TypeVar("T")
