@@ -10,10 +10,8 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from deformer_qa.indexer.formats.decoding import decode, storable
 from deformer_qa.indexer.formats.layout import Layout
-from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, content_hash, one_line
-
-VERSION = "html1"
-SUFFIXES = (".html", ".htm", ".xhtml")
+from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
 
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 # fmt: off
@@ -42,7 +40,7 @@ _DEEPEST = 5_000  # elements in each other; the time that parsing takes grows wi
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 
 
-def parse(name: str, raw: bytes) -> ParsedFile:
+def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document; its title is that of the page, else its first heading of level 1, else ``name``.
 
     List items start with '- ', rows of a table with '| '. Where a page has no text outside its header, navigation and
@@ -56,7 +54,7 @@ def parse(name: str, raw: bytes) -> ParsedFile:
     if not text:
         text, outline = page.readable(_NEVER_TEXT)
     title = _text_of(tree, "head > title") or _text_of(tree, "h1") or name
-    return ParsedFile((ParsedDocument("", title, text, outline, content_hash(VERSION, raw)),))
+    return ParsedFile((ParsedDocument("", title, text, outline),))
 
 
 def _decode_page(raw: bytes) -> str:
@@ -79,7 +77,7 @@ def _check_depth(source: str) -> None:
     for tag in _NESTING_TAG.finditer(source):
         depth = max(0, depth - 1) if tag[1] else depth + 1
         if depth > _DEEPEST:
-            raise NotReadable(f"more than {_DEEPEST:,} elements in each other")
+            raise NotReadable(f"more than {_DEEPEST:,} elements in each other", "limit")
 
 
 def _text_of(tree: LexborHTMLParser, selector: str) -> str:

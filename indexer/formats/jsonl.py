@@ -8,45 +8,39 @@ from collections.abc import Iterator
 from typing import Any
 
 from deformer_qa.indexer.formats.decoding import decode, storable
+from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.parsed import (
     BadRecord,
     NotReadable,
     ParsedDocument,
     ParsedFile,
     Scalar,
-    content_hash,
     one_line,
 )
 
-VERSION = "jsonl1"
-SUFFIXES = (".jsonl", ".ndjson")
 TEXT_FIELDS = ("text", "content", "context", "body")
 
 
-def parse(name: str, raw: bytes) -> ParsedFile:
+def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     """A document per line: text from the first of ``TEXT_FIELDS``, title from "title", other plain values as meta.
 
     Empty lines are passed over; a line that gives no document is named, and the others are read all the same.
     """
     documents, bad = [], []
-    for record, line in _records(raw):
+    for record, line in records(raw):
         try:
             documents.append(_document(name, record, line))
         except NotReadable as reason:
-            bad.append(BadRecord(record, str(reason)))
+            bad.append(BadRecord(record, str(reason), reason.kind))
     return ParsedFile(tuple(documents), tuple(bad))
 
 
-def hashes(raw: bytes) -> dict[str, str]:
-    """The content hash of each record, good or bad, without parsing it."""
-    return {record: content_hash(VERSION, line) for record, line in _records(raw)}
-
-
-def _records(raw: bytes) -> Iterator[tuple[str, bytes]]:
+def records(raw: bytes) -> Iterator[tuple[str, bytes]]:
+    """Each record, good or bad, by its name, without parsing it."""
     if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
         raw = decode(raw).encode()
     if b"\0" in raw:
-        raise NotReadable("binary content (NUL bytes)")
+        raise NotReadable("binary content (NUL bytes)", "binary")
     for number, line in enumerate(raw.split(b"\n")):
         if stripped := line.strip():
             yield f"#{number}", stripped
@@ -56,14 +50,14 @@ def _document(name: str, record: str, line: bytes) -> ParsedDocument:
     fields = _fields(line)
     field = next((field for field in TEXT_FIELDS if isinstance(fields.get(field), str)), None)
     if field is None:
-        raise NotReadable(f"no text: expected one of {', '.join(map(repr, TEXT_FIELDS))}")
+        raise NotReadable(f"no text: expected one of {', '.join(map(repr, TEXT_FIELDS))}", "no text")
     text = storable(fields.pop(field))
     if not text.strip():
-        raise NotReadable(f"no text: {field!r} is empty")
+        raise NotReadable(f"no text: {field!r} is empty", "no text")
     title = fields.pop("title", None)
     title = one_line(storable(title)) if isinstance(title, str) else ""
     meta = {storable(key): _scalar(value) for key, value in fields.items() if _is_scalar(value)}
-    return ParsedDocument(record, title or name, text, (), content_hash(VERSION, line), meta)
+    return ParsedDocument(record, title or name, text, meta=meta)
 
 
 def _fields(line: bytes) -> dict[str, Any]:
@@ -74,7 +68,7 @@ def _fields(line: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise NotReadable(f"not JSON ({error})") from None
     except RecursionError:
-        raise NotReadable("JSON nested too deeply") from None
+        raise NotReadable("JSON nested too deeply", "limit") from None
     if not isinstance(value, dict):
         raise NotReadable(f"expected an object, found {_kind(value)}")
     return value

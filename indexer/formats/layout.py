@@ -32,6 +32,22 @@ class Layout:
         self._heading_start: int | None = None
         self._heading_part = 0
         self._outline: list[tuple[int, str]] = []
+        self._located: dict[str, int | str] = {}  # for the next text
+        self._locations: dict[str, list[tuple[int, int | str]]] = {}
+
+    @property
+    def locations(self) -> dict[str, tuple[tuple[int, int | str], ...]]:
+        """By kind where a new one begins, as ``ParsedDocument.locations``."""
+        return {kind: tuple(marks) for kind, marks in self._locations.items()}
+
+    @property
+    def n_characters(self) -> int:
+        """How long the text is so far."""
+        return self._n_characters
+
+    def locate(self, kind: str, value: int | str) -> None:
+        """The text that follows stands on another page, slide, sheet, row, cell or line; without text it is nowhere."""
+        self._located[kind] = value
 
     def text(self, text: str) -> None:
         """Running text; whitespace in it is folded and never starts a line."""
@@ -119,6 +135,10 @@ class Layout:
     def _write(self, text: str) -> None:
         if self._parts:
             self._append(_SEPARATORS[self._separator])
+        if self._located:
+            for kind, value in self._located.items():
+                self._locations.setdefault(kind, []).append((self._n_characters, value))
+            self._located = {}
         if self._mark:
             self._append(self._mark)
         if self._in_heading and self._heading_start is None:

@@ -9,10 +9,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from deformer_qa.indexer.formats.decoding import decode
-from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile, content_hash, one_line
-
-VERSION = "markdown1"
-SUFFIXES = (".md", ".markdown")
+from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile, one_line
 
 _LINE_END = re.compile(r"\r\n|\r|\n")  # what CommonMark calls a line ending; str.splitlines knows more
 _MOST_MARKED = 1_000  # characters of a heading; marks in longer ones, some of which take for ever to parse, stay
@@ -21,7 +19,7 @@ _FRONT_MATTER = re.compile(r"---[ \t]*(?:\r\n|\r|\n)(?s:(?P<fields>.*?))(?<=[\r\
 _FRONT_TITLE = re.compile(r"^title:[ \t]*(?P<quote>[\"']?)(?P<title>[^\r\n]+?)(?P=quote)[ \t]*$", re.MULTILINE)
 
 
-def parse(name: str, raw: bytes) -> ParsedFile:
+def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document; its title is the front matter's, else the first heading of level 1, else ``name``.
 
     The headings' offsets are those of their lines, marks included.
@@ -45,7 +43,7 @@ def parse(name: str, raw: bytes) -> ParsedFile:
         outline.append((line.end() if line else 0, heading))
         if opening.tag == "h1":
             title = title or heading
-    return ParsedFile((ParsedDocument("", title or name, text, tuple(outline), content_hash(VERSION, raw)),))
+    return ParsedFile((ParsedDocument("", title or name, text, tuple(outline)),))
 
 
 def _front_matter(text: str) -> tuple[str, str]:

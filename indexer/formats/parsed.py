@@ -5,13 +5,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 Scalar = str | int | float | bool
+
+Kind = Literal[
+    "binary", "damaged", "empty", "encoding", "encrypted", "gone", "limit", "link", "metadata", "name", "no reader",
+    "no text", "permission", "refused", "special", "system",
+]  # fmt: skip
+"""What is wrong with a file, for programs and for counting; the reason says it to a person.
+
+``refused``: the encoder did not take it. ``special``: no file but a pipe, a socket, a device. ``gone``: vanished or
+changed while it was read. ``system``: any other error of the file system.
+"""
 
 
 class NotReadable(Exception):
     """A file (or one record of it) that gives no document; the message is the reason, as half a sentence."""
+
+    def __init__(self, reason: str, kind: Kind = "damaged") -> None:
+        super().__init__(reason)
+        self.kind: Kind = kind
 
 
 @dataclass(frozen=True)
@@ -22,15 +36,18 @@ class ParsedDocument:
     :ivar text: the kept text; every offset counts its code points
     :ivar outline: (offset, heading), ascending; the heading's line starts at ``text[offset]``
     :ivar meta: what JSON can say
-    :ivar content_hash: of the source bytes and the format that reads them, hex
+    :ivar locations: by kind ("page", "slide", "sheet", "row", "cell", "line") the offsets where a new one begins, and
+        its number or name, ascending; rows and lines are counted on from the last one given, see ``store.locations``
+    :ivar content_hash: of the source bytes and the format that reads them, hex; formats leave it to their caller
     """
 
     record: str
     title: str
     text: str
-    outline: tuple[tuple[int, str], ...]
-    content_hash: str
+    outline: tuple[tuple[int, str], ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
+    locations: Mapping[str, tuple[tuple[int, int | str], ...]] = field(default_factory=dict)
+    content_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,21 +56,28 @@ class BadRecord:
 
     record: str
     reason: str
+    kind: Kind = "damaged"
 
 
 @dataclass(frozen=True)
 class ParsedFile:
-    """All that a file gives, in its order."""
+    """All that a file gives, in its order.
+
+    :ivar notes: what of it is not in the documents though it should be, as half sentences: metadata that is not
+        readable, a page without text
+    """
 
     documents: tuple[ParsedDocument, ...]
     bad_records: tuple[BadRecord, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def content_hash(format_version: str, source: bytes) -> str:
+def content_hash(format_version: str, *source: bytes) -> str:
     """32 hex digits; equal only for the same bytes read by the same version of the same format."""
     digest = hashlib.blake2b(format_version.encode(), digest_size=16)
-    digest.update(b"\0")
-    digest.update(source)
+    for part in source:
+        digest.update(b"\0")
+        digest.update(part)
     return digest.hexdigest()
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from deformer_qa.indexer.formats.decoding import decode
-from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile, content_hash
-
-VERSION = "text1"
-SUFFIXES = (".txt", ".text")
+from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile
 
 
-def parse(name: str, raw: bytes) -> ParsedFile:
+def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document without headings.
 
     :param name: the file's name without its suffix, the title where there is no better one.
     """
-    return ParsedFile((ParsedDocument("", name, decode(raw), (), content_hash(VERSION, raw)),))
+    return ParsedFile((ParsedDocument("", name, decode(raw)),))

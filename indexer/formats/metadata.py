@@ -1,0 +1,89 @@
+"""What does an author say about a document, in a YAML head or in a file beside it? Plain values by name."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from deformer_qa.indexer.formats.decoding import decode, storable
+from deformer_qa.indexer.formats.parsed import NotReadable, one_line
+
+MOST_CHARACTERS = 100_000
+MOST_FIELDS = 1_000
+SIDECAR_SUFFIXES = (".meta.json", ".meta.yaml", ".meta.yml")
+
+
+def from_sidecar(name: str, raw: bytes) -> tuple[dict[str, Any], list[str]]:
+    """The metadata in the file beside a document, as ``plain``.
+
+    :raises NotReadable: where it is not JSON or YAML, as its name says.
+    """
+    text = decode(raw)
+    return from_json(text) if name.endswith(".json") else from_yaml(text)
+
+
+def from_json(text: str) -> tuple[dict[str, Any], list[str]]:
+    """The fields of a JSON object, as ``plain``. :raises NotReadable: where it is none."""
+    try:
+        return plain(json.loads(_checked(text)))
+    except json.JSONDecodeError as error:
+        raise NotReadable(f"not JSON ({error.msg}, line {error.lineno:,})", "metadata") from None
+    except (ValueError, RecursionError) as error:
+        raise NotReadable(f"not JSON ({one_line(str(error))[:100]})", "metadata") from None
+
+
+def from_yaml(text: str) -> tuple[dict[str, Any], list[str]]:
+    """The fields of a YAML mapping, as ``plain``. :raises NotReadable: where it is none."""
+    import yaml
+
+    try:
+        return plain(yaml.load(_checked(text), yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1:,}" if mark else ""
+        problem = getattr(error, "problem", None) or "cannot be read"
+        raise NotReadable(f"not YAML ({one_line(str(problem))[:100]}{place})", "metadata") from None
+    except (ValueError, RecursionError) as error:
+        raise NotReadable(f"not YAML ({one_line(str(error))[:100]})", "metadata") from None
+
+
+def plain(fields: Any) -> tuple[dict[str, Any], list[str]]:
+    """Texts, numbers, truth values and lists of them by name; dates become ISO 8601 texts. Then what was left out.
+
+    :raises NotReadable: where these are no fields with names.
+    """
+    if fields is None:
+        return {}, []
+    if not isinstance(fields, Mapping):
+        raise NotReadable("expected fields with names", "metadata")
+    if len(fields) > MOST_FIELDS:
+        raise NotReadable(f"{len(fields):,} fields, at most {MOST_FIELDS:,} are kept", "metadata")
+    kept, left_out = {}, []
+    for name, value in fields.items():
+        if _is_plain(value) or (isinstance(value, list) and all(map(_is_plain, value))):
+            kept[storable(str(name))] = [_scalar(one) for one in value] if isinstance(value, list) else _scalar(value)
+        elif value is not None:
+            left_out.append(f"its metadata {one_line(str(name))[:50]!r} is no text, number, date or list of them")
+    return kept, left_out
+
+
+def _checked(text: str) -> str:
+    if len(text) > MOST_CHARACTERS:
+        reason = f"metadata of {len(text):,} characters, at most {MOST_CHARACTERS:,} are read"
+        raise NotReadable(reason, "metadata")
+    return text
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str | int | date) and not (isinstance(value, int) and abs(value) >= 2**63)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    return value.isoformat() if isinstance(value, date | datetime) else value

@@ -1,0 +1,191 @@
+"""Which formats are read, and which one is a file in? Its content decides where it is plain, else the name's suffix.
+
+A format is a module of this package with ``parse(name, raw, limits)``, named as it is, and a line here. Its version is
+part of every content hash and source state: raise it when ``parse`` gives another result for the same bytes, and files
+are read anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import PurePosixPath
+
+from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.parsed import NotReadable, ParsedFile
+
+DETECTION = 1
+"""Raise it when some file is in another format than before by the rules of ``format_of``."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format, its version, and the suffixes of its files, the leading points included.
+
+    :ivar is_text: whether its files are text that any editor shows
+    """
+
+    name: str
+    version: int
+    suffixes: tuple[str, ...]
+    is_text: bool = True
+
+    @property
+    def versioned(self) -> str:
+        """Its name and version, as "markdown1"."""
+        return f"{self.name}{self.version}"
+
+    @cached_property
+    def parse(self) -> Callable[[str, bytes, FileLimits], ParsedFile]:
+        """The parser; its libraries are loaded now."""
+        parser: Callable[[str, bytes, FileLimits], ParsedFile] = import_module(
+            f"deformer_qa.indexer.formats.{self.name}"
+        ).parse
+        return parser
+
+
+# fmt: off
+_SOURCE_CODE = (
+    ".bash", ".c", ".cc", ".clj", ".cpp", ".cs", ".css", ".dart", ".erl", ".ex", ".exs", ".f90", ".fs", ".go", ".h",
+    ".hpp", ".hs", ".java", ".jl", ".js", ".jsx", ".kt", ".lisp", ".lua", ".m", ".ml", ".mjs", ".nim", ".pas", ".php",
+    ".pl", ".ps1", ".py", ".pyi", ".r", ".rb", ".rs", ".scala", ".sh", ".sql", ".swift", ".tcl", ".ts", ".tsx", ".vb",
+    ".vim", ".zig",
+)
+FORMATS = (
+    Format("text", 1, (".txt", ".text", ".log")),
+    Format("markdown", 1, (".md", ".markdown")),
+    Format("html", 1, (".html", ".htm", ".xhtml")),
+    Format("jsonl", 1, (".jsonl", ".ndjson")),
+    Format("json", 1, (".json",)),
+    Format("csv", 1, (".csv", ".tsv")),
+    Format("rst", 1, (".rst", ".rest")),
+    Format("ipynb", 1, (".ipynb",)),
+    Format("code", 1, _SOURCE_CODE),
+    Format("eml", 1, (".eml",)),
+    Format("pdf", 1, (".pdf",), is_text=False),
+    Format("docx", 1, (".docx", ".docm", ".dotx"), is_text=False),
+    Format("pptx", 1, (".pptx", ".pptm", ".ppsx"), is_text=False),
+    Format("xlsx", 1, (".xlsx", ".xlsm"), is_text=False),
+    Format("epub", 1, (".epub",), is_text=False),
+    Format("other", 1, (
+        ".doc", ".dot", ".odp", ".ods", ".odt", ".msg", ".ppt", ".rtf", ".xls", ".xlsb", ".fb2", ".org", ".typ",
+    ), is_text=False),
+)
+# fmt: on
+BY_NAME = {one.name: one for one in FORMATS}
+VERSIONS = frozenset(one.versioned for one in FORMATS)
+_BY_SUFFIX = {suffix: one for one in FORMATS for suffix in one.suffixes}
+
+_ARCHIVES = (  # what is in the list of an archive's members, whose names are never packed
+    (b"word/document.xml", "docx"),
+    (b"ppt/presentation.xml", "pptx"),
+    (b"xl/workbook.xml", "xlsx"),
+    (b"mimetypeapplication/epub+zip", "epub"),
+    (b"mimetypeapplication/vnd.oasis.opendocument", "other"),
+)
+_BINARY = (
+    (b"\x89PNG\r\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"BM", "a BMP image"),
+    (b"II*\0", "a TIFF image"),
+    (b"MM\0*", "a TIFF image"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+    (b"\xca\xfe\xba\xbe", "a program"),
+    (b"\x1f\x8b", "packed with gzip"),
+    (b"BZh", "packed with bzip2"),
+    (b"\xfd7zXZ\0", "packed with xz"),
+    (b"\x28\xb5\x2f\xfd", "packed with zstd"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"SQLite format 3\0", "an SQLite database"),
+    (b"\0asm", "a program"),
+    (b"OggS", "sound"),
+    (b"fLaC", "sound"),
+    (b"ID3", "sound"),
+)
+_COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""The container of office files before 2007, of encrypted ones since, and of Outlook's messages."""
+_ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
+
+_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<!--.{0,1000}?-->\s*)?(?:<\?xml[^>]{0,200}>\s*)?<(?:!doctype html|html)\b", re.I | re.S)
+_MESSAGE = re.compile(
+    rb"(?:From [^\r\n]+\r?\n)?(?:(?:return-path|received|delivered-to|message-id|mime-version|from|to|date|subject"
+    rb"|x-[\w-]+|dkim-signature|authentication-results|reply-to|content-type):[ \t][^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*){3}",
+    re.I,
+)  # fmt: skip
+
+
+def format_of(path: str, raw: bytes) -> Format:
+    """The format of a file. Looks for signatures only, so it is safe on any bytes, in time that grows with them.
+
+    :raises NotReadable: where no format fits.
+    """
+    suffix = suffix_of(path)
+    named = _BY_SUFFIX.get(suffix)
+    if b"%PDF-" in raw[:1024] and not (named and named.is_text and not raw.startswith(b"%PDF-")):
+        return BY_NAME["pdf"]
+    if raw.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _of_archive(raw, named)
+    if raw.startswith(_COMPOUND):
+        if _ENCRYPTED_PACKAGE in raw:
+            raise NotReadable("encrypted: it opens with a password only", "encrypted")
+        return _known(BY_NAME["other"], suffix)
+    if raw.startswith(b"{\\rtf"):
+        return BY_NAME["other"]
+    for signature, what in _BINARY:
+        if raw.startswith(signature) and not _is_plain(raw):
+            raise NotReadable(f"binary content ({what})", "binary")
+    if named and named.is_text:
+        return named
+    return _of_text(raw, suffix, named)
+
+
+def suffix_of(path: str) -> str:
+    """The suffix of a path in small letters, '' where it has none."""
+    return PurePosixPath(path).suffix.lower()
+
+
+def _of_archive(raw: bytes, named: Format | None) -> Format:
+    for member, name in _ARCHIVES:
+        if member in raw:
+            return BY_NAME[name]
+    if named and not named.is_text:
+        return named
+    raise NotReadable("a zip archive; unpack it to have its files read", "no reader")
+
+
+def _known(format_: Format, suffix: str) -> Format:
+    return _BY_SUFFIX.get(suffix, format_) if suffix in format_.suffixes else format_
+
+
+def _of_text(raw: bytes, suffix: str, named: Format | None) -> Format:
+    """Of a file without a suffix, with an unknown one, or with that of a format which its content is not in."""
+    if _PAGE.match(raw):
+        return BY_NAME["html"]
+    if _MESSAGE.match(raw):
+        return BY_NAME["eml"]
+    if _is_plain(raw):
+        return BY_NAME["text"]
+    if named:
+        return named  # it will say what is missing
+    raise NotReadable(f"no reader for {suffix}" if suffix else "no reader for such content", "no reader")
+
+
+def _is_plain(raw: bytes) -> bool:
+    """Whether this is text beyond doubt: UTF-8 without control characters."""
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return not re.search(rb"[\x00-\x08\x0e-\x1f\x7f]", raw)
+
+
+def has_all_formats() -> bool:
+    """Whether the extra that reads the formats named "other" is installed."""
+    return find_spec("kreuzberg") is not None

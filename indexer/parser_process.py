@@ -1,0 +1,109 @@
+"""What runs beside the indexer and reads foreign files? One parser after the other, in a process that may be killed.
+
+It is started by ``parsing``, which sends it files on its standard input and gets their text as JSON. It writes nothing
+else, and nothing it answers is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+from dataclasses import asdict, replace
+from typing import Any, BinaryIO
+
+from deformer_qa.indexer import formats
+from deformer_qa.indexer.formats import FileLimits, NotReadable, ParsedDocument, ParsedFile
+from deformer_qa.indexer.formats.decoding import storable
+from deformer_qa.indexer.formats.metadata import from_sidecar
+from deformer_qa.indexer.formats.registry import BY_NAME
+
+LENGTH_BYTES = 8
+_SPARE_SECONDS = 5  # of the processor, after which the system ends a process whose parent is gone
+
+
+def main() -> None:
+    """Answer until the standard input ends."""
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_WRONLY)  # a library that prints must not get between the answers
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    limits = FileLimits(**_received(requests))
+    _set_limit(resource.RLIMIT_AS, limits.memory_bytes)
+    while header := _received(requests):
+        raw, sidecar = requests.read(header["n_bytes"]), requests.read(header["n_sidecar_bytes"])
+        _set_limit(resource.RLIMIT_CPU, _cpu_seconds() + int(limits.seconds) + _SPARE_SECONDS)
+        answer = _answer(header, raw, sidecar, limits)
+        answers.write(len(answer).to_bytes(LENGTH_BYTES, "little") + answer)
+        answers.flush()
+
+
+def _answer(header: dict[str, Any], raw: bytes, sidecar: bytes, limits: FileLimits) -> bytes:
+    try:
+        parsed = formats.parse(BY_NAME[header["format"]], header["name"], raw, limits)
+        if header["sidecar"]:
+            parsed = _with_sidecar(parsed, header["sidecar"], sidecar)
+        return _encoded(asdict(replace(parsed, documents=tuple(map(_storable, parsed.documents)))))
+    except NotReadable as reason:
+        return _encoded({"reason": str(reason), "kind": reason.kind})
+    except MemoryError:
+        return _encoded({"reason": formats.memory_reason(limits), "kind": "limit"})
+
+
+def _with_sidecar(parsed: ParsedFile, name: str, raw: bytes) -> ParsedFile:
+    """What the file beside it says goes before what the document says itself."""
+    try:
+        meta, notes = from_sidecar(name, raw)
+    except NotReadable as reason:
+        return replace(parsed, notes=(*parsed.notes, f"its metadata in {name} are not used: {reason}"))
+    title = meta.pop("title", None)
+    documents = tuple(
+        replace(one, meta={**one.meta, **meta}, title=title if isinstance(title, str) and title.strip() else one.title)
+        for one in parsed.documents
+    )
+    return replace(parsed, documents=documents, notes=(*parsed.notes, *notes))
+
+
+def _storable(document: ParsedDocument) -> ParsedDocument:
+    """The document without what UTF-8 cannot say; as long as before, so its offsets stay."""
+    return replace(
+        document,
+        title=storable(document.title),
+        text=storable(document.text),
+        outline=tuple((offset, storable(heading)) for offset, heading in document.outline),
+        meta={storable(key): storable(value) if isinstance(value, str) else value for key, value in document.meta.items()},
+        locations={
+            kind: tuple((offset, storable(value) if isinstance(value, str) else value) for offset, value in marks)
+            for kind, marks in document.locations.items()
+        },
+    )  # fmt: skip
+
+
+def _received(requests: BinaryIO) -> dict[str, Any]:
+    """The next header; {} where there is none any more."""
+    line = requests.readline()
+    return dict(json.loads(line)) if line.endswith(b"\n") else {}
+
+
+def _encoded(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
+
+
+def _set_limit(what: int, soft: int) -> None:
+    _, hard = resource.getrlimit(what)
+    soft = soft if hard == resource.RLIM_INFINITY else min(soft, hard)
+    resource.setrlimit(what, (soft, hard))
+
+
+def _cpu_seconds() -> int:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return int(used.ru_utime + used.ru_stime) + 1
+
+
+if __name__ == "__main__":
+    main()

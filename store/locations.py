@@ -1,0 +1,72 @@
+"""On which page, slide, sheet or row of its source does a character of a document stand?
+
+A document keeps its locations in its metadata, under ``LOCATIONS``: for each kind the places where a new one begins,
+``{"page": [[0, 1], [1200, 2]]}`` for a second page that begins with character 1,200. Rows and lines are counted on from
+the last place given: each line end of the text is one more.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+LOCATIONS = "_locations"
+"""A key of ``DocumentRecord.meta`` that is no metadata of the document's own; nobody is shown it."""
+
+KINDS = ("page", "slide", "sheet", "row", "cell", "line")
+COUNTED_ON = frozenset({"row", "line"})
+
+Locations = Mapping[str, Sequence[tuple[int, int | str]]]
+
+
+def kept_locations(locations: Locations, text: str) -> dict[str, list[tuple[int, int | str]]]:
+    """What a document keeps of its locations: those that are not told by the one before.
+
+    :param locations: by kind, ascending.
+    :param text: the document's; offsets count its code points.
+    """
+    kept: dict[str, list[tuple[int, int | str]]] = {}
+    for kind, marks in locations.items():
+        kept[kind] = list(marks[:1])
+        for before, mark in pairwise(marks):
+            if mark[1] != _value_at(kind, before, text, mark[0]):
+                kept[kind].append(mark)
+    return kept
+
+
+def own_metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata that a document came with."""
+    return {key: value for key, value in meta.items() if key != LOCATIONS}
+
+
+def location_at(meta: Mapping[str, Any], text: str, offset: int) -> dict[str, int | str]:
+    """Where a character stands, by kind; what is not known is left out.
+
+    :param text: the whole text of the document.
+    """
+    kept = meta.get(LOCATIONS)
+    if not isinstance(kept, Mapping):
+        return {}
+    found: dict[str, int | str] = {}
+    for kind in KINDS:
+        marks = kept.get(kind)
+        number = bisect_right(marks, offset, key=lambda mark: mark[0]) if _are_marks(marks) else 0
+        if number:
+            found[kind] = _value_at(kind, marks[number - 1], text, offset)
+    return found
+
+
+def _value_at(kind: str, mark: tuple[int, int | str], text: str, offset: int) -> int | str:
+    """What the last mark before an offset says of it."""
+    start, value = mark
+    return value + text.count("\n", start, offset) if kind in COUNTED_ON and isinstance(value, int) else value
+
+
+def _are_marks(marks: Any) -> bool:
+    """Whether this is what ``LOCATIONS`` says of a kind; a document from elsewhere may have anything under that key."""
+    return isinstance(marks, list | tuple) and all(
+        isinstance(mark, list | tuple) and len(mark) == 2 and type(mark[0]) is int and type(mark[1]) in (int, str)
+        for mark in marks
+    )
