@@ -113,7 +113,9 @@ _COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """The container of office files before 2007, of encrypted ones since, and of Outlook's messages."""
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
 
-_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<!--.{0,1000}?-->\s*)?(?:<\?xml[^>]{0,200}>\s*)?<(?:!doctype html|html)\b", re.I | re.S)
+_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.{0,1000}?-->\s*)?(?:<\?xml[^>]{0,200}>\s*)?<(?:!doctype html|html)\b", re.I | re.S
+)
 _MESSAGE = re.compile(
     rb"(?:From [^\r\n]+\r?\n)?(?:(?:return-path|received|delivered-to|message-id|mime-version|from|to|date|subject"
     rb"|x-[\w-]+|dkim-signature|authentication-results|reply-to|content-type):[ \t][^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*){3}",
