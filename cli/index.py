@@ -78,7 +78,7 @@ def index(
     recognised; what vanished leaves the index. Stopped at any moment, the next run goes on from the last commit.
     """
     from deformer_qa.cli.index_progress import print_summary, watching
-    from deformer_qa.indexer.sync import sync
+    from deformer_qa.indexer.syncing import sync
     from deformer_qa.reader.checkpoint import encoder_of
     from deformer_qa.reader.description import describe_reader
     from deformer_qa.reader.encoder import Encoder

@@ -76,12 +76,16 @@ def _storable(document: ParsedDocument) -> ParsedDocument:
         title=storable(document.title),
         text=storable(document.text),
         outline=tuple((offset, storable(heading)) for offset, heading in document.outline),
-        meta={storable(key): storable(value) if isinstance(value, str) else value for key, value in document.meta.items()},
+        meta={storable(key): _storable_value(value) for key, value in document.meta.items()},
         locations={
-            kind: tuple((offset, storable(value) if isinstance(value, str) else value) for offset, value in marks)
+            kind: tuple((offset, _storable_value(value)) for offset, value in marks)
             for kind, marks in document.locations.items()
         },
-    )  # fmt: skip
+    )
+
+
+def _storable_value(value: Any) -> Any:
+    return storable(value) if isinstance(value, str) else value
 
 
 def _received(requests: BinaryIO) -> dict[str, Any]:
