@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         SyncReport,
     )
     from deformer_qa.indexer.formats.limits import FileLimits
+    from deformer_qa.indexer.piping import index_bytes
+    from deformer_qa.indexer.previewing import preview
     from deformer_qa.indexer.selection import Selection
     from deformer_qa.indexer.syncing import sync
 
@@ -54,6 +56,8 @@ __all__ = [
     "Skipped",
     "SyncReport",
     "TextEncoder",
+    "index_bytes",
+    "preview",
     "sync",
 ]
 
@@ -62,6 +66,8 @@ _HOMES = {
     "FileLimits": "formats.limits",
     "Selection": "selection",
     "TextEncoder": "encoding",
+    "index_bytes": "piping",
+    "preview": "previewing",
     "sync": "syncing",
     **dict.fromkeys(_ERRORS, "errors"),
 }

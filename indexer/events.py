@@ -40,11 +40,13 @@ class FileDone:
 
     :ivar path: absolute
     :ivar reason: why it was skipped or ignored, else ''
+    :ivar kind: of the reason, None where there is none
     """
 
     path: str
     outcome: Outcome
     reason: str
+    kind: Kind | None
     n_bytes_done: int
 
 

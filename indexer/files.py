@@ -13,6 +13,9 @@ from deformer_qa.indexer.formats import Kind, NotReadable, file_of
 from deformer_qa.indexer.formats.metadata import MOST_CHARACTERS, SIDECAR_SUFFIXES
 from deformer_qa.indexer.selection import MOST_BYTES, Chooser, Selection
 
+PIPED = "stdin"
+"""In place of a root, of documents that came through a pipe: they are in no folder and are not synced."""
+
 _YOUNG_NS = 2 * 10**9  # a file changed this recently may change again within the resolution of its time stamps
 _KINDS = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISBLK, "device"), (stat.S_ISCHR, "device"))
 

@@ -79,7 +79,7 @@ class Progress:
         self._counts[outcome] += 1
         if outcome in ("skipped", "ignored"):
             (self.skipped if outcome == "skipped" else self.ignored).append(Skipped(path, reason, kind))
-        self._on_event(FileDone(path, outcome, reason, self.n_bytes_done))
+        self._on_event(FileDone(path, outcome, reason, kind if reason else None, self.n_bytes_done))
 
     def record_skipped(self, path: str, reason: str, kind: Kind) -> None:
         """A record of the file at work gives no document."""

@@ -60,15 +60,15 @@ def sync(
     places = [existing_place(path) for path in paths] or None
     progress = Progress(on_event)
     with FileParser(limits) as parser:
-        if places and not _has_store(store):
-            _, plan = _plan(None, store, places, limits, selection)
+        if places and not has_store(store):
+            _, plan = plan_of(None, store, places, limits, selection)
             if not _has_text(plan, parser, limits, progress):
-                return _report(None, choose_scope(places, ()), progress, ())
+                return report_of(None, choose_scope(places, ()), progress, ())
         opened = Writer.open(store, encoder_info(encoder), encoding, create=bool(places), codebook=codebook_of(encoder))
         with opened as writer:
             if vector_index is not None:
                 writer.set_vector_index(vector_index)
-            scope, plan = _plan(writer.snapshot, store, places, limits, selection)
+            scope, plan = plan_of(writer.snapshot, store, places, limits, selection)
             if places is None and not prune:
                 check_roots(plan)
             progress.found(plan.n_files, plan.n_bytes)
@@ -90,7 +90,7 @@ def sync(
             except BaseException as interruption:
                 _save(corpus, interruption)
                 raise
-            return _report(writer.snapshot, scope, progress, corpus.indexed)
+            return report_of(writer.snapshot, scope, progress, corpus.indexed)
 
 
 def check_roots(plan: Plan) -> None:
@@ -100,7 +100,7 @@ def check_roots(plan: Plan) -> None:
         raise RootGone(root, sum(len(documents) for place, documents in plan.lost.items() if place[0] == root))
 
 
-def _plan(
+def plan_of(
     snapshot: Snapshot | None, store: Path, places: Sequence[str] | None, limits: FileLimits, selection: Selection
 ) -> tuple[Scope, Plan]:
     scope = choose_scope(places, snapshot.roots if snapshot else ())
@@ -128,7 +128,7 @@ def _save(corpus: CorpusWriter, interruption: BaseException) -> None:
         interruption.add_note(f"What was done since the last commit is lost: {error}")
 
 
-def _has_store(store: Path) -> bool:
+def has_store(store: Path) -> bool:
     """Whether a generation was ever committed there; one that cannot be opened is for the writer to complain of."""
     try:
         open_snapshot(store).close()
@@ -164,7 +164,7 @@ def _has_text(plan: Plan, parser: FileParser, limits: FileLimits, progress: Prog
     return False
 
 
-def _report(
+def report_of(
     snapshot: Snapshot | None, scope: Scope, progress: Progress, indexed: Collection[tuple[str, str]]
 ) -> SyncReport:
     return SyncReport(

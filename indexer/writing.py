@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from deformer_qa.indexer.encoding import TextEncoder
 from deformer_qa.indexer.errors import EncoderFailing
 from deformer_qa.indexer.events import Outcome
-from deformer_qa.indexer.files import FoundFile, Unread, kind_of, read_file, reason_of, shown
+from deformer_qa.indexer.files import PIPED, FileContent, FoundFile, Unread, kind_of, read_file, reason_of, shown
 from deformer_qa.indexer.formats import BadRecord, FileLimits, NotReadable, ParsedDocument, ParsedFile, one_line
 from deformer_qa.indexer.pairing import Pair, pair_documents
 from deformer_qa.indexer.parsing import FileParser
@@ -90,20 +90,30 @@ class CorpusWriter:
 
         What cannot be taken is skipped with a reason; where only the attempt failed, an earlier version stays.
         """
+        try:
+            self.take_content(work, read_file(work.file, self._limits.file.file_bytes))
+        except OSError as error:
+            reason = f"cannot be read: {reason_of(error)}"
+            self._progress.file_done(work.file.shown, "skipped", reason, kind_of(error))
+        except NotReadable as reason:
+            self._skip_unreadable(work, reason)
+
+    def take_content(self, work: FileWork, content: FileContent) -> None:
+        """As ``take``, of a file that was read."""
         file = work.file
         self._progress.start_file(file.n_bytes)
         try:
-            content = read_file(file, self._limits.file.file_bytes)
             format_ = format_of(file, content)
             parsed = self._parser.parse(format_, file.path, content.raw, content.sidecar)
-        except OSError as error:
-            self._progress.file_done(file.shown, "skipped", f"cannot be read: {reason_of(error)}", kind_of(error))
         except NotReadable as reason:
-            self._remove((*work.own, *work.moved))
-            self._progress.file_done(file.shown, "skipped", str(reason), reason.kind)
+            self._skip_unreadable(work, reason)
         else:
             n_records = len(parsed.documents) + len(parsed.bad_records)
             self._take_parsed(work, parsed, source_state(format_, content.state, n_records))
+
+    def _skip_unreadable(self, work: FileWork, reason: NotReadable) -> None:
+        self._remove((*work.own, *work.moved))
+        self._progress.file_done(work.file.shown, "skipped", str(reason), reason.kind)
 
     # All of them
 
@@ -266,7 +276,7 @@ class CorpusWriter:
         for place, change in ((earlier.root if earlier else None, -1), (root, 1)):
             if place in self._n_left:
                 self._n_left[place] += change
-        if root is not None and root not in self._roots:
+        if root is not None and root != PIPED and root not in self._roots:
             self._roots.append(root)
             self._writer.set_roots(self._roots)
 
