@@ -33,6 +33,13 @@ class BadPattern(IndexerError):
         self.pattern = pattern
 
 
+class ParserMissing(IndexerError):
+    """The process that reads files does not start; what was committed stands."""
+
+    def __init__(self, command: str) -> None:
+        super().__init__(f"The process that reads files did not start: {command}. Run it by hand to see why.")
+
+
 class RootGone(IndexerError):
     """A recorded root is not there any more, nor is its content elsewhere in what was synced; nothing was changed.
 

@@ -49,11 +49,13 @@ class FileContent:
 
     :ivar sidecar: name and bytes of the file beside it, empty where there is none
     :ivar state: of both as of these bytes, see ``FoundFile.state``
+    :ivar notes: why the file beside it is not used, if so
     """
 
     raw: bytes
     sidecar: tuple[str, bytes]
     state: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,14 +136,14 @@ def read_file(file: FoundFile, max_bytes: int) -> FileContent:
     if not file.sidecar:
         return FileContent(raw, ("", b""), state)
     try:
-        beside, its_state = _read(file.source.with_name(file.sidecar), 4 * MOST_CHARACTERS)
+        beside, its_state = _read(file.source.with_name(file.sidecar), 4 * MOST_CHARACTERS, option="")
     except (OSError, NotReadable) as error:
         reason = reason_of(error) if isinstance(error, OSError) else str(error)
-        raise NotReadable(f"its metadata in {file.sidecar} cannot be read: {reason}", "metadata") from None
+        return FileContent(raw, ("", b""), "", (f"its metadata in {file.sidecar} are not used: {reason}",))
     return FileContent(raw, (file.sidecar, beside), f"{state}+{its_state}" if state and its_state else "")
 
 
-def _read(place: Path, max_bytes: int) -> tuple[bytes, str]:
+def _read(place: Path, max_bytes: int, option: str = " (--max-file-size)") -> tuple[bytes, str]:
     # not blocking, lest a pipe took its place; no link, lest one out of the root did
     fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     with os.fdopen(fd, "rb") as stream:
@@ -149,7 +151,7 @@ def _read(place: Path, max_bytes: int) -> tuple[bytes, str]:
         if not stat.S_ISREG(before.st_mode):
             raise NotReadable("no regular file any more", "gone")
         if before.st_size > max_bytes:
-            reason = f"{before.st_size:,} bytes, at most {max_bytes:,} are read (--max-file-size)"
+            reason = f"{before.st_size:,} bytes, at most {max_bytes:,} are read{option}"
             raise NotReadable(reason, "limit")
         raw = stream.read(max_bytes + 1)
         if len(raw) > max_bytes:

@@ -83,7 +83,7 @@ def _tell(work: FileWork, parser: FileParser, limits: FileLimits, progress: Prog
         return False
     for record in parsed.bad_records:
         progress.record_skipped(shown(file.root, file.path + record.record), record.reason, record.kind)
-    for note in parsed.notes:
+    for note in (*content.notes, *parsed.notes):
         progress.noted(file.shown, note)
     if not parsed.documents:
         progress.file_done(file.shown, "skipped", NO_RECORD, parsed.bad_records[0].kind)

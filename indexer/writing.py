@@ -109,7 +109,8 @@ class CorpusWriter:
             self._skip_unreadable(work, reason)
         else:
             n_records = len(parsed.documents) + len(parsed.bad_records)
-            self._take_parsed(work, parsed, source_state(format_, content.state, n_records))
+            state = source_state(format_, content.state, n_records)
+            self._take_parsed(work, parsed, state, (*content.notes, *parsed.notes))
 
     def _skip_unreadable(self, work: FileWork, reason: NotReadable) -> None:
         self._remove((*work.own, *work.moved))
@@ -157,7 +158,7 @@ class CorpusWriter:
 
     # Within a file
 
-    def _take_parsed(self, work: FileWork, parsed: ParsedFile, state: str) -> None:
+    def _take_parsed(self, work: FileWork, parsed: ParsedFile, state: str, notes: Sequence[str]) -> None:
         pairs, left = pair_documents(parsed.documents, work)
         n_relocated = self._settle(work.file, [pair for pair in pairs if pair.is_same], left, state)
         bad, n_put = list(parsed.bad_records), 0
@@ -174,7 +175,7 @@ class CorpusWriter:
             if record.record:
                 place = shown(work.file.root, work.file.path + record.record)
                 self._progress.record_skipped(place, record.reason, record.kind)
-        for note in parsed.notes:
+        for note in notes:
             self._progress.noted(work.file.shown, note)
         if n_taken:
             self._done(work.file, _outcome(work, pairs, n_put, bool(n_relocated or left)))

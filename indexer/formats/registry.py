@@ -57,7 +57,7 @@ _SOURCE_CODE = (
 )
 FORMATS = (
     Format("text", 1, (".txt", ".text", ".log")),
-    Format("markdown", 1, (".md", ".markdown")),
+    Format("markdown", 2, (".md", ".markdown")),
     Format("html", 1, (".html", ".htm", ".xhtml")),
     Format("jsonl", 1, (".jsonl", ".ndjson")),
     Format("json", 1, (".json",)),
