@@ -1,4 +1,4 @@
-"""``qa index`` on a folder of hostile files: every one is accounted for, nothing outside is read, the good ones answer."""
+"""``qa index`` on a hostile folder: every file is accounted for, nothing outside is read, the good ones answer."""
 
 from __future__ import annotations
 
