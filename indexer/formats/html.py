@@ -12,7 +12,7 @@ from deformer_qa.indexer.formats.decoding import decode, storable
 from deformer_qa.indexer.formats.layout import Layout
 from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, content_hash, one_line
 
-VERSION = "html1"
+VERSION = "html2"
 SUFFIXES = (".html", ".htm", ".xhtml")
 
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})

@@ -11,7 +11,7 @@ from markdown_it.token import Token
 from deformer_qa.indexer.formats.decoding import decode
 from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile, content_hash, one_line
 
-VERSION = "markdown1"
+VERSION = "markdown2"
 SUFFIXES = (".md", ".markdown")
 
 _LINE_END = re.compile(r"\r\n|\r|\n")  # what CommonMark calls a line ending; str.splitlines knows more

@@ -5,7 +5,7 @@ from __future__ import annotations
 from deformer_qa.indexer.formats.decoding import decode
 from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile, content_hash
 
-VERSION = "text1"
+VERSION = "text2"
 SUFFIXES = (".txt", ".text")
 
 
