@@ -56,10 +56,10 @@ _SOURCE_CODE = (
     ".vim", ".zig",
 )
 FORMATS = (
-    Format("text", 1, (".txt", ".text", ".log")),
+    Format("text", 2, (".txt", ".text", ".log")),
     Format("markdown", 2, (".md", ".markdown")),
-    Format("html", 1, (".html", ".htm", ".xhtml")),
-    Format("jsonl", 1, (".jsonl", ".ndjson")),
+    Format("html", 2, (".html", ".htm", ".xhtml")),
+    Format("jsonl", 2, (".jsonl", ".ndjson")),
     Format("json", 1, (".json",)),
     Format("csv", 1, (".csv", ".tsv")),
     Format("rst", 1, (".rst", ".rest")),
