@@ -70,7 +70,9 @@ def _number(value: float, number_format: str) -> str:
     else:
         digits = f"{number:{',' if rule.grouped else ''}.{rule.most}f}"
         if rule.most > rule.least:
-            digits = digits[: len(digits) - (rule.most - rule.least)] + digits[len(digits) - (rule.most - rule.least) :].rstrip("0")
+            digits = digits[: len(digits) - (rule.most - rule.least)] + digits[
+                len(digits) - (rule.most - rule.least) :
+            ].rstrip("0")
             digits = digits.rstrip(".")
     sign = "-" if value < 0 and digits.strip("0.,") else ""
     return f"{sign}{rule.before}{digits}{rule.after}".strip()

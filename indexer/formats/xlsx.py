@@ -63,6 +63,10 @@ def _again(first: Row, rows: Iterator[Row]) -> Iterator[Row]:
 def _rows(sheet: Any) -> Iterator[Row]:
     """The rows that have text in them."""
     for number, cells in enumerate(sheet.iter_rows(), 1):
-        texts = ((column, shown(cell.value, cell.number_format)) for column, cell in enumerate(cells) if cell.value is not None)
+        texts = (
+            (column, shown(cell.value, cell.number_format))
+            for column, cell in enumerate(cells)
+            if cell.value is not None
+        )
         if found := tuple((column, text) for column, text in texts if text):
             yield Row(number, found)
