@@ -20,12 +20,17 @@ _MOST_DIGITS = 15
 
 
 class _Shown(NamedTuple):
-    """:ivar least: decimals always shown; ``most``: at most, None for as many as there are"""
+    """How numbers of a format are shown.
+
+    :ivar before, after: what stands around the digits
+    :ivar least, most: decimals
+    :ivar grouped: whether thousands are set apart
+    """
 
     before: str
     after: str
     least: int
-    most: int | None
+    most: int
     grouped: bool
     percent: bool
 
@@ -54,26 +59,20 @@ def _moment(value: datetime) -> str:
 
 
 def _duration(value: timedelta) -> str:
-    seconds = round(value.total_seconds())
-    minutes, seconds = divmod(abs(seconds), 60)
+    minutes, seconds = divmod(round(abs(value.total_seconds())), 60)
     sign = "-" if value < timedelta() else ""
     return f"{sign}{minutes // 60}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
 
 
 def _number(value: float, number_format: str) -> str:
     rule = _rule(number_format)
-    if rule is None or abs(value) >= 10**_MOST_DIGITS:
+    if rule is None or not abs(value) < 10**_MOST_DIGITS:
         return f"{value:.{_MOST_DIGITS}g}" if isinstance(value, float) else str(value)
     number = abs(value) * (100 if rule.percent else 1)
-    if rule.most is None:
-        digits = f"{number:.{_MOST_DIGITS}g}"
-    else:
-        digits = f"{number:{',' if rule.grouped else ''}.{rule.most}f}"
-        if rule.most > rule.least:
-            digits = digits[: len(digits) - (rule.most - rule.least)] + digits[
-                len(digits) - (rule.most - rule.least) :
-            ].rstrip("0")
-            digits = digits.rstrip(".")
+    digits = f"{number:{',' if rule.grouped else ''}.{rule.most}f}"
+    if rule.most > rule.least:
+        optional = len(digits) - (rule.most - rule.least)
+        digits = (digits[:optional] + digits[optional:].rstrip("0")).rstrip(".")
     sign = "-" if value < 0 and digits.strip("0.,") else ""
     return f"{sign}{rule.before}{digits}{rule.after}".strip()
 

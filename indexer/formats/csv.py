@@ -58,13 +58,13 @@ def _records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str]]
     """Each record and its number. A cell that is opened by a quote and never closed ends with its line."""
     start = number = n_open_quotes = 0
     while start < len(lines):
-        quoting = csv.QUOTE_MINIMAL if n_open_quotes < _MOST_OPEN_QUOTES else csv.QUOTE_NONE
-        reader = csv.reader(lines[start:], delimiter=delimiter or "\0", quoting=quoting)
+        quote = '"' if n_open_quotes < _MOST_OPEN_QUOTES else None
+        reader = csv.reader(lines[start:], delimiter=delimiter or "\0", quotechar=quote)
         n_read = 0
         for record in reader:
-            if start + reader.line_num == len(lines) and reader.line_num > n_read + 1:
-                if _is_open(lines[start + n_read :], delimiter):
-                    break
+            is_last = start + reader.line_num == len(lines)
+            if is_last and reader.line_num > n_read + 1 and _is_open(lines[start + n_read :], delimiter):
+                break
             n_read = reader.line_num
             number += 1
             yield number, record

@@ -16,7 +16,7 @@ _BODY_LEVEL = "9"  # of an outline: none
 
 
 class Styles:
-    """The styles of a document. Word keeps the built-in names English in every language; outline levels say the rest."""
+    """A document's styles: Word keeps the built-in names English in every language, outline levels say the rest."""
 
     def __init__(self, root: Any | None) -> None:
         """:param root: ``w:styles``, None where the document has none."""

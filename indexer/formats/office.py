@@ -1,4 +1,4 @@
-"""What have Word, PowerPoint and Excel files in common? A package of XML parts, checked here, and what it says of itself."""
+"""What have Word, PowerPoint and Excel files in common? A package of XML parts, and what it says of itself."""
 
 from __future__ import annotations
 

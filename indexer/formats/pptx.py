@@ -1,4 +1,4 @@
-"""Presentations: each slide with its title as heading, then its text in the order a screen reader says it, then its notes.
+"""Presentations: each slide with its title as heading, its text in the order a screen reader says it, and its notes.
 
 Tables are rows, charts the table of their numbers. Slides that are hidden are read too, and counted, as PowerPoint
 counts them; dates, footers and slide numbers are left out.

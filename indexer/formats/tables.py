@@ -1,4 +1,4 @@
-"""How does a table become lines that can be asked about? One line a row, which names its columns where a header does."""
+"""How does a table become lines that can be asked about? A line a row, which names its columns where a header does."""
 
 from __future__ import annotations
 
