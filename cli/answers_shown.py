@@ -38,8 +38,8 @@ def place_line(place: Place) -> str:
     parts = [printable(place.path)]
     if place.heading:
         parts.append(printable(place.heading))
-    if place.page is not None:
-        parts.append(f"page {place.page}")
+    if place.location:
+        parts.append(printable(place.location_in_words))
     return " › ".join(parts) + f"   passage {place.passage}"
 
 

@@ -142,8 +142,9 @@ def print_answers(answers: Answers, form: str) -> None:
             message(f"qa: {not_sure_enough(answers)}")
         for answer in answers.answers:
             place = answer.place
+            span, where = f"{place.path}:{place.start}-{place.end}", place.location_in_words
             label = [answer.label] if answer.label else []
-            print_plain(place.text, f"{answer.confidence:.3f}", f"{place.path}:{place.start}-{place.end}", *label)
+            print_plain(place.text, f"{answer.confidence:.3f}", span, where, *label)
 
 
 def not_sure_enough(answers: Answers) -> str:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from deformer_qa.cli import exit_codes
+from deformer_qa.cli.index_options import existing_paths, file_limits, limit_options, selection_options
 from deformer_qa.cli.output import format_option
 from deformer_qa.cli.state_encodings import ENCODINGS
 from deformer_qa.cli.stores import located, store_option
+
+if TYPE_CHECKING:
+    from deformer_qa.indexer.encoding import TextEncoder
+    from deformer_qa.indexer.events import Event, SyncReport
+    from deformer_qa.indexer.formats.limits import FileLimits
+    from deformer_qa.indexer.selection import Selection
 
 
 def checked_vector_index(context: click.Context, option: click.Parameter, choice: str | None) -> str | None:
@@ -25,7 +36,7 @@ def checked_vector_index(context: click.Context, option: click.Parameter, choice
 
 
 @click.command()
-@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path, readable=False))
+@click.argument("paths", nargs=-1, metavar="[PATH|-]...", type=click.Path(path_type=Path, readable=False))
 @store_option
 @click.option(
     "--encoder",
@@ -52,12 +63,17 @@ def checked_vector_index(context: click.Context, option: click.Parameter, choice
     "IVF2048,SQ8. Default: the store's, auto for a new one.",
 )
 @click.option("--prune", is_flag=True, help="Forget recorded roots that are gone, with their documents.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+@click.option("--watch", is_flag=True, help="Go on: whenever a file changes, bring the index up to date.")
+@click.option("--name", metavar="NAME", help='With "-": the file name of what comes, as notes.md. Default: stdin.')
+@selection_options
+@limit_options
 @click.option("--strict", is_flag=True, help="Exit with 3 if any file was skipped.")
 @click.option(
     "--report",
     type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
-    help="Write every skipped file with its reason there.",
+    help="Write what became of each file there, as JSON, with the reasons of those that were skipped.",
 )
 @format_option
 def index(
@@ -68,6 +84,13 @@ def index(
     encoding: str | None,
     vector_index: str | None,
     prune: bool,
+    dry_run: bool,
+    watch: bool,
+    name: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    no_ignore: bool,
+    limits: dict[str, int | None],
     strict: bool,
     report: Path | None,
     form: str,
@@ -75,27 +98,147 @@ def index(
     """Build or update the index of PATHs: folders or files, each a root that is synced alone.
 
     Without PATH all recorded roots are brought up to date. What did not change is not read again; what moved is
-    recognised; what vanished leaves the index. Stopped at any moment, the next run goes on from the last commit.
+    recognised; what vanished leaves the index. Stopped at any moment, the next run goes on from the last commit. A
+    quoted pattern such as 'papers/**/*.pdf' stands for the files that it fits; "-" indexes what comes on stdin.
+
+    Metadata of report.pdf are read from report.pdf.meta.json or .meta.yaml beside it, and from the YAML head of a
+    Markdown file.
     """
-    from deformer_qa.cli.index_progress import print_summary, watching
-    from deformer_qa.indexer.sync import sync
+    from deformer_qa.cli.index_progress import Outcomes
+    from deformer_qa.indexer.selection import Selection
+
+    is_piped = Path("-") in paths
+    _check_usage(paths, is_piped=is_piped, dry_run=dry_run, watch=watch, name=name, include=include, exclude=exclude)
+    folder, selection = located(store), Selection(include, exclude, ignore_files=not no_ignore)
+    selection.check()
+    outcomes = Outcomes(report)
+    # Before any model is loaded: a path that is not there is told at once.
+    places = [] if is_piped else existing_paths(paths)
+    run = _Run(folder, places, encoding, vector_index, prune, file_limits(limits), selection, form, outcomes)
+    if dry_run:
+        return _ended(run.preview(), strict)
+    chosen = _encoder(encoder, reader_folder)
+    if is_piped:
+        return _ended(run.piped(chosen, name or "stdin", sys.stdin.buffer.read()), strict)
+    done = run.sync(chosen)
+    if watch:
+        from deformer_qa.cli.watching import keep_up
+
+        keep_up(folder, lambda: run.sync(chosen, quietly=True))
+    return _ended(done, strict)
+
+
+@dataclass
+class _Run:
+    """What was asked for, ready to be done once or, while watching, again and again."""
+
+    store: Path
+    places: list[Path]
+    encoding: str | None
+    vector_index: str | None
+    prune: bool
+    limits: FileLimits
+    selection: Selection
+    form: str
+    outcomes: Any
+
+    def sync(self, encoder: TextEncoder, *, quietly: bool = False) -> SyncReport:
+        """Bring the store up to date; quietly where nothing changed."""
+        from deformer_qa.indexer.syncing import sync
+
+        with self._watching() as on_event:
+            done = sync(
+                self.store,
+                encoder,
+                self.places,
+                encoding=self.encoding,
+                vector_index=self.vector_index,
+                prune=self.prune,
+                on_event=on_event,
+                limits=self.limits,
+                selection=self.selection,
+            )
+        return self._told(done, quietly=quietly and not done.committed)
+
+    def preview(self) -> SyncReport:
+        """What a sync would do."""
+        from deformer_qa.indexer.previewing import preview
+
+        with self._watching() as on_event:
+            done = preview(
+                self.store,
+                self.places,
+                prune=self.prune,
+                on_event=on_event,
+                limits=self.limits,
+                selection=self.selection,
+            )
+        return self._told(done, is_preview=True)
+
+    def piped(self, encoder: TextEncoder, name: str, raw: bytes) -> SyncReport:
+        """Index what came on stdin."""
+        from deformer_qa.indexer.piping import index_bytes
+
+        with self._watching() as on_event:
+            done = index_bytes(
+                self.store,
+                encoder,
+                name,
+                raw,
+                encoding=self.encoding,
+                vector_index=self.vector_index,
+                on_event=on_event,
+                limits=self.limits,
+            )
+        return self._told(done)
+
+    def _watching(self) -> AbstractContextManager[Callable[[Event], None]]:
+        from deformer_qa.cli.index_progress import watching
+
+        return watching(self.form, self.outcomes)
+
+    def _told(self, done: SyncReport, *, is_preview: bool = False, quietly: bool = False) -> SyncReport:
+        from deformer_qa.cli.index_progress import print_summary
+
+        self.outcomes.write(done, is_preview=is_preview)
+        if is_preview:
+            self.outcomes.list(self.form)
+        if not quietly:
+            print_summary(done, self.form, is_preview=is_preview)
+        return done
+
+
+def _check_usage(
+    paths: tuple[Path, ...],
+    *,
+    is_piped: bool,
+    dry_run: bool,
+    watch: bool,
+    name: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+) -> None:
+    if is_piped and len(paths) > 1:
+        raise click.UsageError('"-" (stdin) goes without other PATHs.')
+    if is_piped and (dry_run or watch or include or exclude):
+        raise click.UsageError('"-" (stdin) goes without --dry-run, --watch, --include and --exclude.')
+    if name is not None and not is_piped:
+        raise click.UsageError('--name goes with "-", what comes on stdin.')
+    if name is not None and (not name.strip("/. ") or "\0" in name or name != Path(name).name):
+        raise click.UsageError(f"--name {name!r}: expected the name of a file, without folders.")
+    if dry_run and watch:
+        raise click.UsageError("--dry-run goes without --watch.")
+
+
+def _encoder(encoder: str | None, reader_folder: Path | None) -> TextEncoder:
     from deformer_qa.reader.checkpoint import encoder_of
     from deformer_qa.reader.description import describe_reader
     from deformer_qa.reader.encoder import Encoder
     from deformer_qa.reader.shipped import SHIPPED
 
-    folder = located(store)
-    for path in paths:  # before any model is loaded: a path that is not there is told at once
-        if not path.exists():
-            raise click.UsageError(f"{path}: no such file or folder.")
     about = describe_reader(reader_folder or SHIPPED)
-    chosen = Encoder.load(encoder, k=about.k) if encoder else encoder_of(about)
-    with watching(form) as on_event:
-        done = sync(
-            folder, chosen, list(paths), encoding=encoding, vector_index=vector_index, prune=prune, on_event=on_event
-        )
-    print_summary(done, form)
-    if report:
-        listed = [{"path": one.path, "reason": one.reason} for one in done.skipped]
-        report.write_text(json.dumps({"schema": 1, "skipped": listed}, indent=1) + "\n", encoding="utf-8")
+    return Encoder.load(encoder, k=about.k) if encoder else encoder_of(about)
+
+
+def _ended(done: SyncReport, strict: bool) -> int:
     return exit_codes.RUNTIME if strict and done.skipped else exit_codes.OK

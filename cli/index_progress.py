@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+import click
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -20,15 +24,14 @@ from rich.progress import (
 )
 
 from deformer_qa.cli.display import printable
-from deformer_qa.cli.output import message, messages_console, print_json
+from deformer_qa.cli.output import message, messages_console, print_json, print_plain
 from deformer_qa.indexer.events import Committed, Event, FileDone, Found, PassagesEncoded, SyncReport
-
-_REASONS_SHOWN = 5
 
 
 @contextmanager
-def watching(form: str) -> Iterator[Callable[[Event], None]]:
+def watching(form: str, outcomes: Outcomes) -> Iterator[Callable[[Event], None]]:
     """A listener for the indexer's events; on a terminal it draws a bar with rate and time left."""
+    outcomes.clear()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -40,14 +43,14 @@ def watching(form: str) -> Iterator[Callable[[Event], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=messages_console(), transient=True, disable=not sys.stderr.isatty()) as bar:
-        yield _Watcher(bar, form)
+        yield _Watcher(bar, form, outcomes)
 
 
 class _Watcher:
     """Calls with events; the bar counts bytes of new and changed files."""
 
-    def __init__(self, bar: Progress, form: str) -> None:
-        self._bar, self._form = bar, form
+    def __init__(self, bar: Progress, form: str, outcomes: Outcomes) -> None:
+        self._bar, self._form, self._outcomes = bar, form, outcomes
         self._task: TaskID = bar.add_task("looking", total=None, rate="")
         self._n_passages = 0
 
@@ -60,6 +63,7 @@ class _Watcher:
             rate = f"{self._n_passages / elapsed:,.0f} passages/s" if elapsed > 1 else ""
             self._bar.update(self._task, completed=event.n_bytes_done, rate=rate)
         elif isinstance(event, FileDone):
+            self._outcomes.add(event)
             self._bar.update(self._task, completed=event.n_bytes_done)
         elif isinstance(event, Committed) and self._form in ("json", "ndjson"):
             print_json(
@@ -74,16 +78,69 @@ class _Watcher:
             sys.stdout.flush()
 
 
-def print_summary(report: SyncReport, form: str) -> None:
+class Outcomes:
+    """What became of each file, for ``--report`` and ``--dry-run``."""
+
+    def __init__(self, file: Path | None) -> None:
+        """:param file: where to write it, if anywhere; made now, as it is too late after hours of work.
+
+        :raises click.UsageError: where it cannot be made.
+        """
+        self._file = file
+        self._files: list[FileDone] = []
+        if file is not None:
+            try:
+                file.open("a").close()
+            except OSError as error:
+                raise click.UsageError(f"--report {file}: cannot be written ({error.strerror}).") from error
+
+    def clear(self) -> None:
+        """Another run begins."""
+        self._files.clear()
+
+    def add(self, event: FileDone) -> None:
+        """One file is done with."""
+        self._files.append(event)
+
+    def list(self, form: str) -> None:
+        """A line on stdout for each file but the unchanged ones."""
+        for one in self._files:
+            if one.outcome == "unchanged":
+                continue
+            if form in ("json", "ndjson"):
+                print_json({"schema": 1, "event": "file", **_as_json(one)}, indent=False)
+            else:
+                print_plain(one.outcome, one.path, *([one.reason] if one.reason else []))
+
+    def write(self, done: SyncReport, *, is_preview: bool) -> None:
+        """The report, all at once."""
+        if self._file is None:
+            return
+        report = {
+            "schema": 1,
+            "dry_run": is_preview,
+            "generation": done.generation,
+            "files": asdict(done.files),
+            "skipped_by_kind": dict(Counter(one.kind for one in done.skipped)),
+            "skipped": [asdict(one) for one in done.skipped],
+            "ignored": [asdict(one) for one in done.ignored],
+            "notes": [asdict(one) for one in done.notes],
+            "outcomes": [_as_json(one) for one in self._files],
+        }
+        self._file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def _as_json(one: FileDone) -> dict[str, Any]:
+    return {"path": one.path, "outcome": one.outcome, "reason": one.reason or None, "kind": one.kind}
+
+
+def print_summary(report: SyncReport, form: str, *, is_preview: bool = False) -> None:
     """What was done, on stdout; what was skipped and why, on stderr."""
-    counts: dict[str, int] = {
-        outcome: getattr(report.files, outcome)
-        for outcome in ("added", "updated", "moved", "removed", "unchanged", "skipped")
-    }
+    counts = asdict(report.files)
     if form in ("json", "ndjson"):
         done: dict[str, Any] = {
             "schema": 1,
-            "event": "done",
+            "event": "preview" if is_preview else "done",
             "generation": report.generation,
             "files": counts,
             "documents": report.n_documents,
@@ -93,7 +150,10 @@ def print_summary(report: SyncReport, form: str) -> None:
         print_json(done, indent=False)
     else:
         shown = ", ".join(f"{n:,} {outcome}" for outcome, n in counts.items() if n) or "no files"
-        line = f"{shown}; {report.n_passages_encoded:,} passages encoded, {report.n_passages:,} in the index."
+        if is_preview:
+            line = f"would be: {shown}; nothing was changed."
+        else:
+            line = f"{shown}; {report.n_passages_encoded:,} passages encoded, {report.n_passages:,} in the index."
         sys.stdout.write(line + "\n")
     for path in report.empty:
         message(f"qa: {printable(path)}: nothing to index there.")
@@ -101,10 +161,11 @@ def print_summary(report: SyncReport, form: str) -> None:
 
 
 def _print_reasons(report: SyncReport) -> None:
-    by_reason = Counter(one.reason for one in report.skipped)
-    examples = {one.reason: one.path for one in reversed(report.skipped)}
-    for reason, n in by_reason.most_common(_REASONS_SHOWN):
-        message(f"qa: skipped {n:,}: {reason}, as {examples[reason]}")
-    rest = sum(n for _, n in by_reason.most_common()[_REASONS_SHOWN:])
-    if rest:
-        message(f"qa: skipped {rest:,} for other reasons; --report FILE lists every one.")
+    """A line for each kind of reason with its first example, the most frequent kind first."""
+    first = {one.kind: one for one in reversed(report.skipped)}
+    for kind, n in Counter(one.kind for one in report.skipped).most_common():
+        message(f"qa: skipped {n:,} ({kind}): {first[kind].path}: {first[kind].reason}")
+    if report.notes:
+        message(f"qa: {len(report.notes):,} left out in part: {report.notes[0].path}: {report.notes[0].note}")
+    if len(report.skipped) > len(first) or len(report.notes) > 1:
+        message("qa: --report FILE lists every one.")

@@ -122,6 +122,7 @@ def code_of(error: Exception) -> int | None:
         (
             (
                 indexing.EncoderFailing,
+                indexing.ParserMissing,
                 storing.StoreFull,
                 storing.CommitFailed,
                 storing.CommitUncertain,

@@ -118,7 +118,11 @@ def _named_by(path: str, full: str, documents: Iterable[DocumentInfo], places: d
     """The documents at a path or below it; where there are none, those that it fits as a pattern."""
     from deformer_qa.indexer.formats import file_of
 
-    named = {id_ for id_, place in places.items() if full == file_of(place) or _lies_in(place, full)}
+    named = {
+        id_
+        for id_, place in places.items()
+        if full == file_of(place) or path == file_of(place) or _lies_in(place, full)
+    }
     if named or not is_pattern(path):
         return named
     try:

@@ -45,9 +45,8 @@ def search(query: str, store: Path | None, reader_folder: Path | None, passages:
         print_json({"schema": 1, "query": query, "passages": [one.json() for one in found]}, indent=form == "json")
     elif form == "plain":
         for one in found:
-            print_plain(
-                one.rank, f"{one.fused:.5f}", f"{one.place.path}:{one.place.start}-{one.place.end}", one.place.text
-            )
+            span, where = f"{one.place.path}:{one.place.start}-{one.place.end}", one.place.location_in_words
+            print_plain(one.rank, f"{one.fused:.5f}", span, where, one.place.text)
     else:
         from deformer_qa.cli.answers_shown import place_line
         from deformer_qa.cli.display import printable

@@ -14,7 +14,7 @@ from deformer_qa.cli.output import console, format_option, print_json, print_pla
 from deformer_qa.cli.stores import located, store_option
 
 if TYPE_CHECKING:
-    from deformer_qa.store import PassageRecord, Snapshot
+    from deformer_qa.store import DocumentRecord, PassageRecord, Snapshot
 
 
 @click.command()
@@ -61,6 +61,8 @@ def _print_text(text: str, form: str) -> None:
 
 
 def _print_document(snapshot: Snapshot, document_id: int, form: str) -> None:
+    from deformer_qa.store.locations import own_metadata
+
     record = snapshot.document(document_id)
     passages = snapshot.document_passages(document_id)
     if form in ("json", "ndjson"):
@@ -69,12 +71,19 @@ def _print_document(snapshot: Snapshot, document_id: int, form: str) -> None:
             "root": record.root,
             "path": record.path,
             "title": record.title,
-            "meta": dict(record.meta),
+            "meta": own_metadata(record.meta),
             "characters": len(record.text),
             "outline": record.outline,
         }
         listed = [
-            {"passage": one.id, "start": one.start, "end": one.end, "heading": one.heading or None} for one in passages
+            {
+                "passage": one.id,
+                "start": one.start,
+                "end": one.end,
+                "heading": one.heading or None,
+                **_location(record, one.start),
+            }
+            for one in passages
         ]
         print_json({"schema": 1, "document": about, "passages": listed}, indent=form == "json")
         return
@@ -84,6 +93,8 @@ def _print_document(snapshot: Snapshot, document_id: int, form: str) -> None:
 
 
 def _print_passage(snapshot: Snapshot, passage_id: int, around: int, form: str) -> None:
+    from deformer_qa.store.locations import in_words, location_at, own_metadata
+
     record = snapshot.passages([passage_id])[0]
     document = snapshot.document(record.document_id)
     family = snapshot.document_passages(record.document_id)
@@ -95,7 +106,7 @@ def _print_passage(snapshot: Snapshot, passage_id: int, around: int, form: str) 
         "root": document.root,
         "path": document.path,
         "title": document.title,
-        "meta": dict(document.meta),
+        "meta": own_metadata(document.meta),
     }
 
     if form in ("json", "ndjson"):
@@ -103,7 +114,7 @@ def _print_passage(snapshot: Snapshot, passage_id: int, around: int, form: str) 
         def as_json(one: PassageRecord) -> dict[str, Any]:
             return {
                 "passage": one.id,
-                "document": {**about, "heading": one.heading or None, "page": document.meta.get("page")},
+                "document": {**about, "heading": one.heading or None, **_location(document, one.start)},
                 "start": one.start,
                 "end": one.end,
                 "text": texts[one.id],
@@ -121,8 +132,15 @@ def _print_passage(snapshot: Snapshot, passage_id: int, around: int, form: str) 
         out = console()
         for one in shown:
             mark = "▶" if one.id == passage_id else " "
-            heading = f" › {printable_lines(one.heading)}" if one.heading else ""
-            out.print(
-                f"{mark} {one.id}  {printable_lines(document.path)}{heading}  {one.start}-{one.end}", style="cyan"
-            )
+            where = (document.path, one.heading, in_words(location_at(document.meta, document.text, one.start)))
+            line = " › ".join(printable_lines(part) for part in where if part)
+            out.print(f"{mark} {one.id}  {line}  {one.start}-{one.end}", style="cyan")
             out.print(printable_lines(texts[one.id]), style="" if one.id == passage_id else "dim")
+
+
+def _location(document: DocumentRecord, offset: int) -> dict[str, Any]:
+    """Where a character stands, each kind of location as JSON has it."""
+    from deformer_qa.store.locations import KINDS, location_at
+
+    location = location_at(document.meta, document.text, offset)
+    return {kind: location.get(kind) for kind in KINDS}

@@ -23,7 +23,7 @@ def index_paragraphs(contexts: Sequence[str], store: Path, encoder: Encoder, enc
 
     They are kept as ``<store>.paragraphs.jsonl`` beside the store, so that its root stays there.
     """
-    from deformer_qa.indexer.sync import sync
+    from deformer_qa.indexer.syncing import sync
 
     file = store.parent / f"{store.name}.paragraphs.jsonl"
     lines = "".join(json.dumps({"text": context}) + "\n" for context in dict.fromkeys(contexts))

@@ -31,13 +31,13 @@ _HOMES = {
     "SplitReader": "deformer_qa.reader.reading",
     "Writer": "deformer_qa.store",
     "open_snapshot": "deformer_qa.store",
-    "sync": "deformer_qa.indexer.sync",
+    "sync": "deformer_qa.indexer.syncing",
     "verify": "deformer_qa.store",
 }
 
 if TYPE_CHECKING:
     from deformer_qa.index import Index
-    from deformer_qa.indexer.sync import sync
+    from deformer_qa.indexer.syncing import sync
     from deformer_qa.pipeline.asking import Pipeline
     from deformer_qa.pipeline.results import Answer, Answers
     from deformer_qa.reader.encoder import Encoder

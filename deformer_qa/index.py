@@ -50,7 +50,7 @@ class Index:
         :raises StoreLocked: where another process writes.
         :raises StoreError: where the store cannot be opened or written.
         """
-        from deformer_qa.indexer.sync import sync
+        from deformer_qa.indexer.syncing import sync
 
         with waiting_lock(self.path):
             return sync(self.path, self._reader().encoder, [Path(path) for path in paths], prune=prune)

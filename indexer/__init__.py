@@ -1,35 +1,79 @@
-"""How does a corpus become a store? Files to documents to passages, and what changed since the last time."""
+"""How does a corpus become a store? Files to documents to passages, and what changed since the last time.
 
-from deformer_qa.indexer.encoding import TextEncoder
-from deformer_qa.indexer.errors import EncoderFailing, IndexerError, PathMissing, PathUnusable, RootGone
-from deformer_qa.indexer.events import (
-    Committed,
-    Event,
-    FileCounts,
-    FileDone,
-    Found,
-    PassagesEncoded,
-    RecordSkipped,
-    Skipped,
-    SyncReport,
-)
-from deformer_qa.indexer.sync import sync
+Names are imported when first used: the process that reads foreign files needs none of them and no store.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deformer_qa.indexer.encoding import TextEncoder
+    from deformer_qa.indexer.errors import (
+        BadPattern,
+        EncoderFailing,
+        IndexerError,
+        PathMissing,
+        PathUnusable,
+        RootGone,
+    )
+    from deformer_qa.indexer.events import (
+        Committed,
+        Event,
+        FileCounts,
+        FileDone,
+        Found,
+        Noted,
+        PassagesEncoded,
+        RecordSkipped,
+        Skipped,
+        SyncReport,
+    )
+    from deformer_qa.indexer.formats.limits import FileLimits
+    from deformer_qa.indexer.piping import index_bytes
+    from deformer_qa.indexer.previewing import preview
+    from deformer_qa.indexer.selection import Selection
+    from deformer_qa.indexer.syncing import sync
 
 __all__ = [
+    "BadPattern",
     "Committed",
     "EncoderFailing",
     "Event",
     "FileCounts",
     "FileDone",
+    "FileLimits",
     "Found",
     "IndexerError",
+    "Noted",
     "PassagesEncoded",
     "PathMissing",
     "PathUnusable",
     "RecordSkipped",
     "RootGone",
+    "Selection",
     "Skipped",
     "SyncReport",
     "TextEncoder",
+    "index_bytes",
+    "preview",
     "sync",
 ]
+
+_ERRORS = ("BadPattern", "EncoderFailing", "IndexerError", "PathMissing", "PathUnusable", "RootGone")
+_HOMES = {
+    "FileLimits": "formats.limits",
+    "Selection": "selection",
+    "TextEncoder": "encoding",
+    "index_bytes": "piping",
+    "preview": "previewing",
+    "sync": "syncing",
+    **dict.fromkeys(_ERRORS, "errors"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'events')}"), name)

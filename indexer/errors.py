@@ -25,6 +25,21 @@ class PathUnusable(IndexerError):
         self.path = path
 
 
+class BadPattern(IndexerError):
+    """A pattern of what to index makes no sense; nothing was changed."""
+
+    def __init__(self, option: str, pattern: str, problem: str) -> None:
+        super().__init__(f"{option} {pattern!r}: not a pattern ({problem}). Patterns are those of .gitignore.")
+        self.pattern = pattern
+
+
+class ParserMissing(IndexerError):
+    """The process that reads files does not start; what was committed stands."""
+
+    def __init__(self, command: str) -> None:
+        super().__init__(f"The process that reads files did not start: {command}. Run it by hand to see why.")
+
+
 class RootGone(IndexerError):
     """A recorded root is not there any more, nor is its content elsewhere in what was synced; nothing was changed.
 

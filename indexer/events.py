@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Outcome = Literal["added", "updated", "moved", "removed", "unchanged", "skipped"]
+from deformer_qa.indexer.formats.parsed import Kind
+
+Outcome = Literal["added", "updated", "moved", "removed", "unchanged", "skipped", "ignored"]
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,14 @@ class FileDone:
     """One file is done with; each file found gives one, and each file that vanished.
 
     :ivar path: absolute
-    :ivar reason: why it was skipped, else ''
+    :ivar reason: why it was skipped or ignored, else ''
+    :ivar kind: of the reason, None where there is none
     """
 
     path: str
     outcome: Outcome
     reason: str
+    kind: Kind | None
     n_bytes_done: int
 
 
@@ -69,7 +73,18 @@ class Committed:
     n_bytes_done: int
 
 
-Event = Found | PassagesEncoded | FileDone | RecordSkipped | Committed
+@dataclass(frozen=True)
+class Noted:
+    """Something of a file that was indexed is not in the index, and should be.
+
+    :ivar path: absolute
+    """
+
+    path: str
+    note: str
+
+
+Event = Found | PassagesEncoded | FileDone | RecordSkipped | Noted | Committed
 
 
 @dataclass(frozen=True)
@@ -78,11 +93,15 @@ class Skipped:
 
     path: str
     reason: str
+    kind: Kind
 
 
 @dataclass(frozen=True)
 class FileCounts:
-    """Files by outcome; all but ``removed`` sum up to the files found."""
+    """Files by outcome; all but ``removed`` sum up to the files found.
+
+    :ivar ignored: files, and folders with all in them, that the user does not want
+    """
 
     added: int = 0
     updated: int = 0
@@ -90,6 +109,7 @@ class FileCounts:
     removed: int = 0
     unchanged: int = 0
     skipped: int = 0
+    ignored: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +121,8 @@ class SyncReport:
     :ivar n_documents: in the whole store
     :ivar n_passages_encoded: by this sync
     :ivar skipped: files and records, in the order met
+    :ivar ignored: what the user does not want, by a pattern
+    :ivar notes: of files that are indexed
     :ivar empty: the synced paths in which there is nothing to index
     :ivar committed: whether this sync changed what the store answers
     """
@@ -111,5 +133,7 @@ class SyncReport:
     n_passages: int
     n_passages_encoded: int
     skipped: tuple[Skipped, ...]
+    ignored: tuple[Skipped, ...]
+    notes: tuple[Noted, ...]
     empty: tuple[str, ...]
     committed: bool

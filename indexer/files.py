@@ -9,9 +9,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deformer_qa.indexer.formats import NotReadable, file_of
+from deformer_qa.indexer.formats import Kind, NotReadable, file_of
+from deformer_qa.indexer.formats.metadata import MOST_CHARACTERS, SIDECAR_SUFFIXES
+from deformer_qa.indexer.selection import MOST_BYTES, Chooser, Selection
 
-MAX_FILE_BYTES = 64 * 2**20
+PIPED = "stdin"
+"""In place of a root, of documents that came through a pipe: they are in no folder and are not synced."""
 
 _YOUNG_NS = 2 * 10**9  # a file changed this recently may change again within the resolution of its time stamps
 _KINDS = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISBLK, "device"), (stat.S_ISCHR, "device"))
@@ -24,6 +27,7 @@ class FoundFile:
     :ivar path: relative to its root, with '/'; a root that is a file has its name for it
     :ivar source: where it is read, with links resolved
     :ivar state: size and times; '' where a later change might leave them as they are
+    :ivar sidecar: name of the file beside it that holds its metadata, '' where there is none
     """
 
     root: str
@@ -31,6 +35,7 @@ class FoundFile:
     source: Path
     n_bytes: int
     state: str
+    sidecar: str = ""
 
     @property
     def shown(self) -> str:
@@ -39,8 +44,23 @@ class FoundFile:
 
 
 @dataclass(frozen=True)
+class FileContent:
+    """What a file held when it was read.
+
+    :ivar sidecar: name and bytes of the file beside it, empty where there is none
+    :ivar state: of both as of these bytes, see ``FoundFile.state``
+    :ivar notes: why the file beside it is not used, if so
+    """
+
+    raw: bytes
+    sidecar: tuple[str, bytes]
+    state: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Unread:
-    """Something that cannot be read or is no file.
+    """Something that cannot be read, is no file, or is not wanted.
 
     :ivar path: relative to its root; '' for the root itself
     :ivar hides_content: True where nothing is known of what lies there, so that what is indexed of it stays
@@ -49,6 +69,7 @@ class Unread:
     root: str
     path: str
     reason: str
+    kind: Kind
     hides_content: bool = False
 
     @property
@@ -59,10 +80,14 @@ class Unread:
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies under one path of a root, in the order of the names."""
+    """What lies under one path of a root, in the order of the names.
+
+    :ivar ignored: files and folders that the user does not want
+    """
 
     files: tuple[FoundFile, ...]
     unread: tuple[Unread, ...]
+    ignored: tuple[Unread, ...] = ()
 
 
 def shown(root: str, path: str) -> str:
@@ -78,18 +103,22 @@ def printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def list_files(root: str, part: str = "", *, never: Collection[Path] = ()) -> Listing:
+def list_files(
+    root: str, part: str = "", *, never: Collection[Path] = (), selection: Selection | None = None
+) -> Listing:
     """The files of a root, or of the ``part`` of it that is named by a relative path.
 
     Hidden files and folders are left out in silence, and so is what lies in ``never`` (the store). A link is followed
-    only to what lies in the root and is hidden there: all else in the root is found under its own name.
+    only to what lies in the root and is hidden there: all else in the root is found under its own name. What is named
+    itself, the root or its part, is wanted whatever the selection says.
     """
     top = Path(root)
     try:
         is_folder = stat.S_ISDIR(os.stat(top).st_mode)
     except OSError as error:
-        return Listing((), (Unread(root, "", f"cannot be looked at: {reason_of(error)}", hides_content=True),))
-    walk = _Walk(root, top if is_folder else top.parent, never)
+        reason = f"cannot be looked at: {reason_of(error)}"
+        return Listing((), (Unread(root, "", reason, kind_of(error), hides_content=True),))
+    walk = _Walk(root, top if is_folder else top.parent, never, selection or Selection())
     if is_folder:
         walk.enter(top / part if part else top, part)
         walk.follow_links()
@@ -98,21 +127,35 @@ def list_files(root: str, part: str = "", *, never: Collection[Path] = ()) -> Li
     return walk.listing()
 
 
-def read_file(file: FoundFile, max_bytes: int = MAX_FILE_BYTES) -> tuple[bytes, str]:
+def read_file(file: FoundFile, max_bytes: int) -> FileContent:
     """A file's bytes and its state as of these bytes.
 
     :raises OSError: where it cannot be read. :raises NotReadable: where it is too long, or no file any more.
     """
-    fd = os.open(file.source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # not blocking, lest a pipe took its place
+    raw, state = _read(file.source, max_bytes)
+    if not file.sidecar:
+        return FileContent(raw, ("", b""), state)
+    try:
+        beside, its_state = _read(file.source.with_name(file.sidecar), 4 * MOST_CHARACTERS, option="")
+    except (OSError, NotReadable) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else str(error)
+        return FileContent(raw, ("", b""), "", (f"its metadata in {file.sidecar} are not used: {reason}",))
+    return FileContent(raw, (file.sidecar, beside), f"{state}+{its_state}" if state and its_state else "")
+
+
+def _read(place: Path, max_bytes: int, option: str = " (--max-file-size)") -> tuple[bytes, str]:
+    # not blocking, lest a pipe took its place; no link, lest one out of the root did
+    fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     with os.fdopen(fd, "rb") as stream:
         before = os.fstat(fd)
         if not stat.S_ISREG(before.st_mode):
-            raise NotReadable("no regular file any more")
+            raise NotReadable("no regular file any more", "gone")
         if before.st_size > max_bytes:
-            raise NotReadable(f"{before.st_size:,} bytes, at most {max_bytes:,} are read")
+            reason = f"{before.st_size:,} bytes, at most {max_bytes:,} are read{option}"
+            raise NotReadable(reason, "limit")
         raw = stream.read(max_bytes + 1)
         if len(raw) > max_bytes:
-            raise NotReadable(f"more than {max_bytes:,} bytes")
+            raise NotReadable("it grows while it is read", "gone")
         after = os.fstat(fd)
     return raw, _state(after) if _state(before) == _state(after) and len(raw) == after.st_size else ""
 
@@ -122,29 +165,41 @@ def reason_of(error: OSError) -> str:
     return (error.strerror or type(error).__name__).lower()
 
 
+def kind_of(error: OSError) -> Kind:
+    """What is wrong, for programs."""
+    if isinstance(error, PermissionError):
+        return "permission"
+    return "gone" if isinstance(error, FileNotFoundError) else "system"
+
+
 class _Walk:
     """One pass over a root: first all that is there without links, then what the links add."""
 
-    def __init__(self, root: str, top: Path, never: Collection[Path]) -> None:
+    def __init__(self, root: str, top: Path, never: Collection[Path], selection: Selection) -> None:
         self._root = root
         self._top = Path(os.path.realpath(top))
         self._never = [Path(os.path.realpath(path)) for path in never]
         self._kept_out = {(state.st_dev, state.st_ino) for state in map(os.stat, filter(Path.exists, self._never))}
+        self._chooser = Chooser(selection, self._ignore_file)
         self._files: list[FoundFile] = []
         self._unread: list[Unread] = []
+        self._ignored: list[Unread] = []
         self._links: list[tuple[Path, str]] = []
         self._met: set[Path] = set()
 
     def listing(self) -> Listing:
         """All that was found, in the order of the names."""
+        refused = [Unread(self._root, path, reason, "metadata") for path, reason in self._chooser.refused]
         return Listing(
             tuple(sorted(self._files, key=lambda file: file.path)),
-            tuple(sorted(self._unread, key=lambda unread: unread.path)),
+            tuple(sorted((*self._unread, *refused), key=lambda unread: unread.path)),
+            tuple(sorted(self._ignored, key=lambda unread: unread.path)),
         )
 
     def enter(self, place: Path, path: str) -> None:
         """Take what ``place`` is or contains; ``path`` names it, relative to the root."""
         pending = [] if self._is_kept_out(Path(os.path.realpath(place))) else [(place, path)]
+        named = path
         while pending:
             place, path = pending.pop()
             if place in self._met:
@@ -152,28 +207,31 @@ class _Walk:
             self._met.add(place)
             try:
                 state = os.stat(place) if not path else os.lstat(place)
-                if not stat.S_ISDIR(state.st_mode):
-                    self.take(place, path)
+                is_folder = stat.S_ISDIR(state.st_mode)
+                if path != named and (reason := self._chooser.why_not(path, is_folder=is_folder)):
+                    self._ignored.append(Unread(self._root, path, reason, "ignored"))
+                    continue
+                if not is_folder:
+                    self.take(place, path, state)
                     continue
                 names = [] if (state.st_dev, state.st_ino) in self._kept_out else os.listdir(place)
             except OSError as error:
-                self._skip(path, f"cannot be listed: {reason_of(error)}", hides_content=True)
+                self._skip(path, f"cannot be listed: {reason_of(error)}", kind_of(error), hides_content=True)
                 continue
             pending += [(place / name, f"{path}/{name}" if path else name) for name in self._wanted(names, path)]
 
-    def take(self, place: Path, path: str) -> None:
+    def take(self, place: Path, path: str, state: os.stat_result) -> None:
         """Take one entry that is no folder."""
-        try:
-            state = os.lstat(place)
-            if stat.S_ISLNK(state.st_mode):
-                self._links.append((place, path))
-            elif stat.S_ISREG(state.st_mode):
-                self._files.append(FoundFile(self._root, path, place, state.st_size, _state(state)))
-            else:
-                kind = next((name for test, name in _KINDS if test(state.st_mode)), "special file")
-                self._skip(path, f"a {kind}, no file")
-        except OSError as error:
-            self._skip(path, f"cannot be read: {reason_of(error)}", hides_content=True)
+        if stat.S_ISLNK(state.st_mode):
+            self._links.append((place, path))
+        elif stat.S_ISREG(state.st_mode):
+            sidecar, its_state = _sidecar_of(place)
+            whole = f"{_state(state)}+{its_state}" if _state(state) and its_state else ""
+            file_state = whole if sidecar else _state(state)
+            self._files.append(FoundFile(self._root, path, place, state.st_size, file_state, sidecar))
+        else:
+            kind = next((name for test, name in _KINDS if test(state.st_mode)), "special file")
+            self._skip(path, f"a {kind}, no file", "special")
 
     def follow_links(self) -> None:
         """Take what links add: a link may lead to further ones, but never twice to the same place."""
@@ -182,9 +240,9 @@ class _Walk:
             for place, path in links:
                 real = Path(os.path.realpath(place))
                 if not os.path.lexists(real) or real.is_symlink():  # the latter: links in a circle
-                    self._skip(path, "a link to nothing")
+                    self._skip(path, "a link to nothing", "link")
                 elif not real.is_relative_to(self._top):
-                    self._skip(path, "a link out of the indexed folder")
+                    self._skip(path, "a link out of the indexed folder", "link")
                 elif self._is_hidden(real):
                     self.enter(real, path)
 
@@ -195,17 +253,41 @@ class _Walk:
         return any(real.is_relative_to(never) for never in self._never)
 
     def _wanted(self, names: list[str], path: str) -> Iterator[str]:
+        there = set(names)
         for name in names:
             try:
                 name.encode("utf-8")
             except UnicodeEncodeError:
-                self._skip(f"{path}/{name}" if path else name, "its name is not UTF-8")
+                self._skip(f"{path}/{name}" if path else name, "its name is not UTF-8", "name")
                 continue
-            if not name.startswith("."):
+            if not name.startswith(".") and _described_by(name) not in there:
                 yield name
 
-    def _skip(self, path: str, reason: str, *, hides_content: bool = False) -> None:
-        self._unread.append(Unread(self._root, path, reason, hides_content))
+    def _ignore_file(self, folder: str, name: str) -> bytes | None:
+        try:
+            return _read(self._top / folder / name, MOST_BYTES)[0]
+        except NotReadable:
+            return b"\0" * (MOST_BYTES + 1)  # too long, or no file: it is told as one that is not used
+        except OSError:
+            return None
+
+    def _skip(self, path: str, reason: str, kind: Kind, *, hides_content: bool = False) -> None:
+        self._unread.append(Unread(self._root, path, reason, kind, hides_content))
+
+
+def _described_by(name: str) -> str:
+    """The file whose metadata a file of this name holds; '' where it is none such by its name."""
+    return next((name.removesuffix(suffix) for suffix in SIDECAR_SUFFIXES if name.endswith(suffix)), "")
+
+
+def _sidecar_of(place: Path) -> tuple[str, str]:
+    """Name and state of the file beside a file that holds its metadata; empty where there is none."""
+    for suffix in SIDECAR_SUFFIXES:
+        try:
+            return f"{place.name}{suffix}", _state(os.lstat(place.with_name(f"{place.name}{suffix}")))
+        except OSError:
+            continue
+    return "", ""
 
 
 def _state(state: os.stat_result) -> str:

@@ -35,12 +35,11 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     limits = FileLimits(**_received(requests))
     _set_limit(resource.RLIMIT_AS, limits.memory_bytes)
+    _send(answers, b"")  # ready
     while header := _received(requests):
         raw, sidecar = requests.read(header["n_bytes"]), requests.read(header["n_sidecar_bytes"])
         _set_limit(resource.RLIMIT_CPU, _cpu_seconds() + int(limits.seconds) + _SPARE_SECONDS)
-        answer = _answer(header, raw, sidecar, limits)
-        answers.write(len(answer).to_bytes(LENGTH_BYTES, "little") + answer)
-        answers.flush()
+        _send(answers, _answer(header, raw, sidecar, limits))
 
 
 def _answer(header: dict[str, Any], raw: bytes, sidecar: bytes, limits: FileLimits) -> bytes:
@@ -76,18 +75,27 @@ def _storable(document: ParsedDocument) -> ParsedDocument:
         title=storable(document.title),
         text=storable(document.text),
         outline=tuple((offset, storable(heading)) for offset, heading in document.outline),
-        meta={storable(key): storable(value) if isinstance(value, str) else value for key, value in document.meta.items()},
+        meta={storable(key): _storable_value(value) for key, value in document.meta.items()},
         locations={
-            kind: tuple((offset, storable(value) if isinstance(value, str) else value) for offset, value in marks)
+            kind: tuple((offset, _storable_value(value)) for offset, value in marks)
             for kind, marks in document.locations.items()
         },
-    )  # fmt: skip
+    )
+
+
+def _storable_value(value: Any) -> Any:
+    return storable(value) if isinstance(value, str) else value
 
 
 def _received(requests: BinaryIO) -> dict[str, Any]:
     """The next header; {} where there is none any more."""
     line = requests.readline()
     return dict(json.loads(line)) if line.endswith(b"\n") else {}
+
+
+def _send(answers: BinaryIO, answer: bytes) -> None:
+    answers.write(len(answer).to_bytes(LENGTH_BYTES, "little") + answer)
+    answers.flush()
 
 
 def _encoded(answer: dict[str, Any]) -> bytes:

@@ -20,11 +20,12 @@ from pathlib import PurePosixPath
 from typing import Any, Self
 
 from deformer_qa.indexer import formats
+from deformer_qa.indexer.errors import ParserMissing
 from deformer_qa.indexer.formats import BadRecord, FileLimits, Format, NotReadable, ParsedDocument, ParsedFile
 
 _LENGTH_BYTES = 8
 _CHUNK_BYTES = 1 << 20
-_START_SECONDS = 60.0  # for a process to begin and load a parser's libraries, on top of the seconds of its first file
+_START_SECONDS = 60.0  # for a process to begin, on a machine that has much else to do
 _FILES_PER_PROCESS = 500  # what parsers forget to give back stays small
 _LONG_BYTES = 16 * 2**20  # after a file as long as this a process is not used again
 
@@ -81,9 +82,8 @@ class FileParser:
             raise
 
     def _ask(self, format_: Format, name: str, raw: bytes, sidecar: tuple[str, bytes]) -> dict[str, Any]:
-        is_fresh = self._process is None
         process = self._process or self._started()
-        deadline = time.monotonic() + self._limits.seconds + (_START_SECONDS if is_fresh else 0)
+        deadline = time.monotonic() + self._limits.seconds
         header = {
             "format": format_.name,
             "name": name,
@@ -99,7 +99,7 @@ class FileParser:
             seconds = self._limits.seconds
             raise NotReadable(f"reading it takes more than {seconds:g} seconds (--max-seconds)", "limit") from None
         except _Gone:
-            raise NotReadable(_end_of(process, format_, self._limits)) from None
+            raise _end_of(process, format_, self._limits) from None
         self._n_files += 1
         if self._n_files >= _FILES_PER_PROCESS or len(raw) > _LONG_BYTES:
             self.close()
@@ -116,7 +116,12 @@ class FileParser:
         assert process.stdout is not None
         os.set_blocking(process.stdin.fileno(), False)
         os.set_blocking(process.stdout.fileno(), False)
-        _send(process, json.dumps(asdict(self._limits)).encode() + b"\n", time.monotonic() + _START_SECONDS)
+        deadline = time.monotonic() + _START_SECONDS
+        try:
+            _send(process, json.dumps(asdict(self._limits)).encode() + b"\n", deadline)
+            _receive(process, deadline)
+        except (TimeoutError, _Gone) as error:
+            raise ParserMissing(" ".join(command)) from error
         return process
 
 
@@ -154,16 +159,16 @@ def _wait_for(fd: int, event: int, deadline: float) -> None:
         raise TimeoutError
 
 
-def _end_of(process: subprocess.Popen[bytes], format_: Format, limits: FileLimits) -> str:
+def _end_of(process: subprocess.Popen[bytes], format_: Format, limits: FileLimits) -> NotReadable:
     """Why a process ended in the midst of a file."""
     try:
         code = process.wait(timeout=5)
     except subprocess.TimeoutExpired:
         code = 0
     if code == -signal.SIGXCPU:
-        return f"reading it takes more than {limits.seconds:g} seconds (--max-seconds)"
+        return NotReadable(f"reading it takes more than {limits.seconds:g} seconds (--max-seconds)", "limit")
     what = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return f"the reader of {format_.name} crashed on it ({what})"
+    return NotReadable(f"the reader of {format_.name} crashed on it ({what})")
 
 
 def _parsed(answer: dict[str, Any], hashes: dict[str, str]) -> ParsedFile:

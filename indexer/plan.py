@@ -13,9 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deformer_qa.indexer import formats
-from deformer_qa.indexer.files import MAX_FILE_BYTES, FoundFile, Listing, Unread, list_files, read_file, reason_of
-from deformer_qa.indexer.formats import NotReadable
+from deformer_qa.indexer.files import (
+    FileContent,
+    FoundFile,
+    Listing,
+    Unread,
+    kind_of,
+    list_files,
+    read_file,
+    reason_of,
+)
+from deformer_qa.indexer.formats import FileLimits, Format, NotReadable
 from deformer_qa.indexer.roots import Scope
+from deformer_qa.indexer.selection import Selection
 from deformer_qa.store import DocumentInfo, Snapshot
 
 Place = tuple[str, str]  # root, path of a file
@@ -59,6 +69,7 @@ class Plan:
     """What a sync is to do.
 
     :ivar work: in the order to do it: first what encodes nothing
+    :ivar ignored: what the user does not want; what was indexed of it is in ``removed``
     :ivar removed: documents whose files vanished, by file
     :ivar lost: the same for roots that are gone, and only these
     """
@@ -67,6 +78,7 @@ class Plan:
     stale: tuple[Stale, ...]
     work: tuple[FileWork, ...]
     skipped: tuple[SkippedFile, ...]
+    ignored: tuple[Unread, ...]
     removed: dict[Place, tuple[DocumentInfo, ...]]
     lost: dict[Place, tuple[DocumentInfo, ...]]
 
@@ -80,28 +92,34 @@ class Plan:
 
 
 def make_plan(
-    snapshot: Snapshot | None, scope: Scope, *, never: Collection[Path] = (), max_bytes: int = MAX_FILE_BYTES
+    snapshot: Snapshot | None,
+    scope: Scope,
+    limits: FileLimits,
+    selection: Selection,
+    *,
+    never: Collection[Path] = (),
 ) -> Plan:
     """Look at every file of a scope; those whose size and times are not as recorded are read and hashed.
 
     :param never: folders that are no part of any root: the store.
     """
-    planner = _Planner(snapshot, scope, max_bytes)
+    planner = _Planner(snapshot, scope, limits)
     for target in scope.targets:
-        planner.compare(list_files(target.root, target.part, never=never))
+        planner.compare(list_files(target.root, target.part, never=never, selection=selection))
     return planner.plan()
 
 
 class _Planner:
-    def __init__(self, snapshot: Snapshot | None, scope: Scope, max_bytes: int) -> None:
+    def __init__(self, snapshot: Snapshot | None, scope: Scope, limits: FileLimits) -> None:
         self._scope = scope
-        self._max_bytes = max_bytes
+        self._limits = limits
         self._known = _documents_by_place(snapshot, scope)
         self._lost = _by_place((root, document) for root in scope.gone for document in _documents(snapshot, root))
         self._unchanged: list[FoundFile] = []
         self._stale: list[Stale] = []
         self._changed: list[tuple[FoundFile, dict[str, str]]] = []
         self._skipped: list[SkippedFile] = []
+        self._ignored: list[Unread] = []
         self._hidden: list[Unread] = []
 
     def compare(self, listing: Listing) -> None:
@@ -110,6 +128,7 @@ class _Planner:
             self._compare_file(file)
         self._hidden += [unread for unread in listing.unread if unread.hides_content]
         self._skipped += [SkippedFile(unread, ()) for unread in listing.unread]
+        self._ignored += listing.ignored
 
     def plan(self) -> Plan:
         """What to do about all that was compared; call once."""
@@ -128,6 +147,7 @@ class _Planner:
             stale=tuple(self._stale),
             work=tuple(sorted(work, key=lambda work: work.encodes)),
             skipped=tuple(self._skipped),
+            ignored=tuple(self._ignored),
             removed=_without(vanished, moves.taken),
             lost=_without(self._lost, moves.taken),
         )
@@ -135,25 +155,26 @@ class _Planner:
     def _compare_file(self, file: FoundFile) -> None:
         known = self._known.get((file.root, file.path), [])
         at_place = all(document.root == file.root for document in known)
+        if known and at_place and all(_is_of(document, file.state, len(known)) for document in known):
+            self._unchanged.append(file)
+            return
         try:
-            version = formats.format_version(file.path)
-            expected = source_state(version, file.state, len(known))
-            if known and at_place and expected and all(document.source_state == expected for document in known):
-                self._unchanged.append(file)
-                return
-            raw, state = read_file(file, self._max_bytes)
-            hashes = formats.hashes(file.path, raw)
-        except NotReadable as reason:
-            self._skipped.append(SkippedFile(Unread(file.root, file.path, str(reason)), tuple(known)))
+            content = read_file(file, self._limits.file_bytes)
+            format_ = format_of(file, content)
+            hashes = formats.hashes(format_, content.raw, content.sidecar[1])
+        except NotReadable as error:
+            unread = Unread(file.root, file.path, str(error), error.kind)
+            self._skipped.append(SkippedFile(unread, tuple(known)))
             return
         except OSError as error:
-            unread = Unread(file.root, file.path, f"cannot be read: {reason_of(error)}", hides_content=True)
+            reason = f"cannot be read: {reason_of(error)}"
+            unread = Unread(file.root, file.path, reason, kind_of(error), hides_content=True)
             self._skipped.append(SkippedFile(unread, ()))
             self._hidden.append(unread)
             return
         if known and at_place and hashes == {record_of(document): document.content_hash for document in known}:
             self._unchanged.append(file)
-            if state := source_state(version, state, len(known)):
+            if state := source_state(format_, content.state, len(known)):
                 self._stale += [Stale(document, state) for document in known]
         else:
             self._changed.append((file, hashes))
@@ -196,12 +217,32 @@ class _Moves:
         return document
 
 
-def source_state(version: str, file_state: str, n_documents: int) -> str:
+def format_of(file: FoundFile, content: FileContent) -> Format:
+    """The format that a file is in. :raises NotReadable: where it is empty or in none."""
+    if not content.raw:
+        raise NotReadable("empty", "empty")
+    return formats.format_of(file.path, content.raw)
+
+
+def source_state(format_: Format, file_state: str, n_documents: int) -> str:
     """What a document remembers of its file: '' where it cannot be told from a later state.
 
     The number of its documents is part of it, so that a file of which only some are indexed is not taken for unchanged.
     """
-    return f"{version}:{n_documents}:{file_state}" if file_state else ""
+    return f"{_reader(format_.versioned)}:{n_documents}:{file_state}" if file_state else ""
+
+
+def _is_of(document: DocumentInfo, file_state: str, n_documents: int) -> bool:
+    """Whether a document remembers this state of its file, read as it would be today."""
+    reader, _, rest = document.source_state.partition(":")
+    return bool(file_state) and rest == f"{n_documents}:{file_state}" and reader in _READERS
+
+
+def _reader(version: str) -> str:
+    return f"{formats.DETECTION}/{version}"
+
+
+_READERS = frozenset(map(_reader, formats.VERSIONS))
 
 
 def record_of(document: DocumentInfo) -> str:

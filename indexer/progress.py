@@ -11,11 +11,13 @@ from deformer_qa.indexer.events import (
     FileCounts,
     FileDone,
     Found,
+    Noted,
     Outcome,
     PassagesEncoded,
     RecordSkipped,
     Skipped,
 )
+from deformer_qa.indexer.formats.parsed import Kind
 
 
 class Progress:
@@ -24,6 +26,8 @@ class Progress:
     :ivar n_encoded: passages that passed the encoder
     :ivar n_commits: generations committed
     :ivar skipped: files and records left out, in the order met
+    :ivar ignored: files and folders that are not wanted
+    :ivar notes: what of files that are indexed is not in the index
     """
 
     def __init__(self, on_event: Callable[[Event], None]) -> None:
@@ -35,6 +39,8 @@ class Progress:
         self.n_encoded = 0
         self.n_commits = 0
         self.skipped: list[Skipped] = []
+        self.ignored: list[Skipped] = []
+        self.notes: list[Noted] = []
 
     @property
     def counts(self) -> FileCounts:
@@ -63,19 +69,27 @@ class Progress:
         self.n_encoded += n_passages
         self._on_event(PassagesEncoded(n_passages, self.n_bytes_done))
 
-    def file_done(self, path: str, outcome: Outcome, reason: str = "") -> None:
-        """A file is done with, taken up before or not."""
+    def file_done(self, path: str, outcome: Outcome, reason: str = "", kind: Kind = "damaged") -> None:
+        """A file is done with, taken up before or not.
+
+        :param reason: why it was skipped or ignored; of this ``kind``.
+        """
         self._n_bytes_before += self._n_bytes_here
         self._n_bytes_here, self._share = 0, 0.0
         self._counts[outcome] += 1
-        if outcome == "skipped":
-            self.skipped.append(Skipped(path, reason))
-        self._on_event(FileDone(path, outcome, reason, self.n_bytes_done))
+        if outcome in ("skipped", "ignored"):
+            (self.skipped if outcome == "skipped" else self.ignored).append(Skipped(path, reason, kind))
+        self._on_event(FileDone(path, outcome, reason, kind if reason else None, self.n_bytes_done))
 
-    def record_skipped(self, path: str, reason: str) -> None:
+    def record_skipped(self, path: str, reason: str, kind: Kind) -> None:
         """A record of the file at work gives no document."""
-        self.skipped.append(Skipped(path, reason))
+        self.skipped.append(Skipped(path, reason, kind))
         self._on_event(RecordSkipped(path, reason))
+
+    def noted(self, path: str, note: str) -> None:
+        """Something of the file at work is not in the index."""
+        self.notes.append(Noted(path, note))
+        self._on_event(self.notes[-1])
 
     def committed(self, generation: int) -> None:
         """What was done so far is safe."""

@@ -8,16 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from deformer_qa.indexer import formats
 from deformer_qa.indexer.encoding import TextEncoder
 from deformer_qa.indexer.errors import EncoderFailing
 from deformer_qa.indexer.events import Outcome
-from deformer_qa.indexer.files import FoundFile, read_file, reason_of, shown
-from deformer_qa.indexer.formats import BadRecord, NotReadable, ParsedDocument, ParsedFile
+from deformer_qa.indexer.files import PIPED, FileContent, FoundFile, Unread, kind_of, read_file, reason_of, shown
+from deformer_qa.indexer.formats import BadRecord, FileLimits, NotReadable, ParsedDocument, ParsedFile, one_line
 from deformer_qa.indexer.pairing import Pair, pair_documents
-from deformer_qa.indexer.plan import FileWork, SkippedFile, Stale, source_state
+from deformer_qa.indexer.parsing import FileParser
+from deformer_qa.indexer.plan import FileWork, SkippedFile, Stale, format_of, source_state
 from deformer_qa.indexer.progress import Progress
 from deformer_qa.store import DocumentInfo, DocumentRecord, InvalidRecord, PassageDraft, Writer, block_key
+from deformer_qa.store.locations import LOCATIONS, kept_locations, own_metadata
 
 NO_RECORD = "no record of it can be read"
 
@@ -26,11 +27,11 @@ _MOST_REFUSED = 10  # documents in a row: then it is not the documents
 
 @dataclass(frozen=True)
 class Limits:
-    """When to commit in between (after so long, or so much memory waiting), and what is too long to read."""
+    """When to commit in between (after so long, or so much memory waiting), and what a file may be and cost."""
 
     commit_seconds: float
     commit_bytes: int
-    file_bytes: int
+    file: FileLimits
 
 
 class _Refused(Exception):
@@ -45,10 +46,17 @@ class CorpusWriter:
     """
 
     def __init__(
-        self, writer: Writer, encoder: TextEncoder, limits: Limits, progress: Progress, leaving: Iterable[str] = ()
+        self,
+        writer: Writer,
+        encoder: TextEncoder,
+        parser: FileParser,
+        limits: Limits,
+        progress: Progress,
+        leaving: Iterable[str] = (),
     ) -> None:
         """:param leaving: recorded roots that ``forget_roots`` will forget if no document of them is left then."""
-        self._writer, self._encoder, self._limits, self._progress = writer, encoder, limits, progress
+        self._writer, self._encoder, self._parser = writer, encoder, parser
+        self._limits, self._progress = limits, progress
         self._roots = list(writer.snapshot.roots) if writer.snapshot else []
         self._n_left = {root: len(_documents(writer, root)) for root in leaving}
         self._is_whole = True
@@ -66,7 +74,11 @@ class CorpusWriter:
     def skip(self, skipped: SkippedFile) -> None:
         """A file that is not read; text that is certainly no longer in it leaves the index."""
         self._remove(skipped.dropped)
-        self._progress.file_done(skipped.unread.shown, "skipped", skipped.unread.reason)
+        self._progress.file_done(skipped.unread.shown, "skipped", skipped.unread.reason, skipped.unread.kind)
+
+    def ignore(self, unread: Unread) -> None:
+        """A file or folder that is not wanted."""
+        self._progress.file_done(unread.shown, "ignored", unread.reason, unread.kind)
 
     def remove(self, root: str, path: str, documents: Sequence[DocumentInfo]) -> None:
         """A file that vanished."""
@@ -78,18 +90,31 @@ class CorpusWriter:
 
         What cannot be taken is skipped with a reason; where only the attempt failed, an earlier version stays.
         """
-        self._progress.start_file(work.file.n_bytes)
         try:
-            raw, file_state = read_file(work.file, self._limits.file_bytes)
-            parsed = formats.parse(work.file.path, raw)
+            self.take_content(work, read_file(work.file, self._limits.file.file_bytes))
         except OSError as error:
-            self._progress.file_done(work.file.shown, "skipped", f"cannot be read: {reason_of(error)}")
+            reason = f"cannot be read: {reason_of(error)}"
+            self._progress.file_done(work.file.shown, "skipped", reason, kind_of(error))
         except NotReadable as reason:
-            self._remove((*work.own, *work.moved))
-            self._progress.file_done(work.file.shown, "skipped", str(reason))
+            self._skip_unreadable(work, reason)
+
+    def take_content(self, work: FileWork, content: FileContent) -> None:
+        """As ``take``, of a file that was read."""
+        file = work.file
+        self._progress.start_file(file.n_bytes)
+        try:
+            format_ = format_of(file, content)
+            parsed = self._parser.parse(format_, file.path, content.raw, content.sidecar)
+        except NotReadable as reason:
+            self._skip_unreadable(work, reason)
         else:
             n_records = len(parsed.documents) + len(parsed.bad_records)
-            self._take_parsed(work, parsed, source_state(formats.format_version(work.file.path), file_state, n_records))
+            state = source_state(format_, content.state, n_records)
+            self._take_parsed(work, parsed, state, (*content.notes, *parsed.notes))
+
+    def _skip_unreadable(self, work: FileWork, reason: NotReadable) -> None:
+        self._remove((*work.own, *work.moved))
+        self._progress.file_done(work.file.shown, "skipped", str(reason), reason.kind)
 
     # All of them
 
@@ -133,7 +158,7 @@ class CorpusWriter:
 
     # Within a file
 
-    def _take_parsed(self, work: FileWork, parsed: ParsedFile, state: str) -> None:
+    def _take_parsed(self, work: FileWork, parsed: ParsedFile, state: str, notes: Sequence[str]) -> None:
         pairs, left = pair_documents(parsed.documents, work)
         n_relocated = self._settle(work.file, [pair for pair in pairs if pair.is_same], left, state)
         bad, n_put = list(parsed.bad_records), 0
@@ -143,17 +168,20 @@ class CorpusWriter:
                     self._put(work.file, pair, state, first_share=number / len(pairs), share=1 / len(pairs))
                     n_put += 1
                 except _Refused as refusal:
-                    bad.append(BadRecord(pair.document.record, str(refusal)))
+                    bad.append(BadRecord(pair.document.record, str(refusal), "refused"))
                 self._commit_if_due()
         n_taken = n_put + sum(pair.is_same for pair in pairs)
         for record in bad:
             if record.record:
-                self._progress.record_skipped(shown(work.file.root, work.file.path + record.record), record.reason)
+                place = shown(work.file.root, work.file.path + record.record)
+                self._progress.record_skipped(place, record.reason, record.kind)
+        for note in notes:
+            self._progress.noted(work.file.shown, note)
         if n_taken:
             self._done(work.file, _outcome(work, pairs, n_put, bool(n_relocated or left)))
         else:
             reason = NO_RECORD if bad[0].record else bad[0].reason
-            self._progress.file_done(work.file.shown, "skipped", reason)
+            self._progress.file_done(work.file.shown, "skipped", reason, bad[0].kind)
 
     def _settle(self, file: FoundFile, same: Sequence[Pair], left: Sequence[DocumentInfo], state: str) -> int:
         """Remove what is left, give documents of unchanged content their places, all in one commit; how many moved."""
@@ -179,7 +207,7 @@ class CorpusWriter:
             content_hash=document.content_hash,
             text=document.text,
             outline=document.outline,
-            meta=document.meta,
+            meta=_meta(document),
             source_state=state,
         )
         try:
@@ -233,7 +261,7 @@ class CorpusWriter:
         self._n_refused += 1
         if self._n_refused >= _MOST_REFUSED:
             return EncoderFailing(self._n_refused, error)
-        return _Refused(formats.one_line(f"the encoder failed on it: {type(error).__name__}: {error}"))
+        return _Refused(one_line(f"the encoder failed on it: {type(error).__name__}: {error}"))
 
     # Bookkeeping
 
@@ -249,7 +277,7 @@ class CorpusWriter:
         for place, change in ((earlier.root if earlier else None, -1), (root, 1)):
             if place in self._n_left:
                 self._n_left[place] += change
-        if root is not None and root not in self._roots:
+        if root is not None and root != PIPED and root not in self._roots:
             self._roots.append(root)
             self._writer.set_roots(self._roots)
 
@@ -276,6 +304,12 @@ class CorpusWriter:
 
 def _documents(writer: Writer, root: str) -> Sized:
     return writer.snapshot.find_documents(root) if writer.snapshot else ()
+
+
+def _meta(document: ParsedDocument) -> dict[str, object]:
+    """The metadata of a document as the store keeps it: its own, and its locations."""
+    locations = kept_locations(document.locations, document.text)
+    return own_metadata(document.meta) | ({LOCATIONS: locations} if locations else {})
 
 
 def _outcome(work: FileWork, pairs: Sequence[Pair], n_put: int, was_settled: bool) -> Outcome:

@@ -15,6 +15,7 @@ from haystack.document_stores.errors import DocumentStoreError
 
 from deformer_qa.pipeline.retrieval import Candidate
 from deformer_qa.store import DocumentInfo, DocumentRecord, InvalidRecord, Snapshot, StoreError
+from deformer_qa.store.locations import location_at, own_metadata
 from deformer_qa.store.records import to_json
 
 ROOT = "haystack"
@@ -114,9 +115,12 @@ class PassageDocuments:
             return replace(whole, meta={**whole.meta, "deformer": about}, score=score)
         about |= {"document": document_id(record), "start": passage.start, "end": passage.end}
         meta = meta_of(record)
+        location = location_at(record.meta, record.text, passage.start)
+        meta |= {kind: value for kind, value in location.items() if kind not in meta}
         page = meta.get("page_number", meta.get("page"))
         if isinstance(page, int):
-            meta["page_number"] = page + record.text.count("\f", 0, passage.start)
+            n_before = record.text.count("\f", 0, passage.start) if "page" not in location else 0
+            meta["page_number"] = page + n_before
         if passage.heading:
             meta["heading"] = passage.heading
         id_ = f"{document_id(record)}:{passage.start}-{passage.end}"
@@ -126,7 +130,7 @@ class PassageDocuments:
 
 def meta_of(document: DocumentInfo | DocumentRecord) -> dict[str, Any]:
     """A document's metadata, with its place where it is one of a folder."""
-    meta = dict(document.meta)
+    meta = own_metadata(document.meta)
     if document.root == ROOT:
         places = json.loads(document.source_state).get("tuples", ()) if '"tuples"' in document.source_state else ()
         for place in places:

@@ -238,7 +238,7 @@ class _Places:
             path="",
             title="",
             heading="",
-            page=None,
+            location={},
             meta={},
             start=passage.source_start + first,
             end=passage.source_start + end,

@@ -9,6 +9,7 @@ from deformer_qa.reader.passages import sentence_around
 from deformer_qa.reader.spans import TokenSpan
 from deformer_qa.reader.tokens import TextTokenizer, TokenizedText
 from deformer_qa.store import DocumentRecord, PassageRecord, Snapshot
+from deformer_qa.store.locations import location_at, own_metadata
 
 
 class Places:
@@ -64,7 +65,6 @@ class Places:
 
     def _place(self, located: _LocatedPassage, start: int, end: int) -> Place:
         document, passage = located.document, located.record
-        page = document.meta.get("page")
         return Place(
             passage=passage.id,
             document=document.id,
@@ -72,8 +72,8 @@ class Places:
             path=document.path,
             title=document.title,
             heading=_heading_at(document, start),
-            page=page if isinstance(page, int) else None,
-            meta=document.meta,
+            location=location_at(document.meta, document.text, start),
+            meta=own_metadata(document.meta),
             start=start,
             end=end,
             text=located.text[start - passage.start : end - passage.start],

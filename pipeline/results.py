@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deformer_qa.store.locations import KINDS, in_words
+
 SCHEMA = 1
 
 
@@ -15,6 +17,7 @@ class Place:
 
     :ivar start, end: code points of the document's text: ``document_text[start:end] == text``
     :ivar heading: the last heading before it, "" where there is none
+    :ivar location: its page, slide, sheet, row, cell or line where they are known, see ``store.locations``
     """
 
     passage: int
@@ -23,11 +26,16 @@ class Place:
     path: str
     title: str
     heading: str
-    page: int | None
+    location: Mapping[str, int | str]
     meta: Mapping[str, Any]
     start: int
     end: int
     text: str
+
+    @property
+    def location_in_words(self) -> str:
+        """ "sheet Budget, row 12"; '' where no such thing is known."""
+        return in_words(self.location)
 
     def document_json(self) -> dict[str, Any]:
         """The ``document`` object of the JSON."""
@@ -37,7 +45,7 @@ class Place:
             "root": self.root,
             "title": self.title,
             "heading": self.heading or None,
-            "page": self.page,
+            **{kind: self.location.get(kind) for kind in KINDS},
             "meta": dict(self.meta),
         }
 

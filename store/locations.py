@@ -44,18 +44,25 @@ def own_metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
 def location_at(meta: Mapping[str, Any], text: str, offset: int) -> dict[str, int | str]:
     """Where a character stands, by kind; what is not known is left out.
 
+    A document whose own metadata say "page" stands there as a whole.
+
     :param text: the whole text of the document.
     """
-    kept = meta.get(LOCATIONS)
+    page, kept = meta.get("page"), meta.get(LOCATIONS)
+    found: dict[str, int | str] = {"page": page} if type(page) is int else {}
     if not isinstance(kept, Mapping):
-        return {}
-    found: dict[str, int | str] = {}
+        return found
     for kind in KINDS:
-        marks = kept.get(kind)
+        marks: Any = kept.get(kind)
         number = bisect_right(marks, offset, key=lambda mark: mark[0]) if _are_marks(marks) else 0
         if number:
             found[kind] = _value_at(kind, marks[number - 1], text, offset)
     return found
+
+
+def in_words(location: Mapping[str, int | str]) -> str:
+    """A location for a person: "sheet Budget, row 12"; '' for none."""
+    return ", ".join(f"{kind} {location[kind]}" for kind in KINDS if kind in location)
 
 
 def _value_at(kind: str, mark: tuple[int, int | str], text: str, offset: int) -> int | str:

@@ -29,3 +29,6 @@ class FileLimits:
     nesting: int = 1_000
     seconds: float = 20.0
     memory_bytes: int = 1536 * 2**20
+
+
+DEFAULT_LIMITS = FileLimits()

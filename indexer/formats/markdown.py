@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from deformer_qa.indexer.formats.decoding import decode
 from deformer_qa.indexer.formats.limits import FileLimits
-from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.metadata import from_yaml
+from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
 
 _LINE_END = re.compile(r"\r\n|\r|\n")  # what CommonMark calls a line ending; str.splitlines knows more
 _MOST_MARKED = 1_000  # characters of a heading; marks in longer ones, some of which take for ever to parse, stay
@@ -25,7 +27,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     The headings' offsets are those of their lines, marks included.
     """
     text = decode(raw)
-    title, source = _front_matter(text)
+    title, meta, notes, source = _front_matter(text)
     line_starts = [0, *(match.end() for match in _LINE_END.finditer(source))]
     blocks = MarkdownIt("commonmark").disable("inline")
     spans = MarkdownIt("commonmark")
@@ -43,20 +45,27 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
         outline.append((line.end() if line else 0, heading))
         if opening.tag == "h1":
             title = title or heading
-    return ParsedFile((ParsedDocument("", title or name, text, tuple(outline)),))
+    document = ParsedDocument("", title or name, text, tuple(outline), meta)
+    return ParsedFile((document,), notes=tuple(notes))
 
 
-def _front_matter(text: str) -> tuple[str, str]:
-    """The title that a YAML head states ('' without one), and the text with that head blanked to the same length.
+def _front_matter(text: str) -> tuple[str, dict[str, Any], list[str], str]:
+    """What a YAML head states: title, other metadata, what of it is not kept; and the text with that head blanked.
 
     Markdown itself would read such a head as a rule and a heading.
     """
     head = _FRONT_MATTER.match(text)
     if not head:
-        return "", text
+        return "", {}, [], text
+    source = re.sub(r"[^\r\n]", " ", head.group()) + text[head.end() :]
     stated = _FRONT_TITLE.search(head["fields"])
-    blank = re.sub(r"[^\r\n]", " ", head.group())
-    return one_line(stated["title"]) if stated else "", blank + text[head.end() :]
+    title = one_line(stated["title"]) if stated else ""
+    try:
+        meta, notes = from_yaml(head["fields"])
+    except NotReadable as reason:
+        return title, {}, [f"its YAML head is not used: {reason}"], source
+    own_title = meta.pop("title", None)
+    return (one_line(own_title) if isinstance(own_title, str) else "") or title, meta, notes, source
 
 
 def _visible(tokens: list[Token]) -> str:

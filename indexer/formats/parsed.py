@@ -10,13 +10,13 @@ from typing import Any, Literal
 Scalar = str | int | float | bool
 
 Kind = Literal[
-    "binary", "damaged", "empty", "encoding", "encrypted", "gone", "limit", "link", "metadata", "name", "no reader",
-    "no text", "permission", "refused", "special", "system",
+    "binary", "damaged", "empty", "encoding", "encrypted", "gone", "ignored", "limit", "link", "metadata", "name",
+    "no reader", "no text", "permission", "refused", "special", "system",
 ]  # fmt: skip
 """What is wrong with a file, for programs and for counting; the reason says it to a person.
 
-``refused``: the encoder did not take it. ``special``: no file but a pipe, a socket, a device. ``gone``: vanished or
-changed while it was read. ``system``: any other error of the file system.
+``gone``: vanished or changed while it was read. ``ignored``: not wanted, by a pattern. ``refused``: the encoder did
+not take it. ``special``: no file but a pipe, a socket, a device. ``system``: any other error of the file system.
 """
 
 

@@ -57,7 +57,7 @@ _SOURCE_CODE = (
 )
 FORMATS = (
     Format("text", 1, (".txt", ".text", ".log")),
-    Format("markdown", 1, (".md", ".markdown")),
+    Format("markdown", 2, (".md", ".markdown")),
     Format("html", 1, (".html", ".htm", ".xhtml")),
     Format("jsonl", 1, (".jsonl", ".ndjson")),
     Format("json", 1, (".json",)),
@@ -114,13 +114,17 @@ _COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
 
 _PAGE = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.{0,1000}?-->\s*)?(?:<\?xml[^>]{0,200}>\s*)?<(?:!doctype html|html)\b", re.I | re.S
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.{0,1000}?-->\s*)?(?:<\?xml[^>]{0,200}>\s*)?<(?:!doctype html|html)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_HEADER_NAMES = (
+    rb"return-path|received|delivered-to|message-id|mime-version|from|to|date|subject|reply-to|content-type"
+    rb"|authentication-results|dkim-signature|x-[\w-]+"
 )
 _MESSAGE = re.compile(
-    rb"(?:From [^\r\n]+\r?\n)?(?:(?:return-path|received|delivered-to|message-id|mime-version|from|to|date|subject"
-    rb"|x-[\w-]+|dkim-signature|authentication-results|reply-to|content-type):[ \t][^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*){3}",
-    re.I,
-)  # fmt: skip
+    rb"(?:From [^\r\n]+\r?\n)?(?:(?:" + _HEADER_NAMES + rb"):[ \t][^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*){3}",
+    re.IGNORECASE,
+)
 
 
 def format_of(path: str, raw: bytes) -> Format:

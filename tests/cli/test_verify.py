@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pytest
 
-from deformer_qa.indexer.sync import sync
+from deformer_qa.indexer.syncing import sync
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.store import Writer, open_snapshot, verify
 

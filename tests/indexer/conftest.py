@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent))  # for tiny_world, which child processes import too
+sys.path.append(str(Path(__file__).parent))  # for tiny_world, which child processes import too, and reading
 
 from tiny_world import World
 

@@ -7,8 +7,9 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reading import hashes, parse
 
-from deformer_qa.indexer.formats import NotReadable, ParsedDocument, file_of, hashes, parse
+from deformer_qa.indexer.formats import NotReadable, ParsedDocument, file_of
 
 
 def test_a_heading_of_preformatted_text_begins_at_its_first_letter() -> None:
@@ -36,13 +37,13 @@ def only(path: str, source: str | bytes) -> ParsedDocument:
     ("path", "reason"),
     [
         ("a/photo.PNG", "no reader for .png"),
-        ("a.d/Makefile", "no reader for files without a suffix"),
+        ("a.d/Makefile", "no reader for such content"),
         ("a.jsonl#3", "no reader for .jsonl#3"),
     ],
 )
 def test_a_suffix_without_a_reader_is_named(path: str, reason: str) -> None:
     with pytest.raises(NotReadable, match=f"^{reason}$"):
-        parse(path, b"text")
+        parse(path, b"text\x01\xff")
 
 
 def test_suffixes_are_known_in_any_case() -> None:

@@ -139,7 +139,7 @@ def test_a_root_whose_files_all_vanished_stays_recorded_and_is_said_to_be_empty(
 
 def test_every_file_found_is_counted_and_told_once(world: World) -> None:
     world.write_small_corpus()
-    world.write("photo.png", "x")
+    world.write("photo.png", b"\xff\x01")
     world.write("blank.txt", " \n")
     world.write("broken.txt", b"\x00\x01")
     report = world.sync(world.folder)
@@ -175,7 +175,7 @@ def test_progress_grows_to_the_bytes_of_all_changed_files(world: World) -> None:
 
 
 def test_a_folder_with_nothing_to_index_makes_no_store(world: World) -> None:
-    world.write("photo.png", "x")
+    world.write("photo.png", b"\xff\x01")
     world.write("blank.html", "<script>x</script>")
     world.write("bad.jsonl", "[]\n")
     report = world.sync(world.folder)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from tiny_world import World
 
-from deformer_qa.indexer import (
-    Event,
-    FileCounts,
-    Found,
-)
+from deformer_qa.indexer import Event, FileCounts, Found
+from deformer_qa.indexer.formats import VERSIONS, registry
 
 
 def when_found(world: World, do: Callable[[], object]) -> Callable[[Event], None]:
@@ -70,7 +68,12 @@ def test_a_new_version_of_a_format_reads_its_files_anew_and_encodes_only_new_tex
     world.write_small_corpus()
     world.sync(world.folder)
     ids = world.ids()
-    monkeypatch.setattr("deformer_qa.indexer.formats.text.VERSION", "text2")
+    text = registry.BY_NAME["text"]
+    newer = replace(text, version=2)
+    monkeypatch.setitem(registry.BY_NAME, "text", newer)
+    monkeypatch.setitem(registry._BY_SUFFIX, ".txt", newer)
+    readers = {f"1/{version}" for version in {*VERSIONS, "text2"} - {"text1"}}
+    monkeypatch.setattr("deformer_qa.indexer.plan._READERS", readers)
     report = world.sync()
     assert (report.files, report.n_passages_encoded) == (FileCounts(updated=1, unchanged=3), 0)
     assert world.ids() == ids

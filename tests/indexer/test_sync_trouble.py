@@ -13,6 +13,7 @@ from tiny_world import TinyEncoder, World
 from deformer_qa.indexer import (
     Committed,
     FileCounts,
+    FileLimits,
     Skipped,
 )
 from deformer_qa.store import verify
@@ -31,9 +32,10 @@ def test_a_file_that_became_unreadable_text_leaves_the_index(world: World, conte
 def test_a_file_over_the_limit_is_skipped(world: World) -> None:
     world.write("a.txt", "x" * 101)
     world.write("b.txt", "x" * 100)
-    report = world.sync(world.folder, max_file_bytes=100)
+    report = world.sync(world.folder, limits=FileLimits(file_bytes=100))
     assert report.files == FileCounts(added=1, skipped=1)
-    assert report.skipped == (Skipped(str(world.folder / "a.txt"), "101 bytes, at most 100 are read"),)
+    why = "101 bytes, at most 100 are read (--max-file-size)"
+    assert report.skipped == (Skipped(str(world.folder / "a.txt"), why, "limit"),)
 
 
 def test_a_document_that_the_encoder_refuses_stops_no_other(world: World) -> None:
@@ -49,8 +51,8 @@ def test_a_document_that_the_encoder_refuses_stops_no_other(world: World) -> Non
     assert report.files == FileCounts(added=2, skipped=1)
     why = "the encoder failed on it: ValueError: cannot read this"
     assert report.skipped == (
-        Skipped(str(world.folder / "b.txt"), why),
-        Skipped(str(world.folder / "c.jsonl#1"), why),
+        Skipped(str(world.folder / "b.txt"), why, "refused"),
+        Skipped(str(world.folder / "c.jsonl#1"), why, "refused"),
     )
     assert set(world.answers()) == {"a.txt", "c.jsonl#0", "c.jsonl#2"}
     world.encoder.fail_at = lambda text: None

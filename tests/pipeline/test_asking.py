@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deformer_qa.indexer.sync import sync
+from deformer_qa.indexer.syncing import sync
 from deformer_qa.pipeline.asking import Pipeline
 from deformer_qa.pipeline.errors import BadQuestion
 from deformer_qa.pipeline.results import Answers

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny_families import FAMILIES, write_family
 
-from deformer_qa.indexer.sync import sync
+from deformer_qa.indexer.syncing import sync
 from deformer_qa.pipeline.asking import Pipeline
 from deformer_qa.reader.reading import SplitReader
 

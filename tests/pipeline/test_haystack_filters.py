@@ -13,7 +13,7 @@ from haystack.utils.filters import document_matches_filter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deformer_qa.indexer.sync import sync
+from deformer_qa.indexer.syncing import sync
 from deformer_qa.pipeline.haystack_filters import PlaceField, condition_of
 from deformer_qa.pipeline.retrieval import Method
 from deformer_qa.pipeline.shared_readers import shared_reader

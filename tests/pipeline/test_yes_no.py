@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deformer_qa.indexer.sync import sync
+from deformer_qa.indexer.syncing import sync
 from deformer_qa.pipeline.asking import Pipeline
 from deformer_qa.pipeline.confidence import measured
 from deformer_qa.pipeline.errors import RiskNotKnown

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from deformer_qa.indexer import formats
 from deformer_qa.indexer.encoding import TextEncoder, codebook_of, encoder_info
 from deformer_qa.indexer.errors import RootGone
 from deformer_qa.indexer.events import Event, SyncReport
-from deformer_qa.indexer.files import MAX_FILE_BYTES, read_file, reason_of
-from deformer_qa.indexer.formats import NotReadable
-from deformer_qa.indexer.plan import Plan, make_plan
+from deformer_qa.indexer.files import FoundFile, kind_of, read_file, reason_of
+from deformer_qa.indexer.formats import Kind, NotReadable
+from deformer_qa.indexer.formats.limits import DEFAULT_LIMITS, FileLimits
+from deformer_qa.indexer.parsing import FileParser
+from deformer_qa.indexer.plan import Plan, format_of, make_plan
 from deformer_qa.indexer.progress import Progress
 from deformer_qa.indexer.roots import Scope, choose_scope, existing_place
+from deformer_qa.indexer.selection import EVERYTHING, Selection
 from deformer_qa.indexer.writing import NO_RECORD, CorpusWriter, Limits
 from deformer_qa.store import Snapshot, StoreError, StoreMissing, Writer, open_snapshot
 
@@ -31,7 +33,8 @@ def sync(
     on_event: Callable[[Event], None] = lambda event: None,
     commit_seconds: float = 60.0,
     commit_bytes: int = 256 * 2**20,
-    max_file_bytes: int = MAX_FILE_BYTES,
+    limits: FileLimits = DEFAULT_LIMITS,
+    selection: Selection = EVERYTHING,
 ) -> SyncReport:
     """Bring the index up to date with some paths, or with all recorded roots where none is given.
 
@@ -47,43 +50,61 @@ def sync(
     :param vector_index: auto, flat, or a factory string; None takes the store's choice, "auto" for a new one.
     :param prune: drop recorded roots that are gone, instead of an error.
     :param on_event: called in this thread, often.
-    :raises PathMissing, PathUnusable, RootGone: before anything is changed.
+    :param limits: what a file may be and cost; it is read in a process of its own, which is killed at them.
+    :param selection: what is wanted of the paths; what was indexed and is not wanted any more leaves.
+    :raises BadPattern, PathMissing, PathUnusable, RootGone: before anything is changed.
     :raises EncoderFailing: where the encoder fails on one document after the other.
     :raises StoreError: where the store cannot be opened or written.
     """
+    selection.check()
     places = [existing_place(path) for path in paths] or None
     progress = Progress(on_event)
-    if places and not _has_store(store) and not _has_text(store, places, progress, max_file_bytes):
-        return _report(None, choose_scope(places, ()), progress, ())
-    opened = Writer.open(store, encoder_info(encoder), encoding, create=bool(places), codebook=codebook_of(encoder))
-    with opened as writer:
-        if vector_index is not None:
-            writer.set_vector_index(vector_index)
-        scope, plan = _plan(writer.snapshot, store, places, max_file_bytes)
-        if plan.lost and places is None and not prune:
-            root = next(iter(plan.lost))[0]
-            raise RootGone(root, sum(len(documents) for place, documents in plan.lost.items() if place[0] == root))
-        progress.found(plan.n_files, plan.n_bytes)
-        limits = Limits(commit_seconds, commit_bytes, max_file_bytes)
-        corpus = CorpusWriter(writer, encoder, limits, progress, leaving=[*scope.absorbed, *scope.gone])
-        try:
-            _carry_out(plan, corpus, prune)
-            corpus.forget_roots()
-            if corpus.has_changes:
-                corpus.refresh(plan.stale[:MOST_REFRESHED])
-            corpus.commit()
-            corpus.merge()
-        except BaseException as interruption:
-            _save(corpus, interruption)
-            raise
-        return _report(writer.snapshot, scope, progress, corpus.indexed)
+    with FileParser(limits) as parser:
+        if places and not has_store(store):
+            _, plan = plan_of(None, store, places, limits, selection)
+            if not _has_text(plan, parser, limits, progress):
+                return report_of(None, choose_scope(places, ()), progress, ())
+        opened = Writer.open(store, encoder_info(encoder), encoding, create=bool(places), codebook=codebook_of(encoder))
+        with opened as writer:
+            if vector_index is not None:
+                writer.set_vector_index(vector_index)
+            scope, plan = plan_of(writer.snapshot, store, places, limits, selection)
+            if places is None and not prune:
+                check_roots(plan)
+            progress.found(plan.n_files, plan.n_bytes)
+            corpus = CorpusWriter(
+                writer,
+                encoder,
+                parser,
+                Limits(commit_seconds, commit_bytes, limits),
+                progress,
+                leaving=[*scope.absorbed, *scope.gone],
+            )
+            try:
+                _carry_out(plan, corpus, prune)
+                corpus.forget_roots()
+                if corpus.has_changes:
+                    corpus.refresh(plan.stale[:MOST_REFRESHED])
+                corpus.commit()
+                corpus.merge()
+            except BaseException as interruption:
+                _save(corpus, interruption)
+                raise
+            return report_of(writer.snapshot, scope, progress, corpus.indexed)
 
 
-def _plan(
-    snapshot: Snapshot | None, store: Path, places: Sequence[str] | None, max_file_bytes: int
+def check_roots(plan: Plan) -> None:
+    """:raises RootGone: where a recorded root is not there any more, nor is its content elsewhere."""
+    if plan.lost:
+        root = next(iter(plan.lost))[0]
+        raise RootGone(root, sum(len(documents) for place, documents in plan.lost.items() if place[0] == root))
+
+
+def plan_of(
+    snapshot: Snapshot | None, store: Path, places: Sequence[str] | None, limits: FileLimits, selection: Selection
 ) -> tuple[Scope, Plan]:
     scope = choose_scope(places, snapshot.roots if snapshot else ())
-    return scope, make_plan(snapshot, scope, never=[store], max_bytes=max_file_bytes)
+    return scope, make_plan(snapshot, scope, limits, selection, never=[store])
 
 
 def _carry_out(plan: Plan, corpus: CorpusWriter, prune: bool) -> None:
@@ -92,6 +113,8 @@ def _carry_out(plan: Plan, corpus: CorpusWriter, prune: bool) -> None:
         corpus.leave(file)
     for skipped in plan.skipped:
         corpus.skip(skipped)
+    for ignored in plan.ignored:
+        corpus.ignore(ignored)
     for work in plan.work:
         corpus.take(work)
     for (root, path), documents in {**plan.removed, **(plan.lost if prune else {})}.items():
@@ -105,7 +128,7 @@ def _save(corpus: CorpusWriter, interruption: BaseException) -> None:
         interruption.add_note(f"What was done since the last commit is lost: {error}")
 
 
-def _has_store(store: Path) -> bool:
+def has_store(store: Path) -> bool:
     """Whether a generation was ever committed there; one that cannot be opened is for the writer to complain of."""
     try:
         open_snapshot(store).close()
@@ -116,31 +139,32 @@ def _has_store(store: Path) -> bool:
     return True
 
 
-def _has_text(store: Path, places: Sequence[str], progress: Progress, max_file_bytes: int) -> bool:
+def _has_text(plan: Plan, parser: FileParser, limits: FileLimits, progress: Progress) -> bool:
     """Whether a new store would get a document; where not, tells why of every file."""
-    _, plan = _plan(None, store, places, max_file_bytes)
-    reasons = []
+    reasons: list[tuple[FoundFile, str, Kind]] = []
     for work in plan.work:
         try:
-            raw, _ = read_file(work.file, max_file_bytes)
-            parsed = formats.parse(work.file.path, raw)
+            content = read_file(work.file, limits.file_bytes)
+            parsed = parser.parse(format_of(work.file, content), work.file.path, content.raw, content.sidecar)
         except OSError as error:
-            reasons.append((work.file, f"cannot be read: {reason_of(error)}"))
+            reasons.append((work.file, f"cannot be read: {reason_of(error)}", kind_of(error)))
         except NotReadable as error:
-            reasons.append((work.file, str(error)))
+            reasons.append((work.file, str(error), error.kind))
         else:
             if parsed.documents:
                 return True
-            reasons.append((work.file, NO_RECORD))
+            reasons.append((work.file, NO_RECORD, parsed.bad_records[0].kind))
     progress.found(plan.n_files, plan.n_bytes)
     for skipped in plan.skipped:
-        progress.file_done(skipped.unread.shown, "skipped", skipped.unread.reason)
-    for file, reason in reasons:
-        progress.file_done(file.shown, "skipped", reason)
+        progress.file_done(skipped.unread.shown, "skipped", skipped.unread.reason, skipped.unread.kind)
+    for ignored in plan.ignored:
+        progress.file_done(ignored.shown, "ignored", ignored.reason, ignored.kind)
+    for file, reason, kind in reasons:
+        progress.file_done(file.shown, "skipped", reason, kind)
     return False
 
 
-def _report(
+def report_of(
     snapshot: Snapshot | None, scope: Scope, progress: Progress, indexed: Collection[tuple[str, str]]
 ) -> SyncReport:
     return SyncReport(
@@ -150,6 +174,8 @@ def _report(
         n_passages=snapshot.n_passages if snapshot else 0,
         n_passages_encoded=progress.n_encoded,
         skipped=tuple(progress.skipped),
+        ignored=tuple(progress.ignored),
+        notes=tuple(progress.notes),
         empty=tuple(target.place for target in scope.targets if not any(target.contains(*place) for place in indexed)),
         committed=progress.n_commits > 0,
     )

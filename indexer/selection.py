@@ -1,0 +1,127 @@
+"""Which files of a root does the user not want? Patterns of the command line, and ignore files in the folders.
+
+All patterns are those of ``.gitignore``, matched by ``pathspec``: the last one that fits decides, one in a deeper
+folder before one further up, and the command line's before all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pathspec import GitIgnoreSpec
+
+from deformer_qa.indexer.errors import BadPattern
+
+IGNORE_FILES = (".gitignore", ".qaignore")  # in this order: the latter is ours, so it has the last word
+MOST_BYTES = 2**20
+MOST_PATTERNS = 2_000
+_MOST_STARS = 3  # in one name of a pattern, and of "**" in all; time grows with a name's length to that power
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a user wants of the roots.
+
+    :ivar include: patterns; where there are any, only files that one of them fits
+    :ivar exclude: patterns of files and folders that are left out
+    :ivar ignore_files: whether ``.gitignore`` and ``.qaignore`` in the folders count
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    ignore_files: bool = True
+
+    def check(self) -> None:
+        """:raises BadPattern: where a pattern is none."""
+        for option, patterns in (("--include", self.include), ("--exclude", self.exclude)):
+            for pattern in patterns:
+                if problem := _problem(pattern):
+                    raise BadPattern(option, pattern, problem)
+
+
+EVERYTHING = Selection()
+"""All but what the ignore files name."""
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """The patterns that count from one folder down.
+
+    :ivar folder: relative to the root, '' for the root
+    """
+
+    folder: str
+    spec: GitIgnoreSpec
+    source: str
+
+
+class Chooser:
+    """Decides for each path of one root; reads each folder's ignore files when it first comes to it.
+
+    :ivar refused: (path, reason) of ignore files, or lines of them, that are not used
+    """
+
+    def __init__(self, selection: Selection, read: Callable[[str, str], bytes | None]) -> None:
+        """:param read: gives the content of a file of a folder, both by name, or None where there is none."""
+        self._selection, self._read = selection, read
+        self._include = GitIgnoreSpec.from_lines(selection.include)
+        self._exclude = _Rules("", GitIgnoreSpec.from_lines(selection.exclude), "--exclude")
+        self._by_folder: dict[str, tuple[_Rules, ...]] = {}
+        self.refused: list[tuple[str, str]] = []
+
+    def why_not(self, path: str, *, is_folder: bool) -> str:
+        """Why a path is left out, as half a sentence; '' where it is wanted. All folders above it were."""
+        folder = path.rpartition("/")[0]
+        for rules in (self._exclude, *reversed(self._rules_of(folder))):
+            inner = path[len(rules.folder) :].lstrip("/") + ("/" if is_folder else "")
+            decision = rules.spec.check_file(inner).include
+            if decision is not None:
+                if decision:
+                    return f"left out by {rules.source}"
+                break
+        if self._selection.include and not is_folder and not self._include.match_file(path):
+            return "left out by --include"
+        return ""
+
+    def _rules_of(self, folder: str) -> tuple[_Rules, ...]:
+        """Of a folder and all above it, the outermost first."""
+        if not self._selection.ignore_files:
+            return ()
+        if folder not in self._by_folder:
+            above = self._rules_of(folder.rpartition("/")[0]) if folder else ()
+            own = [rules for name in IGNORE_FILES if (rules := self._rules(folder, name))]
+            self._by_folder[folder] = (*above, *own)
+        return self._by_folder[folder]
+
+    def _rules(self, folder: str, name: str) -> _Rules | None:
+        raw = self._read(folder, name)
+        if raw is None:
+            return None
+        path = f"{folder}/{name}" if folder else name
+        if len(raw) > MOST_BYTES:
+            self.refused.append((path, f"an ignore file of more than {MOST_BYTES:,} bytes is not used"))
+            return None
+        lines = raw.decode("utf-8", "replace").splitlines()
+        good = [line for line in lines if line.strip() and not line.startswith("#") and not _problem(line)]
+        bad = [number for number, line in enumerate(lines, start=1) if _problem(line)]
+        if bad:
+            self.refused.append((path, f"an ignore file with patterns that are not used (line {bad[0]:,} first)"))
+        if len(good) > MOST_PATTERNS:
+            self.refused.append((path, f"an ignore file of more than {MOST_PATTERNS:,} patterns is not used"))
+            return None
+        return _Rules(folder, GitIgnoreSpec.from_lines(good), path) if good else None
+
+
+def _problem(pattern: str) -> str:
+    """Why a pattern cannot be used, '' where it can."""
+    if pattern.count("**") > _MOST_STARS or any(
+        len(re.findall(r"\*+", name)) > _MOST_STARS for name in pattern.split("/")
+    ):
+        return f"more than {_MOST_STARS} of * in one name, or of ** in all"
+    try:
+        GitIgnoreSpec.from_lines([pattern])
+    except ValueError as error:
+        return " ".join(str(error).split())
+    return ""
