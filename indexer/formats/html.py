@@ -46,29 +46,41 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     List items start with '- ', rows of a table with '| '. Where a page has no text outside its header, navigation and
     footer, these are its text.
     """
-    source = _decode_page(raw)
+    title, text, outline = read(decode_page(raw))
+    return ParsedFile((ParsedDocument("", title or name, text, outline),))
+
+
+def read(source: str) -> tuple[str, str, tuple[tuple[int, str], ...]]:
+    """Title ('' without one), text and outline of a page, or of a part of a mail or book that is one."""
     _check_depth(source)
     tree = LexborHTMLParser(source)
     page = Page(tree)
     text, outline = page.readable(_NEVER_TEXT | _AROUND_THE_TEXT)
     if not text:
         text, outline = page.readable(_NEVER_TEXT)
-    title = _text_of(tree, "head > title") or _text_of(tree, "h1") or name
-    return ParsedFile((ParsedDocument("", title, text, outline),))
+    return _text_of(tree, "head > title") or _text_of(tree, "h1"), text, outline
 
 
-def _decode_page(raw: bytes) -> str:
+def decode_page(raw: bytes) -> str:
     """By the mark at its start, else the encoding the page states if it is in it, else as any text file."""
     stated = _CHARSET.search(raw, 0, 2048) or _XML_ENCODING.search(raw)
-    if stated and not raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) and b"\0" not in raw:
-        label = stated[1].decode().lower()
+    return decode_stated(raw, stated[1].decode() if stated else "")
+
+
+def decode_stated(raw: bytes, label: str) -> str:
+    """The characters of bytes that are said to be in an encoding; one that is unknown or untrue is no better than none.
+
+    :raises NotReadable: as ``decode``.
+    """
+    if label and not raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) and b"\0" not in raw:
+        label = label.lower()
         if label in ("iso-8859-1", "latin1", "latin-1", "ascii", "us-ascii"):
             label = "cp1252"  # as browsers do
         try:
             if _CODEC.fullmatch(codecs.lookup(label).name):
                 return storable(raw.decode(label))
         except (LookupError, ValueError):
-            pass  # an unknown or untrue statement is no better than none
+            pass
     return decode(raw)
 
 

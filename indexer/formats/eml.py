@@ -1,0 +1,132 @@
+"""Mail: who wrote to whom and when, then what, earlier messages in it included."""
+
+from __future__ import annotations
+
+from email import message_from_bytes, policy
+from email.header import decode_header, make_header
+from email.message import EmailMessage
+from email.utils import parsedate_to_datetime
+
+from deformer_qa.indexer.formats import html
+from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.pieces import Pieces
+
+_PEOPLE = ("From", "To", "Cc")
+_READ = frozenset({"text/plain", "text/html", "text/markdown", "text/enriched"})
+
+
+def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
+    """One document: the subject as its heading, a line each for From, To, Cc and Date, then the text.
+
+    Of a text in several forms the plain one is read, else that in HTML. Attached messages and texts follow, under a
+    heading; other attachments are named in the notes.
+    """
+    message = message_from_bytes(raw, policy=policy.default)
+    if not message.keys():
+        raise NotReadable("damaged mail: it has no header")
+    mail = _Mail(limits)
+    mail.read(message, 0)
+    text, outline, _ = mail.pieces.finish()
+    meta = {field.lower(): value for field in _PEOPLE if (value := header(message, field))}
+    meta |= {"date": date} if (date := _date(message)) else {}
+    subject = header(message, "Subject")
+    meta |= {"subject": subject} if subject else {}
+    return ParsedFile((ParsedDocument("", subject or name, text, outline, meta),), (), tuple(mail.notes))
+
+
+class _Mail:
+    """The text of a message, put together while its parts are walked through."""
+
+    def __init__(self, limits: FileLimits) -> None:
+        self.pieces = Pieces()
+        self.notes: list[str] = []
+        self._deepest = limits.nesting
+
+    def read(self, message: EmailMessage, depth: int) -> None:
+        """A message with its header, at the head of the file or attached."""
+        if subject := header(message, "Subject"):
+            self.pieces.heading(subject)
+        lines = [f"{field}: {value}" for field in (*_PEOPLE, "Date") if (value := header(message, field))]
+        self.pieces.add("\n".join(lines))
+        self._read_part(message, depth)
+
+    def _read_part(self, part: EmailMessage, depth: int) -> None:
+        if depth > self._deepest:
+            raise NotReadable(f"more than {self._deepest:,} parts in each other", "limit")
+        parts = [one for one in part.iter_parts() if isinstance(one, EmailMessage)] if part.is_multipart() else []
+        kind = part.get_content_type()
+        if kind == "message/rfc822":
+            for one in parts:
+                self.read(one, depth + 1)
+        elif kind == "multipart/alternative":
+            self._read_part(_best_form(parts), depth + 1) if parts else None
+        elif part.is_multipart():
+            for one in parts:
+                self._read_part(one, depth + 1)
+        elif kind in _READ:
+            self._read_text(part, kind)
+        else:
+            self._note(part, kind)
+
+    def _read_text(self, part: EmailMessage, kind: str) -> None:
+        try:
+            content = part.get_payload(decode=True)
+            source = html.decode_stated(content if isinstance(content, bytes) else b"", _charset(part))
+            _, text, outline = html.read(source) if kind == "text/html" else ("", source, ())
+        except NotReadable as reason:
+            self.notes.append(f"a part of it ({kind}) is not read: {reason}")
+            return
+        if name := _filename(part):
+            self.pieces.heading(name)
+        self.pieces.add(text.replace("\r\n", "\n"), outline if "\r" not in text else ())
+
+    def _note(self, part: EmailMessage, kind: str) -> None:
+        name = _filename(part)
+        if name or not kind.startswith("image/"):  # an image without a name is part of the page
+            self.notes.append(f"attachment {name[:100]} is not read" if name else f"a part of it ({kind}) is not read")
+
+
+def header(message: EmailMessage, field: str) -> str:
+    """A field of the header on one line, '' without it. What is no header by the book is taken as it stands."""
+    try:
+        return one_line(str(message[field] or ""))
+    except Exception:  # the parser of addresses and dates stumbles over what people's programs write
+        for name, value in message.raw_items():
+            if name.lower() == field.lower():
+                try:
+                    return one_line(str(make_header(decode_header(str(value)))))
+                except (LookupError, ValueError):
+                    return one_line(str(value))
+        return ""
+
+
+def _best_form(parts: list[EmailMessage]) -> EmailMessage:
+    """The plain text where there is some, else the last form, which is meant to be the best."""
+    for part in parts:
+        content = part.get_payload(decode=True) if part.get_content_type() == "text/plain" else None
+        if isinstance(content, bytes) and content.strip():
+            return part
+    others = [part for part in parts if part.is_multipart() or part.get_content_type() in _READ]
+    return (others or parts)[-1]
+
+
+def _date(message: EmailMessage) -> str:
+    try:
+        return parsedate_to_datetime(header(message, "Date")).isoformat()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return ""
+
+
+def _charset(part: EmailMessage) -> str:
+    try:
+        return part.get_content_charset() or ""
+    except Exception:
+        return ""
+
+
+def _filename(part: EmailMessage) -> str:
+    try:
+        return one_line(part.get_filename() or "")
+    except Exception:
+        return ""

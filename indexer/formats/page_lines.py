@@ -1,0 +1,291 @@
+"""How do the lines that were printed on pages become running text? Paragraphs, headings, words put together again.
+
+A PDF has characters at places, and no paragraphs. Where lines stand tells them apart: by the room between them, by an
+indent, and by a line that ends though the next one's first word had room in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
+
+from deformer_qa.indexer.formats.layout import Layout
+
+_HYPHEN = re.compile(r"(?P<part>[^\W\d_]+)(?P<mark>[-\u2010\u00ad\u0002\ufffe])$")
+_SURE_HYPHENS = "\u00ad\u0002\ufffe"  # no author types these
+_INNER_HYPHEN = re.compile(r"([^\W\d_]*)[\u0002\ufffe]([^\W\d_]*)")
+_DROPPED = str.maketrans("", "", "\u00ad\u0002\ufffe\u200b")
+_WORDS = re.compile(r"[^\W\d_]+(?:[-\u2010][^\W\d_]+)*")
+_NO_SPACES = re.compile(r"[\u3005-\u30ff\u3400-\u9fff\uff00-\uffef\U00020000-\U0003ffff]")  # Chinese, Japanese
+_SENTENCE_END = re.compile(r"[.!?:;\u2026\u3002][\"'\u2019\u201d)\]\u00bb]*$")
+_BULLET = re.compile(r"[\u2022\u2023\u25aa\u25cf\u25e6\u2043\u00b7\u2219\uf0b7\u2013*-]\s+")
+_LEADERS = re.compile(r"(?:\.\s?){4,}\s*\S+$")  # as in a table of contents
+_SECTION = re.compile(r"(?:\d+|[A-Z])(?:\.\d+)*\.?\s+")
+_NUMBER = re.compile(r"\d+")
+_MARGIN = 0.15  # of a page's height, above and below, where running headers and footers stand
+_LEAST_PAGES = 3  # in a row, with the same line on them, make it a running one
+_HEADING_SIZE = 1.18  # times that of running text
+_LONGEST_HEADING = 200
+_MOST_LINES_OF_A_TITLE = 4
+_WIDEST_LEADING = 2.2  # between lines of a paragraph, times their size
+_SAME = 0.2  # sizes differ less than that in one paragraph
+_Key = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A printed line, lengths in points, upwards and to the right.
+
+    :ivar size: height of its letters with ascenders and descenders
+    :ivar first_word: width of its first word
+    :ivar last_baseline: another than ``baseline`` where a divided word has two printed lines in this one
+    """
+
+    text: str
+    left: float
+    right: float
+    baseline: float
+    size: float
+    first_word: float
+    last_baseline: float
+
+
+@dataclass(frozen=True)
+class PrintedPage:
+    """The lines of a page in the order of its text.
+
+    :ivar titles: of chapters that begin here, where the file has a table of them
+    """
+
+    lines: tuple[Line, ...]
+    bottom: float
+    top: float
+    titles: tuple[str, ...] = ()
+
+
+def running_text(pages: Sequence[PrintedPage]) -> Layout:
+    """The text of all pages, its headings, and where each page begins.
+
+    A running header or footer is kept where it is first met; page numbers are not kept.
+    """
+    kept = _without_running_lines(pages)
+    writer = _Writer(kept, is_titled=any(page.titles for page in pages))
+    for number, page in enumerate(kept, 1):
+        writer.layout.locate("page", number)
+        writer.write(page)
+    return writer.layout
+
+
+class _Writer:
+    """Puts line after line into a layout; what it needs of the whole text is counted first."""
+
+    def __init__(self, pages: Sequence[PrintedPage], is_titled: bool) -> None:
+        self.layout = Layout()
+        self._is_titled = is_titled
+        self._before: Line | None = None
+        self._words: set[str] = set()
+        sizes: Counter[float] = Counter()
+        gaps: dict[float, Counter[float]] = {}
+        for page in pages:
+            for line in page.lines:
+                sizes[_rounded(line.size)] += len(line.text)
+                self._words.update(word.casefold() for word in _WORDS.findall(line.text))
+            for one, other in pairwise(page.lines):
+                if 0.5 < (one.last_baseline - other.baseline) / (one.size or 1.0) < _WIDEST_LEADING and _are_alike(
+                    one, other
+                ):
+                    gaps.setdefault(_rounded(one.size), Counter())[_rounded(one.last_baseline - other.baseline)] += 1
+        self._body = max(sizes, key=lambda size: sizes[size], default=0.0)
+        self._leading = {size: found.most_common(1)[0][0] for size, found in gaps.items()}
+
+    def write(self, page: PrintedPage) -> None:
+        """A page's lines, joined to the page before where a sentence goes on."""
+        edges, titles = self._right_edges(page.lines), list(page.titles)
+        at = 0
+        while at < len(page.lines):
+            n_lines = self._heading_lines(page.lines, at, titles)
+            if n_lines:
+                self._write_heading(page.lines[at : at + n_lines])
+            else:
+                after = page.lines[at + 1] if at + 1 < len(page.lines) else None
+                self._write_line(page.lines[at], after, edges[at - 1] if at else None)
+            at += n_lines or 1
+
+    def _write_heading(self, lines: Sequence[Line]) -> None:
+        self.layout.heading()
+        for line in lines:
+            self.layout.text(self._whole(line.text) + " ")
+        self.layout.end_heading()
+        self._before = None
+
+    def _write_line(self, line: Line, after: Line | None, edge: float | None) -> None:
+        """One line; ``edge`` is how far the lines around the one before reach, None where that is on another page."""
+        text, before = line.text, self._before
+        if before is not None:
+            if not self._goes_on(before, line, after, edge):
+                self.layout.block()
+            elif edge is not None and _has_room(before, line, edge):
+                self.layout.line_break()
+        if bullet := _BULLET.match(text):
+            self.layout.item()
+            text = text[bullet.end() :]
+        self.layout.text(self._whole(self._joined(text, after)))
+        self._before = line
+
+    def _joined(self, text: str, after: Line | None) -> str:
+        """The line as the next one is to be joined to it: without a hyphen that divides a word, or with a space."""
+        hyphen = _HYPHEN.search(text)
+        following = _WORDS.match(after.text) if after else None
+        if hyphen and (following or not after):
+            if hyphen["mark"] in _SURE_HYPHENS:
+                return text
+            rest = following.group().casefold() if following else ""
+            part = hyphen["part"].casefold()
+            if rest and after and after.text[0].islower() and not self._is_compound(part, rest):
+                return text[: hyphen.start("mark")]
+            return text
+        if after and _NO_SPACES.match(text[-1:]) and _NO_SPACES.match(after.text):
+            return text
+        return text + " "
+
+    def _whole(self, text: str) -> str:
+        """The text without marks of PDFium's where it has put together a divided word, or left a hyphen out."""
+        return _INNER_HYPHEN.sub(self._undivided, text).translate(_DROPPED)
+
+    def _undivided(self, divided: re.Match[str]) -> str:
+        part, rest = divided.groups()
+        is_word = part and rest[:1].islower() and not self._is_compound(part.casefold(), rest.casefold())
+        return f"{part}{'' if is_word or not rest else '-'}{rest}"
+
+    def _is_compound(self, part: str, rest: str) -> bool:
+        """Whether a word divided at a hyphen has one of its own: it is met elsewhere, and never as one word."""
+        return part + rest not in self._words and not self._words.isdisjoint({f"{part}-{rest}", f"{part}\u2010{rest}"})
+
+    def _goes_on(self, before: Line, line: Line, after: Line | None, edge: float | None) -> bool:
+        """Whether a line belongs to the paragraph of the one before."""
+        gap = before.last_baseline - line.baseline
+        if edge is None or gap < -0.5 * line.size:  # another page or column
+            ends = _SENTENCE_END.search(before.text)
+            return _are_alike(before, line) and not ends and not line.text[0].isupper()
+        if gap < 0.5 * line.size:
+            return True  # the same line, or a raised part of it
+        if not _are_alike(before, line) or gap > 1.2 * self._leading.get(_rounded(before.size), line.size):
+            return False
+        indent = line.left - before.left
+        returns = after is None or after.left < line.left - 0.3 * line.size
+        return not (0.5 * line.size < indent < 5 * line.size and returns and _SENTENCE_END.search(before.text))
+
+    def _right_edges(self, lines: Sequence[Line]) -> list[float]:
+        """For each line how far those around it reach that follow each other without a gap."""
+        edges: list[float] = []
+        for block in self._blocks(lines):
+            edge = max(line.right for line in block)
+            if len(block) < 4:  # too few to tell: those of the page that begin there or, for lists, further left
+                size, left = block[0].size, block[0].left
+                near = (one for one in lines if -6 * size < one.left - left < size and _are_alike(one, block[0]))
+                edge = max([edge, *(one.right for one in islice(near, 100))])
+            edges += [edge] * len(block)
+        return edges
+
+    def _blocks(self, lines: Sequence[Line]) -> Iterator[list[Line]]:
+        block: list[Line] = []
+        for line in lines:
+            gap = block[-1].last_baseline - line.baseline if block else 0.0
+            if block and not (
+                _are_alike(block[-1], line)
+                and 0 < gap <= 1.2 * self._leading.get(_rounded(line.size), line.size)
+                and abs(line.left - block[-1].left) < 5 * line.size
+            ):
+                yield block
+                block = []
+            block.append(line)
+        if block:
+            yield block
+
+    def _heading_lines(self, lines: Sequence[Line], at: int, titles: list[str]) -> int:
+        """How many lines from here on are a heading: a title of the file's table, without one what is set large."""
+        if self._is_titled:
+            starts = titles and any(letter.isalpha() for letter in lines[at].text)
+            found = lines[at : at + _MOST_LINES_OF_A_TITLE] if starts else ()
+            for n_lines in range(1, len(found) + 1):
+                heading = " ".join(line.text for line in found[:n_lines])
+                for title in (squeezed(heading), squeezed(_SECTION.sub("", heading, count=1))):
+                    if title in titles:
+                        titles.remove(title)
+                        return n_lines
+            return 0
+        large = 0
+        while at + large < len(lines) and self._is_large(lines[at + large], lines[at]):
+            large += 1
+        is_short = sum(len(line.text) for line in lines[at : at + large]) <= _LONGEST_HEADING
+        return large if is_short and any(letter.isalpha() for letter in lines[at].text) else 0
+
+    def _is_large(self, line: Line, first: Line) -> bool:
+        return line.size > _HEADING_SIZE * self._body and _are_alike(line, first)
+
+
+def squeezed(title: str) -> str:
+    """A title as titles are compared: in small letters, without spaces."""
+    return "".join(title.translate(_DROPPED).split()).casefold()
+
+
+def _rounded(length: float) -> float:
+    return round(length * 2) / 2
+
+
+def _are_alike(one: Line, other: Line) -> bool:
+    """Whether two lines are of one size."""
+    return abs(one.size - other.size) <= _SAME * max(one.size, other.size)
+
+
+def _has_room(before: Line, line: Line, edge: float) -> bool:
+    """Whether the first word of a line had room at the end of the one before, so that this ended on purpose."""
+    if before.last_baseline - line.baseline < 0.5 * line.size:
+        return False
+    if _LEADERS.search(before.text):
+        return True
+    return edge - before.right > line.first_word + 0.7 * line.size and not _HYPHEN.search(before.text)
+
+
+def _without_running_lines(pages: Sequence[PrintedPage]) -> list[PrintedPage]:
+    met: dict[_Key, list[int]] = {}
+    for number, page in enumerate(pages):
+        for key in {key for line in page.lines for key in _keys(line, page, number)}:
+            met.setdefault(key, []).append(number)
+    dropped = {key: frozenset(_repeated(key, numbers)) for key, numbers in met.items() if len(numbers) >= _LEAST_PAGES}
+    return [
+        replace(page, lines=tuple(
+            line for line in page.lines if not any(number in dropped.get(key, ()) for key in _keys(line, page, number))
+        ))
+        for number, page in enumerate(pages)
+    ]  # fmt: skip
+
+
+def _repeated(key: _Key, numbers: Sequence[int]) -> Iterator[int]:
+    """On which of its pages a line need not be read. The first of each run of pages keeps it, unless it is a number."""
+    if not any(letter.isalpha() for letter in key[0].lower().replace("page", "")):
+        yield from numbers if "\0" in key[0] else ()
+        return
+    run: list[int] = []
+    for number in [*numbers, max(numbers) + _LEAST_PAGES]:
+        if run and number - run[-1] > 2:  # headers of left and right pages may differ
+            yield from run[1:] if len(run) >= _LEAST_PAGES else ()
+            run = []
+        run.append(number)
+
+
+def _keys(line: Line, page: PrintedPage, number: int) -> list[_Key]:
+    """What a line in a page's margin has in common with those of other pages: its words, its place, and all numbers in
+    it, but for one that may be the page's and is counted from that."""
+    height = page.top - page.bottom
+    if page.bottom + _MARGIN * height < line.baseline < page.top - _MARGIN * height or len(line.text) > 200:
+        return []
+    place = round(line.baseline / 2)
+    numbers = [one for one in _NUMBER.finditer(line.text) if len(one.group()) < 7][:4]
+    keys = [(line.text, place)]
+    for one in numbers:
+        keys.append((f"{line.text[: one.start()]}\0{int(one.group()) - number}\0{line.text[one.end() :]}", place))
+    return keys

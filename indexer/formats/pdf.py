@@ -1,0 +1,154 @@
+"""PDF: the text of its pages, put together to paragraphs, with the headings of its bookmarks or of its large print."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from statistics import median
+
+import pypdfium2
+from pypdfium2 import raw as pdfium
+
+from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.page_lines import Line, PrintedPage, running_text, squeezed
+from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
+
+_NO_TITLE = re.compile(
+    r"(?i)(?:untitled.*|microsoft \w+ - .*|slide 1|(?:powerpoint )?presentation|document\d*|about:blank|.*\.\w{2,5})"
+)
+_DATE = re.compile(r"(?:D:)?(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)(\d\d)?(?:(Z)|([+-]\d\d)'?(\d\d)?)?)?")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
+    """One document with the location "page": the sheet's number from 1, as viewers count, whatever is printed on it.
+
+    :raises NotReadable: for one that is damaged, opens with a password only, has too many pages, or no text.
+    """
+    document = _opened(raw)
+    with closing(document):
+        if len(document) > limits.pages:
+            raise NotReadable(f"{len(document):,} pages, at most {limits.pages:,} are read (--max-pages)", "limit")
+        titles = _titles(document)
+        pages, damaged = [], []
+        for number in range(len(document)):
+            try:
+                pages.append(_printed(document, number, tuple(titles.get(number, ()))))
+            except pypdfium2.PdfiumError:
+                pages.append(PrintedPage((), 0.0, 0.0))
+                damaged.append(number + 1)
+        n_empty = sum(not page.lines for page in pages) - len(damaged)
+        if len(pages) == len(damaged):
+            raise NotReadable("damaged: none of its pages can be read")
+        if not any(page.lines for page in pages):
+            raise NotReadable("no text in it; it may be a scan, which needs OCR", "no text")
+        notes = []
+        if damaged:
+            notes.append(f"{_some(damaged)} of {len(pages):,} cannot be read")
+        if n_empty:
+            notes.append(f"{n_empty:,} of {len(pages):,} pages have no text; they may be scans")
+        notes += [f"attachment {one_line(one.get_name())[:100]} is not read" for one in _attachments(document)]
+        title, meta = _metadata(document)
+    layout = running_text(pages)
+    text, outline = layout.finish()
+    return ParsedFile((ParsedDocument("", title or name, text, outline, meta, layout.locations),), (), tuple(notes))
+
+
+def _opened(raw: bytes) -> pypdfium2.PdfDocument:
+    try:
+        return pypdfium2.PdfDocument(raw)
+    except pypdfium2.PdfiumError as error:
+        if error.err_code in (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY):
+            raise NotReadable("encrypted: it opens with a password only", "encrypted") from None
+        raise NotReadable("damaged PDF: its pages cannot be found") from None
+
+
+def _printed(document: pypdfium2.PdfDocument, number: int, titles: tuple[str, ...]) -> PrintedPage:
+    with closing(document.get_page(number)) as page:
+        _, bottom, _, top = page.get_cropbox()
+        with closing(page.get_textpage()) as text_page:
+            return PrintedPage(tuple(_lines(text_page)), bottom, top, titles)
+
+
+def _lines(page: pypdfium2.PdfTextPage) -> Iterator[Line]:
+    """The lines of a page as PDFium ends them; those without a letter are left out."""
+    text, start = page.get_text_range(errors="replace"), 0
+    ends = [*((one.start(), one.end()) for one in _LINE_END.finditer(text)), (len(text), len(text))]
+    for end, following in ends:
+        line, begin = text[start:end], start
+        start = following
+        words = line.split()
+        if not words:
+            continue
+        begin += len(line) - len(line.lstrip())
+        visible = line.strip()
+        left, _, baseline = _place(page, begin)
+        _, word_right, _ = _place(page, begin + len(words[0]) - 1)
+        _, right, last_baseline = _place(page, begin + len(visible) - 1)
+        # of one letter it would be that of a bullet, a ligature or an initial
+        size = median(_size(page, begin + (len(visible) - 1) * step // 4) for step in range(5))
+        yield Line(visible, left, right, baseline, size, max(0.0, word_right - left), last_baseline)
+
+
+def _place(page: pypdfium2.PdfTextPage, at: int) -> tuple[float, float, float]:
+    """Left and right end and baseline of a character of the page's text; zeros where it has no place."""
+    box, x, y = pdfium.FS_RECTF(), ctypes.c_double(), ctypes.c_double()
+    index = pdfium.FPDFText_GetCharIndexFromTextIndex(page, at)
+    pdfium.FPDFText_GetLooseCharBox(page, index, box)
+    pdfium.FPDFText_GetCharOrigin(page, index, x, y)
+    return box.left, box.right, y.value
+
+
+def _size(page: pypdfium2.PdfTextPage, at: int) -> float:
+    box = pdfium.FS_RECTF()
+    pdfium.FPDFText_GetLooseCharBox(page, pdfium.FPDFText_GetCharIndexFromTextIndex(page, at), box)
+    return abs(float(box.top) - float(box.bottom))
+
+
+def _titles(document: pypdfium2.PdfDocument) -> dict[int, list[str]]:
+    """What the table of contents says begins on each page, squeezed."""
+    titles: dict[int, list[str]] = {}
+    for bookmark in document.get_toc(max_depth=15):
+        destination = bookmark.get_dest()
+        number = destination.get_index() if destination else None
+        if number is not None and (title := squeezed(bookmark.get_title())):
+            titles.setdefault(number, []).append(title)
+    return titles
+
+
+def _attachments(document: pypdfium2.PdfDocument) -> Iterator[pypdfium2.PdfAttachment]:
+    for number in range(document.count_attachments()):
+        yield document.get_attachment(number)
+
+
+def _metadata(document: pypdfium2.PdfDocument) -> tuple[str, dict[str, str]]:
+    """The title, '' where it is none that an author gave, and the other fields."""
+    fields = {key: one_line(value) for key, value in document.get_metadata_dict(skip_empty=True).items()}
+    title = fields.get("Title", "")
+    meta = {
+        "author": fields.get("Author", ""),
+        "created": _iso(fields.get("CreationDate", "")),
+        "subject": fields.get("Subject", ""),
+        "keywords": fields.get("Keywords", ""),
+    }
+    return "" if _NO_TITLE.fullmatch(title) else title, {key: value for key, value in meta.items() if value}
+
+
+def _iso(stated: str) -> str:
+    """A date of a PDF, D:20260131120000+01'00', as ISO 8601; '' where it is none."""
+    found = _DATE.match(stated)
+    if not found:
+        return ""
+    year, month, day, hour, minute, second, utc, zone_hour, zone_minute = found.groups()
+    date = "-".join(part for part in (year, month, day) if part)
+    if not (hour and day):
+        return date
+    zone = "+00:00" if utc else f"{zone_hour}:{zone_minute or '00'}" if zone_hour else ""
+    return f"{date}T{hour}:{minute}:{second or '00'}{zone}"
+
+
+def _some(numbers: list[int]) -> str:
+    named = ", ".join(map(str, numbers[:5]))
+    return f"page {named}" if len(numbers) == 1 else f"pages {named}{' and others' if len(numbers) > 5 else ''}"
