@@ -116,13 +116,14 @@ def test_a_few_foreign_words_in_an_english_page_are_rarely_enough_and_hardly_eve
 def test_quotes_and_dashes_of_windows_are_told_from_letters_of_dos() -> None:
     text = "“It’s late,” she said – and so it was. They don’t know…\r\n" * 3
     assert text_of(text.encode("cp1252")) == text
+    assert text_of("She said “yes” and left.".encode("cp1252")) == "She said “yes” and left."
     dos = PARAGRAPHS["swedish"].replace("”", '"').encode("cp850")
     assert text_of(dos).encode("cp850") == dos
 
 
 def test_what_a_text_says_of_encodings_is_not_believed() -> None:
-    text = "<meta charset=iso-8859-5> # -*- coding: koi8-r -*- " + PARAGRAPHS["french"]
-    assert text_of(text.encode("cp1252")) == text
+    text = '<html><meta charset="windows-1252">\n' + PARAGRAPHS["hungarian"]
+    assert text_of(text.encode("cp1250")) == text
 
 
 def test_the_mark_at_the_end_of_a_dos_text_is_kept() -> None:
@@ -137,8 +138,13 @@ def test_a_text_that_ends_inside_a_character_is_refused(encoding: str) -> None:
     assert "UTF-8" in (reason := refusal(text.encode(encoding)[:-1])) or "damaged" in reason
 
 
+def test_thai_without_a_space_is_read_as_utf16_in_its_order_of_bytes() -> None:
+    word = PARAGRAPHS["thai"].split()[0]
+    assert [text_of(word.encode(encoding)) for encoding in ("utf-16-le", "utf-16-be")] == [word, word]
+
+
 def test_ascii_stays_ascii_where_it_looks_like_escapes_a_little() -> None:
-    for text in (r"\cite[p.~{12}]{a}~{b}", "a ~{ b ~} c", "set ~{x~}", "+AGE-"):
+    for text in (r"\cite[p.~{12}]{a}~{b}", "a ~{ b ~} c", "set ~{x~}", "~{0A1B2C3D~} and ~x", "+AGE-"):
         assert text_of(text.encode()) == text
 
 
