@@ -1,7 +1,7 @@
 """Which characters do the bytes of a text file stand for? An answer where that is certain enough, else a reason.
 
-UTF-8 first, whatever else the bytes could be. Then what their form alone tells (marks, UTF-16 and UTF-32, ISO-2022, HZ),
-then the encodings that only a language tells (``legacy``). Text in the wrong one would be wrong in silence.
+What the form of the bytes tells comes first: a mark, UTF-16 or UTF-32, UTF-8, and in ASCII the escapes of ISO-2022 and
+HZ. Then the encodings that only the language tells (``legacy``). Text in the wrong one would be wrong in silence.
 """
 
 from __future__ import annotations

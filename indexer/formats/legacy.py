@@ -6,6 +6,7 @@ out; what is left has to agree on every character, as text in the wrong encoding
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Collection
 
@@ -28,12 +29,16 @@ _USUAL = {  # what writes such files today, or wrote most of them: it is tried f
     "shift_jis_2004": "cp932", "euc_jis_2004": "euc_jp", "euc_kr": "cp949", "tis-620": "cp874", "big5hkscs": "cp950",
 }
 _RARE = frozenset({
-    "iso8859-3", "iso8859-10", "iso8859-14", "iso8859-16", "mac-iceland", "mac-latin2", "cp860", "cp861", "cp863", "cp865",
+    "iso8859-3", "iso8859-10", "iso8859-14", "iso8859-16", "mac-iceland", "mac-latin2",
+    "cp860", "cp861", "cp863", "cp865",
 })
 # fmt: on
-_RARE_WEIGHT = 0.97  # of the score of an encoding that hardly a file is in
+_OLD = frozenset(name for name in CANDIDATES if name.startswith(("mac-", "cp4", "cp7", "cp8"))) - {"cp866", "cp874"}
+_LEAST_SCORE = 0.05  # noise of 20 bytes has less, nearly all texts of 50 have more
+_RARE_WEIGHT = 0.92  # of the score of an encoding that hardly a file is in
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 _HIGH = re.compile(rb"[\x80-\xff]")
+_BORDER = re.compile(rb"[\n ]")  # in no encoding a part of another character
 _STATEMENT = re.compile(rb"charset|coding", re.IGNORECASE)  # a text may well speak of an encoding that it is not in
 _SAMPLE = 16_384  # bytes; chardet's models look at no more
 _PIECE = 5_000  # bytes, of larger files: at the beginning, in the middle and near the end
@@ -41,6 +46,7 @@ _WORDS_AROUND = 2
 _NEAR = 2.0  # a rival counts whose score is short of the best by NEAR / n of it, with n characters beyond ASCII,
 _NEAREST = 0.01  # at least,
 _FARTHEST = 0.5  # at most
+_OLD_DISTANCE = 0.3  # of that, for encodings of DOS and the Macintosh: hardly a file of today is in them
 
 
 def decode_legacy(raw: bytes) -> str:
@@ -48,16 +54,17 @@ def decode_legacy(raw: bytes) -> str:
 
     :raises NotReadable: where no encoding gives a plausible text, or two give different ones
     """
-    if _CONTROL.search(raw.rstrip(b"\x1a")):  # DOS programs end a text with this byte
+    body = raw.rstrip(b"\x1a")  # DOS programs end a text with this byte
+    if _CONTROL.search(body):
         raise NotReadable("neither UTF-8 nor text of a known encoding (control bytes)")
-    sample = _sample(raw)
+    sample = _sample(body)
     encoding = _encoding_of(sample)
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         reason = f"damaged text: it looks like {_shown(encoding)}, but byte {error.start:,} is not"
         raise NotReadable(reason) from None
-    if has_controls(text):
+    if has_controls(text.rstrip("\x1a")):
         raise NotReadable(f"damaged text: it looks like {_shown(encoding)}, but not everywhere")
     return text
 
@@ -67,17 +74,18 @@ def _encoding_of(sample: bytes) -> str:
     candidates = [name for name in CANDIDATES if name.startswith("cp125")] if signs else CANDIDATES
     sample = _foreign(sample)
     best = text_of_best = ""
-    least, n_odd_best = 0.0, 0
+    score_of_best = distance = 0.0
+    n_odd_best = 0
     for encoding, score in _ranked(sample, candidates):
-        if best and score < least:
-            break
+        if best and score < score_of_best * (1 - distance * (_OLD_DISTANCE if encoding in _OLD else 1.0)):
+            continue
         name, text, n_odd = _reading(sample, encoding)
-        if not name or (best and n_odd > n_odd_best + 1):
+        if score < _LEAST_SCORE or not name or (best and n_odd > n_odd_best + 1):
             continue
         if not best:
-            best, text_of_best, n_odd_best = name, text, n_odd
+            best, text_of_best, score_of_best, n_odd_best = name, text, score, n_odd
             n_beyond = sum(character > "\x7f" for character in text)
-            least = score * (1 - min(_FARTHEST, max(_NEAREST, _NEAR / n_beyond)))
+            distance = min(_FARTHEST, max(_NEAREST, _NEAR / n_beyond))
         elif text != text_of_best:
             raise NotReadable(f"encoding not certain ({_shown(best)} or {_shown(name)}): save it as UTF-8")
     if not best:
@@ -89,7 +97,12 @@ def _ranked(sample: bytes, candidates: Collection[str]) -> list[tuple[str, float
     """Encodings and their scores, the best first."""
     blanked = _STATEMENT.sub(lambda word: b" " * len(word[0]), sample)
     guesses = chardet.detect_all(
-        blanked, ignore_threshold=True, compat_names=False, include_encodings=candidates, no_match_encoding="cp1252"
+        blanked,
+        ignore_threshold=True,
+        compat_names=False,
+        prefer_superset=False,
+        include_encodings=candidates,
+        no_match_encoding="cp1252",
     )
     ranked = [(guess["encoding"], guess["confidence"]) for guess in guesses if guess["encoding"]]
     weighted = [(name, score * (_RARE_WEIGHT if name in _RARE else 1.0)) for name, score in ranked]
@@ -116,15 +129,15 @@ def _foreign(sample: bytes) -> bytes:
     return b" ".join(word for number, word in enumerate(words) if number in kept)
 
 
-def _decoded(raw: bytes, encoding: str) -> str | None:
-    try:
-        return raw.decode(encoding)
+def _decoded(sample: bytes, encoding: str) -> str | None:
+    try:  # a sample may end inside a character
+        return codecs.getincrementaldecoder(encoding)().decode(sample, len(sample) < _SAMPLE)
     except UnicodeDecodeError:
         return None
 
 
 def _sample(raw: bytes) -> bytes:
-    """Whole lines, or at least words, with bytes beyond ASCII, from three places of a large file."""
+    """Whole lines, or at least words, with bytes beyond ASCII, from three places of a large file; or its start."""
     if len(raw) <= _SAMPLE:
         return raw
     pieces = []
@@ -133,20 +146,15 @@ def _sample(raw: bytes) -> bytes:
         high = _HIGH.search(raw, max(end, third * len(raw) // 3))
         if not high:
             break
-        start = _border(raw, max(end, high.start() - _PIECE // 5), high.start())
-        end = _last_border(raw, start, start + _PIECE)
-        pieces.append(raw[start:end])
+        border = _BORDER.search(raw, max(end, high.start() - _PIECE // 5), high.start())
+        start = border.end() if border else high.start()
+        stop = max(raw.rfind(b"\n", start, start + _PIECE), raw.rfind(b" ", start, start + _PIECE))
+        if third == 0 and stop < 0:  # the first such byte of a file begins a character, wherever it stands
+            return raw[start : start + _SAMPLE]
+        if stop >= 0 and (border or third == 0):
+            pieces.append(raw[start:stop])
+            end = stop
     return b"\n".join(pieces)
-
-
-def _border(raw: bytes, first: int, last: int) -> int:
-    """The place after the first space or line end: in no encoding is such a byte a part of another character."""
-    found = re.compile(rb"[\n ]").search(raw, first, last)
-    return found.end() if found else last
-
-
-def _last_border(raw: bytes, first: int, last: int) -> int:
-    return max(raw.rfind(b"\n", first, last), raw.rfind(b" ", first, last)) + 1 or last
 
 
 def _shown(encoding: str) -> str:

@@ -115,7 +115,7 @@ def _is_odd_letter(before: str, letter: str, after: str) -> bool:
             return True
     if letter in _LAST_IN_WORD and after.isalpha():
         return True
-    if before.islower() and letter.isupper() or letter.islower() and after.isupper():
+    if (before.islower() and letter.isupper()) or (letter.islower() and after.isupper()):
         return True
     cased = letter.isupper() or letter.islower()
     return cased and (before.isdigit() or after.isdigit())

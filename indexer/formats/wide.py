@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from deformer_qa.indexer.formats.parsed import NotReadable
 from deformer_qa.indexer.formats.plausible import is_written
 
 _CONTROL = re.compile(rb"[\x00-\x08]")
@@ -51,7 +52,10 @@ def _is_unspaced(text: str) -> bool:
 
 
 def decode_seven_bit(raw: bytes) -> str | None:
-    """The text of ASCII bytes that are ISO-2022-JP, ISO-2022-KR or HZ; None if they are not, or not certainly."""
+    """The text of ASCII bytes that are ISO-2022-JP, ISO-2022-KR or HZ; None if they are not.
+
+    :raises NotReadable: for the escapes of ISO-2022 around what it does not know
+    """
     if b"\x1b" in raw and _SHIFT_JAPANESE.search(raw):
         names: tuple[str, ...] = ("iso2022_jp", "iso2022_jp_2", "iso2022_jp_ext", "iso2022_jp_2004")
     elif b"\x1b" in raw and _SHIFT_KOREAN.search(raw):
@@ -67,7 +71,9 @@ def decode_seven_bit(raw: bytes) -> str | None:
             continue
         if not text.isascii() and is_written(text):
             return text
-    return None
+    if names == ("hz",):
+        return None
+    raise NotReadable("damaged text: it has the escapes of ISO-2022, but is not in it everywhere")
 
 
 def _is_hz(raw: bytes) -> bool:
