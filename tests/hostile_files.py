@@ -514,9 +514,9 @@ def _pointing(canary: Path) -> Iterator[tuple[str, bytes]]:
     yield "pointing-image.md", b"![x](%s)\n\n{{< include %s >}}\n" % (uri, path)
     yield "pointing-formula.csv", b"=WEBSERVICE(\"%s\"),=cmd|'/C calc'!A0\n" % uri
     opf = (
-        '<package xmlns="http://www.idpf.org/2007/opf"><manifest><item id="a" href="{}" media-type="application/xhtml+xml"/>'
-        '<item id="b" href="../../../../../../..{}" media-type="application/xhtml+xml"/></manifest>'
-        '<spine><itemref idref="a"/><itemref idref="b"/></spine></package>'.format(canary.as_uri(), canary)
+        f'<package xmlns="http://www.idpf.org/2007/opf"><manifest><item id="a" href="{canary.as_uri()}" media-type="application/xhtml+xml"/>'
+        f'<item id="b" href="../../../../../../..{canary}" media-type="application/xhtml+xml"/></manifest>'
+        '<spine><itemref idref="a"/><itemref idref="b"/></spine></package>'
     )
     yield "pointing-item.epub", epub("<p>Words.</p>", opf)
     rels = (

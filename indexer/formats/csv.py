@@ -29,13 +29,15 @@ _MOST_OPEN_QUOTES = 10  # after so many cells that are opened and never closed, 
 def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document with the title ``name`` and without headings."""
     csv.field_size_limit(_NO_LIMIT)
-    text = decode(raw)
+    notes: list[str] = []
+    text = decode(raw, notes)
     stated = _STATED.match(text)
     delimiter = stated[1] if stated else ""
     lines = list(io.StringIO(text[stated.end() :] if stated else text, newline=""))
     layout = Layout()
     lay_out(layout, _rows(lines, delimiter or _delimiter(lines)), limits)
-    return ParsedFile((ParsedDocument("", name, layout.finish()[0], locations=layout.locations),))
+    document = ParsedDocument("", name, layout.finish()[0], locations=layout.locations)
+    return ParsedFile((document,), notes=tuple(notes))
 
 
 def _delimiter(lines: list[str]) -> str:

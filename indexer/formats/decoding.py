@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from deformer_qa.indexer.formats.legacy import decode_legacy
+from deformer_qa.indexer.formats.legacy import UncertainEncoding, decode_legacy, western_text
 from deformer_qa.indexer.formats.parsed import NotReadable
 from deformer_qa.indexer.formats.wide import decode_seven_bit, decode_wide
 
@@ -23,9 +23,11 @@ _MARKS = (
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 
 
-def decode(raw: bytes) -> str:
+def decode(raw: bytes, notes: list[str] | None = None) -> str:
     """The characters of a text file, without a leading mark; lone surrogates as U+FFFD.
 
+    :param notes: where a doubt may be told; a text that is nearly all ASCII is then read as Windows-1252, which most
+        such files are in, with a note that says so. Without it such a file is refused.
     :raises NotReadable: for binary content, and for text in an encoding that is not known.
     """
     for mark, encoding in _MARKS:
@@ -35,12 +37,19 @@ def decode(raw: bytes) -> str:
     if wide is not None:
         return wide
     if b"\0" in raw:
-        raise NotReadable("binary content (NUL bytes)")
+        raise NotReadable("binary content (NUL bytes)", "binary")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         _check_no_utf8(raw, error)
-        return decode_legacy(raw)
+        try:
+            return decode_legacy(raw)
+        except UncertainEncoding as doubt:
+            western = western_text(raw) if notes is not None else None
+            if notes is None or western is None:
+                raise
+            notes.append(f"read as Windows-1252, as it is nearly all ASCII: {doubt}")
+            return western
     shifted = decode_seven_bit(raw) if raw.isascii() else None
     return text if shifted is None else shifted
 
@@ -57,7 +66,7 @@ def _decode_marked(raw: bytes, mark: bytes, encoding: str) -> str:
         return storable(_without_nul(raw.decode(encoding, "surrogatepass")))
     except UnicodeDecodeError as error:
         at = error.start + len(raw) - len(error.object)
-        raise NotReadable(f"marked as {encoding.upper()}, but byte {at:,} is not") from None
+        raise NotReadable(f"marked as {encoding.upper()}, but byte {at:,} is not", "encoding") from None
 
 
 def _check_no_utf8(raw: bytes, error: UnicodeDecodeError) -> None:
@@ -65,10 +74,10 @@ def _check_no_utf8(raw: bytes, error: UnicodeDecodeError) -> None:
     n_bad = lenient.count("\ufffd") - raw.count("\ufffd".encode())
     n_good = len(lenient) - len(lenient.encode("ascii", "ignore")) - n_bad
     if n_good >= n_bad:
-        raise NotReadable(f"damaged UTF-8 (byte {error.start:,})")
+        raise NotReadable(f"damaged UTF-8 (byte {error.start:,})", "encoding")
 
 
 def _without_nul(text: str) -> str:
     if "\0" in text:
-        raise NotReadable("binary content (NUL characters)")
+        raise NotReadable("binary content (NUL characters)", "binary")
     return text

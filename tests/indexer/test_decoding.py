@@ -10,7 +10,7 @@ import zlib
 
 import pytest
 from encoded_texts import ENCODINGS, PARAGRAPHS, UNMARKED, in_english, sample, written
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from reading import parse
 
@@ -190,6 +190,7 @@ def test_a_file_without_text_is_refused(raw: bytes) -> None:
     assert refusal(raw) == "no text in it"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_text_or_refused(raw: bytes) -> None:
     for path in ("a.txt", "a.md", "a.html", "a.jsonl"):
