@@ -61,7 +61,7 @@ GOOD = {  # file: (content, question, answer)
     "good-8.ipynb": (json.dumps({"cells": [{"cell_type": "markdown", "source": ["The drift constant of Velm is 4.7."]}], "nbformat": 4, "nbformat_minor": 5, "metadata": {}}).encode(), "What is the drift constant of Velm?", "4.7"),
     "good-9.py": (b'"""The scheduler was written by Tamsin Roe in 2019."""\n\n\ndef run():\n    pass\n', "Who wrote the scheduler?", "Tamsin Roe"),
     "good-10.eml": (b"From: Ada Byrne <ada@example.org>\r\nTo: Lou <lou@example.org>\r\nDate: Mon, 3 Mar 2025 10:00:00 +0000\r\nSubject: Rehearsal\r\n\r\nThe rehearsal takes place in the Corvin Hall.\r\n", "Where does the rehearsal take place?", "Corvin Hall"),
-    "good-11.tsv": (b"Name\tTown\nIda Mork\tSundale\nPer Stahl\tGrenby\n", "In which town does Per Stahl live?", "Grenby"),
+    "good-11.tsv": (b"Instrument\tBuilder\nThe Velden organ\tPer Stahl\n", "Who is the builder of the Velden organ?", "Per Stahl"),
     "good-12": (b"The password of the archive is Tangerine.\n", "What is the password of the archive?", "Tangerine"),
     "good-13.log": (b"The server Bravo was restarted by Nils Aker.\n", "Who restarted the server Bravo?", "Nils Aker"),
     "good-14.txt": ("\ufeffThe museum of Ostrava-Lhota closes at 17:30.".encode("utf-16"), "When does the museum close?", "17:30"),
