@@ -159,6 +159,11 @@ class Filter:
         """
         return [info for info in snapshot.documents_where(where(self.part.condition())) if self.part.holds(info)]
 
+    def passages(self, snapshot: Snapshot) -> tuple[int, list[int]]:
+        """How many documents it means, and the ids of their passages, ascending."""
+        documents = self.documents(snapshot)
+        return len(documents), snapshot.passages_of_documents([info.id for info in documents])
+
 
 def _type(value: Any) -> str:
     """Its type: every type of JSON, integers and fractions being one."""
