@@ -31,7 +31,7 @@ def asks_yes_or_no(question: str) -> bool:
 
 
 MOST_CHARACTERS = 10_000
-"""Of a question that is encoded. One of 254 word pieces is far shorter; a longer one is refused before it costs much."""
+"""Of a question that is encoded. 254 word pieces are far fewer; a longer one is refused before it costs anything."""
 
 
 def checked_question(question: str, most: int | None = MOST_CHARACTERS) -> str:
