@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from deformer_qa.pipeline.errors import BadFilter
@@ -174,20 +174,19 @@ def test_limits_are_reached_not_passed() -> None:
 
 # Against plain Python: metadata and filters at random, each filter with what it means as a function.
 
-_texts = st.sampled_from(
-    ["", "a", "ab", "b", "1", "true", "Ä", 'q"\\', "n\nl", "n", "n\0l", "n\0", "2020-01-02", "🦊", "é"]
-)
-_numbers = st.sampled_from([0, 1, -1, 2, 2**53, 2**63, -(2**70), 10**40, 1.0, 0.5, -2.0, 1e300, 88.6764444228616, 0.1])
-_scalars = st.one_of(st.none(), st.booleans(), _numbers, _texts)
+_texts = st.sampled_from(["", "a", "1", "Ä🦊", 'q"\\', "n\nl", "n", "n\0l"])
+_numbers = st.sampled_from([0, 1, -2, 2**53, -(2**70), 10**40, 1.0, 0.5, 88.6764444228616])
+_scalars = st.one_of(_texts, _numbers, st.sampled_from([None, True, False]))
 _values = st.one_of(
+    _scalars,
     _scalars,
     st.lists(_scalars, max_size=3),
     st.dictionaries(st.sampled_from(["x", "odd key"]), _scalars, max_size=2),
-    st.lists(st.lists(_scalars, max_size=1), max_size=1),
+    st.just([[1], {"x": 1}]),
 )
-_metas = st.dictionaries(st.sampled_from(["a", "b", "odd key", 'q"', "a.x", "path", "title"]), _values, max_size=5)
+_metas = st.fixed_dictionaries({"a": _values}, optional=dict.fromkeys(["b", "a.x", 'q"', "path", "title"], _values))
 _fields = st.sampled_from(
-    [("a",), ("b",), ("a", "x"), ("a", "odd key"), ("odd key",), ('q"',), ("a.x",), ("path",), ("title",), ("root",)]
+    [("a",)] * 6 + [("b",), ("a", "x"), ("a", "odd key"), ('q"',), ("a.x",), ("path",), ("root",)]
 )
 Meaning = Any
 _ORDERS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -286,8 +285,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("random") / "store"
 
 
-@settings(max_examples=25, deadline=None)
-@given(metas=st.lists(_metas, min_size=1, max_size=12), filters=st.lists(_filters, min_size=40, max_size=40))
+@settings(max_examples=15, deadline=None, phases=[Phase.explicit, Phase.generate])  # to shrink takes minutes
+@given(metas=st.lists(_metas, min_size=1, max_size=12), filters=st.lists(_filters, min_size=60, max_size=60))
 @example(metas=[{"a": "n\0l"}, {"a": ["n\0l"]}], filters=[_ordered(("a",), ">", "n"), _member(("a",), "n\0l", "in")])
 def test_filters_find_what_plain_python_finds(
     store: Path, metas: list[dict[str, Any]], filters: list[tuple[str, Meaning]]
