@@ -149,7 +149,7 @@ def test_hostile_lines_of_a_session(
 def check_told(case: Case, out: str) -> None:
     """A session wraps what it tells, and takes blanks from the end of what it is told."""
     said = " ".join(out.split())
-    if case.says and "documents to be asked" not in said:
+    if case.says:
         assert said.startswith(("filter", "The question", "question")), (ascii(case.text[:60]), said)
     assert not any(ord(one) < 32 and one != "\n" for one in out)
 
