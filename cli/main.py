@@ -27,6 +27,7 @@ from deformer_qa.cli.search import search
 from deformer_qa.cli.show import show
 from deformer_qa.cli.train import train
 from deformer_qa.cli.verify import verify_store
+from deformer_qa.pipeline.questions import MOST_CHARACTERS
 from deformer_qa.reader.kernel_defaults import set_kernel_defaults
 
 
@@ -38,6 +39,7 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         first = arguments[0]
         looks_like_a_question = any(character.isspace() for character in first.strip()) or first.strip().endswith("?")
+        looks_like_a_question |= len(first) > MOST_CHARACTERS  # refused as such, not printed as an unknown command
         if first not in self.commands and looks_like_a_question:
             return "ask", self.commands["ask"], arguments
         return super().resolve_command(context, arguments)
