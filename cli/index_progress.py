@@ -20,7 +20,8 @@ from rich.progress import (
 )
 
 from deformer_qa.cli.display import printable
-from deformer_qa.cli.output import message, messages_console, print_json
+from deformer_qa.cli.output import message, print_json
+from deformer_qa.cli.progress_bar import progress_bar
 from deformer_qa.indexer.events import Committed, Event, FileDone, Found, PassagesEncoded, SyncReport
 
 _REASONS_SHOWN = 5
@@ -30,7 +31,7 @@ _REASONS_SHOWN = 5
 def watching(form: str) -> Iterator[Callable[[Event], None]]:
     """A listener for the indexer's events; on a terminal it draws a bar with rate and time left."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         DownloadColumn(),
@@ -39,7 +40,7 @@ def watching(form: str) -> Iterator[Callable[[Event], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=messages_console(), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with progress_bar(*columns) as bar:
         yield _Watcher(bar, form)
 
 

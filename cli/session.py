@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from deformer_qa.cli import exit_codes
 from deformer_qa.cli.answers_shown import place_line, show_answers
 from deformer_qa.cli.ask import AskOptions
-from deformer_qa.cli.display import printable_lines
+from deformer_qa.cli.display import printable, printable_lines
 from deformer_qa.cli.output import console
 from deformer_qa.pipeline.asking import Pipeline
 from deformer_qa.pipeline.results import Answers
@@ -31,12 +29,9 @@ class Session:
 
     def run(self) -> int:
         """Until :quit or the end of input; the exit code is 0."""
-        from prompt_toolkit import PromptSession
-        from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+        from deformer_qa.cli.prompt import prompt_session
 
-        file = _history_file()
-        history: History = FileHistory(str(file)) if file else InMemoryHistory()
-        prompt: PromptSession[str] = PromptSession(history=history)
+        prompt = prompt_session()
         snapshot = self.pipeline.snapshot
         self._out.print(f"{snapshot.n_documents:,} documents, {snapshot.n_passages:,} passages. :help for help.")
         while True:
@@ -63,7 +58,7 @@ class Session:
         try:
             self._last = self.options.ask(self.pipeline, line)
         except (ReaderError, PipelineError, StoreError) as error:
-            self._out.print(str(error), style="red")
+            self._out.print(printable(str(error)), style="red")
             return
         show_answers(self._last)
 
@@ -81,7 +76,7 @@ class Session:
         elif name in ("k", "n"):
             self._out.print(f":{name} takes a number from 1 to 1000.", style="red")
         else:
-            self._out.print(f"There is no :{printable_lines(name)}; :help lists what there is.", style="red")
+            self._out.print(f"There is no :{printable(name)}; :help lists what there is.", style="red")
 
     def _sources(self) -> None:
         if self._last is None:
@@ -97,17 +92,3 @@ class Session:
 
 def _number(text: str) -> bool:
     return text.isdecimal() and len(text) <= 4 and 0 < int(text) <= 1000
-
-
-def _history_file() -> Path | None:
-    """Where questions are remembered; None where that place cannot be written."""
-    import platformdirs
-
-    try:
-        folder = Path(platformdirs.user_state_dir("qa", appauthor=False))
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / "history"
-        file.touch()
-    except OSError:
-        return None
-    return file
