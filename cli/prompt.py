@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import create_app_session
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
 from prompt_toolkit.output import create_output
+from prompt_toolkit.utils import is_dumb_terminal
 
 from deformer_qa.cli.display import harmless
 from deformer_qa.cli.streams import behind
 
 
-def prompt_session() -> PromptSession[str]:
-    """A prompt on the terminal; it moves the cursor itself, so it writes past the safe stream."""
+@contextmanager
+def prompt_session() -> Iterator[PromptSession[str]]:
+    """A prompt on the terminal. It moves the cursor itself, past the safe stream, unless the terminal knows no moves."""
     file = _history_file()
     history: History = FileHistory(str(file)) if file else InMemoryHistory()
-    return PromptSession(history=history, input_processors=[_Harmless()], output=create_output(behind(sys.stdout)))
+    output = create_output(sys.stdout if is_dumb_terminal() else behind(sys.stdout))
+    with create_app_session(output=output):
+        yield PromptSession(history=history, input_processors=[_Harmless()])
 
 
 class _Harmless(Processor):

@@ -31,20 +31,20 @@ class Session:
         """Until :quit or the end of input; the exit code is 0."""
         from deformer_qa.cli.prompt import prompt_session
 
-        prompt = prompt_session()
         snapshot = self.pipeline.snapshot
         self._out.print(f"{snapshot.n_documents:,} documents, {snapshot.n_passages:,} passages. :help for help.")
-        while True:
-            try:
-                line = prompt.prompt("? ").strip()
-            except KeyboardInterrupt:
-                continue
-            except EOFError:
-                return exit_codes.OK
-            if line in (":quit", ":q", ":exit"):
-                return exit_codes.OK
-            if line:
-                self.answer(line)
+        with prompt_session() as prompt:
+            while True:
+                try:
+                    line = prompt.prompt("? ").strip()
+                except KeyboardInterrupt:
+                    continue
+                except EOFError:
+                    return exit_codes.OK
+                if line in (":quit", ":q", ":exit"):
+                    return exit_codes.OK
+                if line:
+                    self.answer(line)
 
     def answer(self, line: str) -> None:
         """One line of the session: a command or a question. A user's error is told and the session goes on."""
