@@ -1,0 +1,312 @@
+"""What documents, names, arguments and errors hold never drives a terminal, and JSON still says exactly what it is."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import pickle
+import pty
+import re
+import select
+import struct
+import sys
+import termios
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from terminal_attacks import ATTACKS, PAYLOADS, found_in, longest_run_of_marks, marked
+
+from deformer_qa.cli.ask import print_answers
+from deformer_qa.cli.counting import counting
+from deformer_qa.cli.display import MOST_MARKS, harmless, printable
+from deformer_qa.cli.main import main, root
+from deformer_qa.cli.session import AskOptions, Session
+from deformer_qa.cli.train_progress import training_progress
+from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.reader.reading import SplitReader
+
+GROUPS = [" ".join(PAYLOADS[start : start + 24]) for start in range(0, len(PAYLOADS), 24)]
+Call = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class World:
+    """A folder whose every name and text is an attack, its store, and the reader that made it."""
+
+    corpus: Path
+    store: Path
+    reader: Path
+    home: Path
+
+
+def _names() -> Iterator[str]:
+    """The payloads that a file can be called."""
+    for payload in PAYLOADS:
+        name = payload if len(payload) < 60 else payload[:60] + payload[-6:]
+        try:
+            os.fsencode(name)
+        except UnicodeEncodeError:
+            continue
+        if not {"/", "\0"} & set(name):
+            yield name
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, tiny_reader: Path) -> World:
+    home = tmp_path_factory.mktemp("home")
+    corpus = home / marked(1, "\x1b[2J\u202e")
+    for folder in ("texts", "records", "pages", "odd"):
+        (corpus / folder).mkdir(parents=True)
+    for name in _names():
+        (corpus / "texts" / f"{name}.txt").write_bytes(f"The river of {name} was long.".encode("utf-8", "replace"))
+        (corpus / "odd" / f"x.{name}").write_bytes(b"?")
+    records = [
+        json.dumps({"title": payload, "text": f"The city of {payload} was old.", "meta": payload, payload: 1})
+        for payload in PAYLOADS
+    ]
+    (corpus / "records" / "all.jsonl").write_text("\n".join([*records, "{" + PAYLOADS[1]]), encoding="utf-8")
+    headings = [f"# {payload}\n\nThe house of {payload} was small.\n\n" for payload in PAYLOADS if "\0" not in payload]
+    (corpus / "pages" / "headings.md").write_bytes("".join(headings).encode("utf-8", "replace"))
+    for number, payload in enumerate(PAYLOADS[::8]):
+        page = f"<title>{payload}</title><h1>{payload}</h1><p>The bridge of {payload}.</p>"
+        (corpus / "pages" / f"{number}.html").write_bytes(page.replace("\0", "").encode("utf-8", "replace"))
+        front = f'---\ntitle: "{payload}"\n---\n\nThe tower of {payload}.\n'
+        (corpus / "pages" / f"{number}.md").write_bytes(front.replace("\0", "").encode("utf-8", "replace"))
+    made = World(corpus, home / marked(2, "\x1b]0;t\a\u2066\udc9b1m"), tiny_reader, home)
+    shown = on_a_terminal(lambda: ended("index", corpus, "--reader", tiny_reader, "--store", made.store))
+    assert found_in(shown, terminal=True) == []
+    assert b"\x1b[?25l" in shown  # there was a bar
+    return made
+
+
+def in_a_child(work: Callable[[], Any], leader: int | None = None, follower: int | None = None) -> Any:
+    """What the work gives, done in a process of its own; on a terminal what it printed."""
+    ends = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            torch.set_num_threads(1)  # threads do not survive a fork
+            if follower is not None:
+                for fd in (0, 1, 2):
+                    os.dup2(follower, fd)
+                sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+                sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+                sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+            logging.basicConfig(force=True)
+            result = work()
+            with os.fdopen(ends[1], "wb") as out:
+                pickle.dump(result, out)
+            code = 0
+        except BaseException:
+            os.write(ends[1], traceback.format_exc().encode())
+        finally:
+            os._exit(code)
+    os.close(ends[1])
+    sources, read = [ends[0], *([leader] if leader is not None else [])], {ends[0]: b"", leader: b""}
+    if follower is not None:
+        os.close(follower)
+    deadline = time.monotonic() + 120
+    while sources and time.monotonic() < deadline:
+        for source in select.select(sources, [], [], 1)[0]:
+            try:
+                piece = os.read(source, 1 << 20)
+            except OSError:  # the terminal is closed
+                piece = b""
+            read[source] += piece
+            if not piece:
+                sources.remove(source)
+    if sources:
+        os.kill(child, 9)
+    assert os.waitpid(child, 0)[1] == 0, read[ends[0]].decode()
+    return pickle.loads(read[ends[0]]) if leader is None else read[leader]
+
+
+def on_a_terminal(work: Callable[[], Any]) -> bytes:
+    """All bytes that reach a terminal while the work is done in a process of its own."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    return in_a_child(work, leader, follower)
+
+
+def caller(folder: Path) -> Call:
+    """In a child: run a command with both streams as files, and give its code and their bytes."""
+    files = [open(folder / name, "w+b", buffering=0) for name in ("out", "err")]  # noqa: SIM115
+
+    def call(*arguments: str | Path) -> tuple[int, bytes, bytes]:
+        for fd, file in enumerate(files, start=1):
+            file.truncate(0)
+            file.seek(0)
+            os.dup2(file.fileno(), fd)
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+        code = ended(*arguments)
+        sys.stdout.flush()
+        return code, *((folder / name).read_bytes() for name in ("out", "err"))
+
+    return call
+
+
+def ended(*arguments: str | Path) -> int:
+    """The exit code of a command in this process."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as ending:
+        assert isinstance(ending.code, int)
+        return ending.code
+    raise AssertionError("main came back")
+
+
+def every_command(world: World, form: str, call: Call) -> list[Any]:
+    """All that shows what is in the store."""
+    common = ("--store", world.store, "--format", form)
+    found = [call("index", world.corpus, "--reader", world.reader, *common)]
+    found += [call(command, *common) for command in ("info", "verify", "compact")]
+    found.append(call("rm", "--dry-run", world.corpus, *common))
+    found += [
+        call("search", f"Who was the {word}?", "-n", "1000", "--method", method, "--reader", world.reader, *common)
+        for word, method in (("river", "bm25"), ("city", "bm25"), ("house", "bm25"), ("tower bridge", "dense"))
+    ]
+    found.append(call("ask", "Where was the river?", "-n", "100", "-k", "40", "--reader", world.reader, *common))
+    found += [call("show", str(passage), "--around", "100", *common) for passage in range(0, 1600, 100)]
+    found += [call("show", "--document", str(document), *common) for document in range(0, 900, 10)]
+    found += [call("show", "--document", str(document), "--text", *common) for document in range(0, 900, 10)]
+    return found
+
+
+def every_error(world: World, call: Call) -> list[Any]:
+    """All that quotes what was typed, configured or named."""
+    at = ("--store", world.store, "--reader", world.reader)
+    found = []
+    for group in GROUPS:
+        typed = re.sub("[\0\ud800-\udc7f\udd00-\udfff]", "", group)  # what an argument can hold
+        path = "/".join(name[:60] + name[-6:] for name in typed.split(" ") if name)[:3500]
+        as_json = json.dumps({"field": f"meta.{group}", "operator": group, "value": group})
+        for arguments in (
+            ("ask", "Who?", "--answers", typed, *at),
+            ("ask", typed, *at),
+            (typed.replace(" ", "_") + "x",),
+            ("ask", f"--{typed}"),
+            ("show", typed),
+            ("rm", typed, *at[:2]),
+            ("rm", "[" + typed, *at[:2]),
+            ("rm", "--filter", typed, *at[:2]),
+            ("rm", "--filter", as_json, *at[:2]),
+            ("index", path, *at),
+            ("index", world.corpus, "--vector-index", typed, *at),
+            ("index", world.corpus, "--store", world.store, "--reader", path),
+            ("info", "--store", path),
+            ("info", "--format", typed),
+            ("export", path, *at[:2]),
+            ("import", path, "--store", world.home / "new"),
+            ("eval", "squad", path),
+            ("train", "reader", path, "--data", "x", "--out", "y"),
+        ):
+            found.append(call(*arguments))
+        os.environ["QA_ASK_ANSWERS"] = typed
+        found.append(call("ask", "Who?", *at))
+        del os.environ["QA_ASK_ANSWERS"]
+        quoted = json.dumps(group.encode("utf-8", "replace").decode())
+        for line in (f"{quoted} = 1", f"[{quoted}]", f"[ask]\n{quoted} = 2", f"[ask]\nanswers = {quoted}", typed):
+            (world.home / "qa.toml").write_bytes(line.encode("utf-8", "replace"))
+            found.append(call("info"))
+        (world.home / "qa.toml").unlink()
+    return found
+
+
+def everything_shown(world: World, form: str) -> list[Any]:
+    """Answers to a question for each payload; on a terminal as a session shows them."""
+    with Pipeline.open(world.store, SplitReader.load(world.reader)) as pipeline:
+        options = AskOptions(2, 2, 30, None)
+        session = Session(pipeline, options)
+        for payload in PAYLOADS:
+            if form == "human":
+                session.answer(f":{payload}")
+                session.answer(payload)
+            else:
+                print_answers(options.ask(pipeline, f"Where was {payload[:7]}?"), form)
+        session.answer(":sources")
+    return []
+
+
+def trouble(call: Call) -> list[Any]:
+    """Warnings, logs, progress, tracebacks and errors of other threads; and help, which quotes nothing."""
+    import threading
+    import warnings
+
+    @root.command(hidden=True)
+    def trouble() -> None:
+        """Everything that no command means to print."""
+        logging.basicConfig(force=True)  # with a stream of now, as a library does it
+        with counting(len(PAYLOADS)) as advance, training_progress() as on_log:
+            for step, payload in enumerate(PAYLOADS):
+                advance(payload)
+                on_log({"loss": 1.0, "step": step, "of": len(PAYLOADS), payload: payload})
+                logging.getLogger(payload).warning("%s", payload)
+                sys.stderr.write(warnings.formatwarning(payload, UserWarning, payload, 1))
+                print(payload)
+                print(payload, file=sys.stderr)
+        thread = threading.Thread(target=int, args=(PAYLOADS[1],))
+        thread.start()
+        thread.join()
+        raise RuntimeError("\n".join(PAYLOADS))
+
+    try:
+        return [call("trouble"), call("--help"), call("ask", "--help")]
+    finally:
+        del root.commands["trouble"]
+
+
+@pytest.fixture
+def quiet_home(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(world.home)
+    for name in ("QA_STORE", "QA_FORMAT", "QA_READER", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(world.home / "config"))
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+def test_there_are_attacks_enough() -> None:
+    assert len(set(PAYLOADS)) >= 240
+
+
+@pytest.mark.parametrize("form", ["human", "plain", "json"])
+def test_no_file_or_pipe_gets_a_forbidden_byte(world: World, form: str, quiet_home: None, tmp_path: Path) -> None:
+    def work() -> list[Any]:
+        call = caller(tmp_path)
+        found = every_command(world, form, call)
+        root.command("shown", hidden=True)(lambda: everything_shown(world, form) and None)
+        found.append(call("shown"))
+        if form == "plain":
+            found += every_error(world, call) + trouble(call)
+        return found
+
+    found = in_a_child(work)
+    for code, out, err in found:
+        assert found_in(out) + found_in(err) == [], (code, out[:300], err[:300])
+    shown = b"".join(out for _, out, _ in found)
+    assert all(f"Mark{number:03d}".encode() in shown for number in range(len(PAYLOADS)))
+    if form != "json":
+        assert longest_run_of_marks(found[9][1]) <= MOST_MARKS
+
+
+def test_no_terminal_gets_one(world: World, quiet_home: None) -> None:
+    def work() -> None:
+        every_command(world, "auto", ended)
+        root.command("shown", hidden=True)(lambda: everything_shown(world, "human") and None)
+        ended("shown")
+        every_error(world, ended)
+        trouble(ended)
+
+    shown = on_a_terminal(work)
+    assert found_in(shown, terminal=True) == []
+    assert b"\x1b[36m" in shown  # it was a terminal: there is colour
+    assert "Mark007".encode() in shown
