@@ -21,7 +21,7 @@ from deformer_qa.cli.streams import behind
 
 @contextmanager
 def prompt_session() -> Iterator[PromptSession[str]]:
-    """A prompt on the terminal. It moves the cursor itself, past the safe stream, unless the terminal knows no moves."""
+    """A prompt on the terminal. It moves the cursor itself, past the safe stream, if it knows moves."""
     file = _history_file()
     history: History = FileHistory(str(file)) if file else InMemoryHistory()
     output = create_output(sys.stdout if is_dumb_terminal() else behind(sys.stdout))

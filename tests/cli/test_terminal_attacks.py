@@ -13,16 +13,19 @@ import select
 import struct
 import sys
 import termios
+import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import torch
-from terminal_attacks import ATTACKS, PAYLOADS, found_in, longest_run_of_marks, marked
+from terminal_attacks import PAYLOADS, found_in, longest_run_of_marks, marked
 
 from deformer_qa.cli.ask import print_answers
 from deformer_qa.cli.counting import counting
@@ -30,11 +33,14 @@ from deformer_qa.cli.display import MOST_MARKS, harmless, printable
 from deformer_qa.cli.main import main, root
 from deformer_qa.cli.session import AskOptions, Session
 from deformer_qa.cli.train_progress import training_progress
+from deformer_qa.indexer.formats.decoding import storable
 from deformer_qa.pipeline.asking import Pipeline
 from deformer_qa.reader.reading import SplitReader
 
 GROUPS = [" ".join(PAYLOADS[start : start + 24]) for start in range(0, len(PAYLOADS), 24)]
+Ended = tuple[int, bytes, bytes]
 Call = Callable[..., Any]
+_MARK = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True)
@@ -157,12 +163,10 @@ def caller(folder: Path) -> Call:
 
 def ended(*arguments: str | Path) -> int:
     """The exit code of a command in this process."""
-    try:
+    with pytest.raises(SystemExit) as ending:
         main([str(argument) for argument in arguments])
-    except SystemExit as ending:
-        assert isinstance(ending.code, int)
-        return ending.code
-    raise AssertionError("main came back")
+    assert isinstance(ending.value.code, int)
+    return ending.value.code
 
 
 def every_command(world: World, form: str, call: Call) -> list[Any]:
@@ -177,15 +181,17 @@ def every_command(world: World, form: str, call: Call) -> list[Any]:
     ]
     found.append(call("ask", "Where was the river?", "-n", "100", "-k", "40", "--reader", world.reader, *common))
     found += [call("show", str(passage), "--around", "100", *common) for passage in range(0, 1600, 100)]
-    found += [call("show", "--document", str(document), *common) for document in range(0, 900, 10)]
-    found += [call("show", "--document", str(document), "--text", *common) for document in range(0, 900, 10)]
+    documents = range(0, 900, 20)
+    found += [call("show", "--document", str(document), *common) for document in documents]
+    found += [call("show", "--document", str(document), "--text", *common) for document in documents]
     return found
 
 
 def every_error(world: World, call: Call) -> list[Any]:
     """All that quotes what was typed, configured or named."""
-    at = ("--store", world.store, "--reader", world.reader)
-    found = []
+    small = world.home / "small"
+    at = ("--store", small, "--reader", world.reader)
+    found = [call("index", world.corpus / "pages" / "0.md", *at)]
     for group in GROUPS:
         typed = re.sub("[\0\ud800-\udc7f\udd00-\udfff]", "", group)  # what an argument can hold
         path = "/".join(name[:60] + name[-6:] for name in typed.split(" ") if name)[:3500]
@@ -202,7 +208,7 @@ def every_error(world: World, call: Call) -> list[Any]:
             ("rm", "--filter", as_json, *at[:2]),
             ("index", path, *at),
             ("index", world.corpus, "--vector-index", typed, *at),
-            ("index", world.corpus, "--store", world.store, "--reader", path),
+            ("index", world.corpus, "--store", small, "--reader", path),
             ("info", "--store", path),
             ("info", "--format", typed),
             ("export", path, *at[:2]),
@@ -222,29 +228,27 @@ def every_error(world: World, call: Call) -> list[Any]:
     return found
 
 
-def everything_shown(world: World, form: str) -> list[Any]:
-    """Answers to a question for each payload; on a terminal as a session shows them."""
+def every_answer(world: World, forms: tuple[str, ...]) -> None:
+    """Answers from every document, and what a session says to all that is no command of it."""
     with Pipeline.open(world.store, SplitReader.load(world.reader)) as pipeline:
-        options = AskOptions(2, 2, 30, None)
+        options = AskOptions(100, 50, 30, None)
         session = Session(pipeline, options)
-        for payload in PAYLOADS:
-            if form == "human":
+        for start in range(0, len(PAYLOADS), 10):
+            some = PAYLOADS[start : start + 10]
+            answers = options.ask(pipeline, f"Where was {' '.join(payload[:7] for payload in some)}?")
+            for form in forms:
+                print_answers(answers, form)
+            for payload in some:
                 session.answer(f":{payload}")
-                session.answer(payload)
-            else:
-                print_answers(options.ask(pipeline, f"Where was {payload[:7]}?"), form)
+        session.answer(PAYLOADS[0])
+        session.answer(PAYLOADS[-1] * 99)
         session.answer(":sources")
-    return []
 
 
 def trouble(call: Call) -> list[Any]:
-    """Warnings, logs, progress, tracebacks and errors of other threads; and help, which quotes nothing."""
-    import threading
-    import warnings
+    """What no command means to print: warnings, logs, tracebacks, errors of other threads, while bars are drawn."""
 
-    @root.command(hidden=True)
-    def trouble() -> None:
-        """Everything that no command means to print."""
+    def everything() -> None:
         logging.basicConfig(force=True)  # with a stream of now, as a library does it
         with counting(len(PAYLOADS)) as advance, training_progress() as on_log:
             for step, payload in enumerate(PAYLOADS):
@@ -259,10 +263,7 @@ def trouble(call: Call) -> list[Any]:
         thread.join()
         raise RuntimeError("\n".join(PAYLOADS))
 
-    try:
-        return [call("trouble"), call("--help"), call("ask", "--help")]
-    finally:
-        del root.commands["trouble"]
+    return [call(hidden("trouble", everything)), call("--help"), call("ask", "--help")]
 
 
 @pytest.fixture
@@ -278,35 +279,105 @@ def test_there_are_attacks_enough() -> None:
     assert len(set(PAYLOADS)) >= 240
 
 
-@pytest.mark.parametrize("form", ["human", "plain", "json"])
-def test_no_file_or_pipe_gets_a_forbidden_byte(world: World, form: str, quiet_home: None, tmp_path: Path) -> None:
-    def work() -> list[Any]:
-        call = caller(tmp_path)
-        found = every_command(world, form, call)
-        root.command("shown", hidden=True)(lambda: everything_shown(world, form) and None)
-        found.append(call("shown"))
-        if form == "plain":
-            found += every_error(world, call) + trouble(call)
-        return found
+def hidden(name: str, work: Callable[[], None]) -> str:
+    """A command of the test's own: it runs as all others do."""
+    root.add_command(click.Command(name, callback=work))
+    return name
 
-    found = in_a_child(work)
-    for code, out, err in found:
+
+def test_no_file_or_pipe_gets_a_forbidden_byte_and_json_is_exact(
+    world: World, quiet_home: None, tmp_path: Path
+) -> None:
+    forms = ("human", "plain", "ndjson")
+
+    def work() -> tuple[dict[str, list[Ended]], Ended, list[Ended]]:
+        call = caller(tmp_path)
+        asked = call(hidden("asked", lambda: every_answer(world, forms)))
+        shown = {form: every_command(world, form, call) for form in forms}
+        return shown, asked, every_error(world, call) + trouble(call)
+
+    shown, asked, told = in_a_child(work)
+    for code, out, err in (*(one for some in shown.values() for one in some), asked, *told):
         assert found_in(out) + found_in(err) == [], (code, out[:300], err[:300])
-    shown = b"".join(out for _, out, _ in found)
-    assert all(f"Mark{number:03d}".encode() in shown for number in range(len(PAYLOADS)))
-    if form != "json":
-        assert longest_run_of_marks(found[9][1]) <= MOST_MARKS
+    for some in (shown["human"], shown["plain"], [asked], told):
+        seen = b"".join(out + err for _, out, err in some)
+        assert [number for number in range(len(PAYLOADS)) if f"Mark{number:03d}".encode() not in seen] == []
+    assert longest_run_of_marks(asked[1]) == MOST_MARKS
+    assert_exact(shown["ndjson"])
+
+
+def assert_exact(shown: list[Ended]) -> None:
+    """Every text, title, name and value of metadata is in the JSON as it is in the store."""
+    strings: set[str] = set()
+    values = [json.loads(line) for _, out, _ in shown for line in out.splitlines()]
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            values += [*value, *value.values()]
+        elif isinstance(value, list):
+            values += value
+        elif isinstance(value, str):
+            strings.add(value)
+    for payload in PAYLOADS:
+        kept = storable(payload)
+        assert {kept, f"The city of {kept} was old."} <= strings, ascii(payload)
+    for name in _names():
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            continue  # skipped, with a reason
+        assert f"texts/{name}.txt" in strings, ascii(name)
 
 
 def test_no_terminal_gets_one(world: World, quiet_home: None) -> None:
     def work() -> None:
+        ended(hidden("asked", lambda: every_answer(world, ("human",))))
         every_command(world, "auto", ended)
-        root.command("shown", hidden=True)(lambda: everything_shown(world, "human") and None)
-        ended("shown")
         every_error(world, ended)
         trouble(ended)
 
     shown = on_a_terminal(work)
     assert found_in(shown, terminal=True) == []
     assert b"\x1b[36m" in shown  # it was a terminal: there is colour
-    assert "Mark007".encode() in shown
+    assert b"Mark007" in shown
+
+
+def test_an_error_of_ours_is_a_traceback_and_no_answer(world: World, quiet_home: None, tmp_path: Path) -> None:
+    def work() -> Ended:
+        def fail() -> None:
+            raise RuntimeError("\x1b[31mred")
+
+        return caller(tmp_path)(hidden("fail", fail))
+
+    code, out, err = in_a_child(work)
+    assert (code, out) == (3, b"")
+    assert "RuntimeError: \N{REPLACEMENT CHARACTER}[31mred" in err.decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\r\nb\rc\td\u2028e\x0cf", "a\r\nb\nc\td\ne\nf"),
+        ("a\x1b[1m\u202e\U000e0041\ud800\x9b", "a" + _MARK + "[1m" + _MARK * 4),
+        ("so\u00adft \ufeff\u200b\u2060", "so\u00adft \ufeff\u200b\u2060"),
+        ("e" + "\u0301" * 99, "e" + "\u0301" * 99),
+        ("می\u200cخواهم 👩\u200d🚀", "می\u200cخواهم 👩\u200d🚀"),
+    ],
+)
+def test_harmless_text_has_a_character_for_each(text: str, shown: str) -> None:
+    assert harmless(text) == shown
+    assert len(harmless(text)) == len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("so\u00adft\u200b line\ufeff \u200eא", "soft line א"),
+        ("e" + "\u0301" * 99 + "x", "e" + "\u0301" * MOST_MARKS + _MARK + "x"),
+        ("می\u200cخواهم 👩\u200d🚀 ﷽", "می\u200cخواهم 👩\u200d🚀 ﷽"),
+        ("\u0600١٢ \u06dd", "\u0600١٢ \u06dd"),
+    ],
+)
+def test_printable_text_has_no_marks_for_what_nobody_sees(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(shown) == shown
