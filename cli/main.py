@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -104,8 +106,26 @@ def run(arguments: list[str]) -> int:
         code = code_of(error)
         if code is None:
             raise
-        message(f"qa: {error}")
+        message(f"qa: {_sentence(error)}")
         return code
+
+
+def _sentence(error: Exception) -> str:
+    """The error's message; the system's own are no sentences."""
+    if isinstance(error, MemoryError):
+        return "not enough memory; close other programs, or raise the limit (ulimit -v)."
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+    return f"{place}{error.strerror.lower()}{_ADVICE.get(error.errno or 0, '')}."
+
+
+_ADVICE = {
+    errno.EMFILE: "; raise the limit (ulimit -n)",
+    errno.ENOSPC: "; make room and run again",
+    errno.EDQUOT: "; make room and run again",
+    errno.EFBIG: "; raise the limit (ulimit -f)",
+}
 
 
 def code_of(error: Exception) -> int | None:
@@ -134,7 +154,7 @@ def code_of(error: Exception) -> int | None:
         (WrongEncoder, exit_codes.STORE),
         ((ReaderError, PipelineError, indexing.IndexerError), exit_codes.USAGE),
         (storing.StoreError, exit_codes.STORE),
-        (OSError, exit_codes.RUNTIME),
+        ((OSError, MemoryError), exit_codes.RUNTIME),
     ]
     return next((code for kind, code in table if isinstance(error, kind)), None)
 

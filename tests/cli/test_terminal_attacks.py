@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
-import pickle
-import pty
 import re
-import select
-import struct
 import sys
-import termios
 import threading
-import time
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,13 +16,13 @@ from typing import Any
 
 import click
 import pytest
-import torch
+from command_children import Call, Ended, caller, ended, in_a_child, on_a_terminal
 from terminal_attacks import PAYLOADS, found_in, longest_run_of_marks, marked
 
 from deformer_qa.cli.ask import print_answers
 from deformer_qa.cli.counting import counting
 from deformer_qa.cli.display import MOST_MARKS, harmless, printable
-from deformer_qa.cli.main import main, root
+from deformer_qa.cli.main import root
 from deformer_qa.cli.session import AskOptions, Session
 from deformer_qa.cli.train_progress import training_progress
 from deformer_qa.indexer.formats.decoding import storable
@@ -38,8 +30,6 @@ from deformer_qa.pipeline.asking import Pipeline
 from deformer_qa.reader.reading import SplitReader
 
 GROUPS = [" ".join(PAYLOADS[start : start + 24]) for start in range(0, len(PAYLOADS), 24)]
-Ended = tuple[int, bytes, bytes]
-Call = Callable[..., Any]
 _MARK = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -91,82 +81,6 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_reader: Path) -> World:
     assert found_in(shown, terminal=True) == []
     assert b"\x1b[?25l" in shown  # there was a bar
     return made
-
-
-def in_a_child(work: Callable[[], Any], leader: int | None = None, follower: int | None = None) -> Any:
-    """What the work gives, done in a process of its own; on a terminal what it printed."""
-    ends = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            torch.set_num_threads(1)  # threads do not survive a fork
-            if follower is not None:
-                for fd in (0, 1, 2):
-                    os.dup2(follower, fd)
-                sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-                sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-                sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
-            logging.basicConfig(force=True)
-            result = work()
-            with os.fdopen(ends[1], "wb") as out:
-                pickle.dump(result, out)
-            code = 0
-        except BaseException:
-            os.write(ends[1], traceback.format_exc().encode())
-        finally:
-            os._exit(code)
-    os.close(ends[1])
-    sources, read = [ends[0], *([leader] if leader is not None else [])], {ends[0]: b"", leader: b""}
-    if follower is not None:
-        os.close(follower)
-    deadline = time.monotonic() + 120
-    while sources and time.monotonic() < deadline:
-        for source in select.select(sources, [], [], 1)[0]:
-            try:
-                piece = os.read(source, 1 << 20)
-            except OSError:  # the terminal is closed
-                piece = b""
-            read[source] += piece
-            if not piece:
-                sources.remove(source)
-    if sources:
-        os.kill(child, 9)
-    assert os.waitpid(child, 0)[1] == 0, read[ends[0]].decode()
-    return pickle.loads(read[ends[0]]) if leader is None else read[leader]
-
-
-def on_a_terminal(work: Callable[[], Any]) -> bytes:
-    """All bytes that reach a terminal while the work is done in a process of its own."""
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
-    return in_a_child(work, leader, follower)
-
-
-def caller(folder: Path) -> Call:
-    """In a child: run a command with both streams as files, and give its code and their bytes."""
-    files = [open(folder / name, "w+b", buffering=0) for name in ("out", "err")]  # noqa: SIM115
-
-    def call(*arguments: str | Path) -> tuple[int, bytes, bytes]:
-        for fd, file in enumerate(files, start=1):
-            file.truncate(0)
-            file.seek(0)
-            os.dup2(file.fileno(), fd)
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
-        code = ended(*arguments)
-        sys.stdout.flush()
-        return code, *((folder / name).read_bytes() for name in ("out", "err"))
-
-    return call
-
-
-def ended(*arguments: str | Path) -> int:
-    """The exit code of a command in this process."""
-    with pytest.raises(SystemExit) as ending:
-        main([str(argument) for argument in arguments])
-    assert isinstance(ending.value.code, int)
-    return ending.value.code
 
 
 def every_command(world: World, form: str, call: Call) -> list[Any]:
