@@ -8,9 +8,10 @@ from pathlib import Path
 from deformer_qa.store.errors import StoreAccess, StoreError, StoreFull
 
 _NO_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _TOO_LITTLE = {
     errno.EMFILE: ("too many open files", "Raise the limit (ulimit -n)."),
+    errno.EFBIG: ("the limit on a file's size is reached", "Raise it (ulimit -f)."),
     errno.ENFILE: ("too many open files on this machine", "Wait, then run again."),
     errno.ENOMEM: ("not enough memory", "Raise the limit (ulimit -v), or run again with more."),
 }
