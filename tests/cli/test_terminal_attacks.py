@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,12 +18,15 @@ from typing import Any
 import click
 import pytest
 from command_children import Call, Ended, caller, ended, in_a_child, on_a_terminal
+from rich.style import Style
+from rich.text import Text
 from terminal_attacks import PAYLOADS, found_in, longest_run_of_marks, marked
 
 from deformer_qa.cli.ask import print_answers
 from deformer_qa.cli.counting import counting
 from deformer_qa.cli.display import MOST_MARKS, harmless, printable
 from deformer_qa.cli.main import root
+from deformer_qa.cli.output import SafeConsole
 from deformer_qa.cli.session import AskOptions, Session
 from deformer_qa.cli.train_progress import training_progress
 from deformer_qa.indexer.formats.decoding import storable
@@ -266,6 +270,41 @@ def test_an_error_of_ours_is_a_traceback_and_no_answer(world: World, quiet_home:
     code, out, err = in_a_child(work)
     assert (code, out) == (3, b"")
     assert "RuntimeError: \N{REPLACEMENT CHARACTER}[31mred" in err.decode()
+
+
+def test_a_bar_on_the_terminal_leaves_a_file_its_output(world: World, quiet_home: None, tmp_path: Path) -> None:
+    def work() -> None:
+        file = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, 1)
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        new = ("--store", tmp_path / "store", "--reader", world.reader, "--format", "json")
+        ended("index", world.corpus / "pages" / "0.md", *new)
+
+    shown = on_a_terminal(work)
+    events = [json.loads(line)["event"] for line in (tmp_path / "out").read_text().splitlines()]
+    assert events == ["commit", "done"]
+    assert b"commit" not in shown
+
+
+def test_a_reader_that_leaves_is_no_error_of_a_console(world: World, quiet_home: None, tmp_path: Path) -> None:
+    def work() -> Ended:
+        reading, writing = os.pipe()
+        os.close(reading)
+        file = tempfile.TemporaryFile(dir=tmp_path, buffering=0)  # noqa: SIM115
+        os.dup2(writing, 1)
+        os.dup2(file.fileno(), 2)
+        sys.stdout, sys.stderr = (open(fd, "w", encoding="utf-8", closefd=False) for fd in (1, 2))  # noqa: SIM115
+        code = ended("info", "--store", world.store, "--format", "human")
+        sys.stderr.flush()
+        return code, b"", os.pread(file.fileno(), 1 << 16, 0)
+
+    assert in_a_child(work) == (0, b"", b"")
+
+
+def test_a_console_lets_through_its_own_styles_only(capsys: pytest.CaptureFixture[str]) -> None:
+    made = SafeConsole(force_terminal=True, color_system="standard", width=80)
+    made.print(Text("\x1b[5mblink\u202e", style=Style(color="red", link="http://evil/")), Text("\x9b5m"))
+    assert capsys.readouterr().out == f"\x1b[31m{_MARK}[5mblink{_MARK}\x1b[0m {_MARK}5m\n"
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_a_head_that_could_not_be_read_for_want_of_something_is_not_damaged(fill
         return real(path, *arguments, **named)
 
     monkeypatch.setattr(os, "open", fail_at_the_head)
-    with pytest.raises(StoreAccess, match="MANIFEST-2: (too many open files|not enough memory)"):
+    with pytest.raises(StoreAccess, match=r"MANIFEST-2: (too many open files|not enough memory)"):
         open_snapshot(filled)
     with pytest.raises(StoreAccess):
         Writer.open(filled, tiny.encoder)
