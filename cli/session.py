@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from deformer_qa.cli import exit_codes
 from deformer_qa.cli.answers_shown import place_line, show_answers
 from deformer_qa.cli.ask import AskOptions
@@ -33,25 +31,22 @@ class Session:
 
     def run(self) -> int:
         """Until :quit or the end of input; the exit code is 0."""
-        from prompt_toolkit import PromptSession
-        from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+        from deformer_qa.cli.prompt import prompt_session
 
-        file = _history_file()
-        history: History = FileHistory(str(file)) if file else InMemoryHistory()
-        prompt: PromptSession[str] = PromptSession(history=history)
         snapshot = self.pipeline.snapshot
         self._out.print(f"{snapshot.n_documents:,} documents, {snapshot.n_passages:,} passages. :help for help.")
-        while True:
-            try:
-                line = prompt.prompt("? ").strip()
-            except KeyboardInterrupt:
-                continue
-            except EOFError:
-                return exit_codes.OK
-            if line in (":quit", ":q", ":exit"):
-                return exit_codes.OK
-            if line:
-                self.answer(line)
+        with prompt_session() as prompt:
+            while True:
+                try:
+                    line = prompt.prompt("? ").strip()
+                except KeyboardInterrupt:
+                    continue
+                except EOFError:
+                    return exit_codes.OK
+                if line in (":quit", ":q", ":exit"):
+                    return exit_codes.OK
+                if line:
+                    self.answer(line)
 
     def answer(self, line: str) -> None:
         """One line of the session: a command or a question. A user's error is told and the session goes on."""
@@ -88,7 +83,7 @@ class Session:
         elif name in ("k", "n"):
             self._out.print(f":{name} takes a number from 1 to 1000.", style="red")
         else:
-            self._out.print(f"There is no :{printable_lines(name)}; :help lists what there is.", style="red")
+            self._out.print(f"There is no :{printable(name)}; :help lists what there is.", style="red")
 
     def _where(self, text: str) -> None:
         wanted = parsed(text or None)
@@ -110,17 +105,3 @@ class Session:
 
 def _number(text: str) -> bool:
     return text.isdecimal() and len(text) <= 4 and 0 < int(text) <= 1000
-
-
-def _history_file() -> Path | None:
-    """Where questions are remembered; None where that place cannot be written."""
-    import platformdirs
-
-    try:
-        folder = Path(platformdirs.user_state_dir("qa", appauthor=False))
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / "history"
-        file.touch()
-    except OSError:
-        return None
-    return file
