@@ -92,10 +92,10 @@ class PassageBorders:
         starts = [start for start, _ in offsets]
         cuts = _cuts(text, starts)
         borders = self._divide(text, cuts, starts, offsets)
-        spans = []
+        places, spans = [cut.token for cut in cuts], []
         for index, cut in enumerate(borders[:-1]):
             end = borders[index + 1].token
-            first = self._with_overlap(text, cut, end, cuts, offsets) if index else cut.token
+            first = self._with_overlap(text, cut, end, places, offsets) if index else cut.token
             spans.extend(self._within_budget(text, offsets, first, end, tokenizer))
         return spans
 
@@ -157,7 +157,7 @@ class PassageBorders:
         return borders[:-1]
 
     def _with_overlap(
-        self, text: str, border: _Cut, end: int, cuts: Sequence[_Cut], offsets: Sequence[tuple[int, int]]
+        self, text: str, border: _Cut, end: int, places: Sequence[int], offsets: Sequence[tuple[int, int]]
     ) -> int:
         """The token a passage starts with: inside a paragraph, that of whole sentences before, as many as fit."""
         if border.rank[0] in (_PARAGRAPH, _LINE):
@@ -165,7 +165,6 @@ class PassageBorders:
         room = min(self.overlap, self.budget - (end - border.token))
         if border.rank[0] == _FORCED:
             return _whole(text, border.token - max(room, 0), border.token, offsets)
-        places = [cut.token for cut in cuts]
         earlier = bisect_left(places, border.token - room)
         return places[earlier] if earlier < len(places) and places[earlier] < border.token else border.token
 

@@ -24,12 +24,12 @@ SENTENCE_ENDS = (
     r"\U00016d6e\U00016d6f\U00016e98\U0001bc9f"
 )
 """Unicode's property Sentence_Terminal, less ``! . ?`` and ``。！？`` (version 1 of the borders has its own rules for
-those), the fullwidth point, the Burmese comma and marks of Latin text; with Tibet's shads and Thai's end of a chapter."""
+those), the fullwidth point, the Burmese comma and marks of Latin text; with shads and Thai's end of a chapter."""
 
 _THAI_AND_LAO = r"\u0e01-\u0e2e\u0e30-\u0e3a\u0e40-\u0e45\u0e47-\u0e4e\u0e81-\u0ec5\u0ec8-\u0ecd\u0edc-\u0edf"
 SENTENCE_END = (
     rf"[{SENTENCE_ENDS}](?: ?[{SENTENCE_ENDS}])*+[\"'”’»›」』）)\]】》〉]*\s*"
-    r"|[．﹒]++(?![0-9A-Za-z０-９Ａ-Ｚａ-ｚ])[」』”’）]*\s*"  # not within a number
+    r"|(?<![．﹒])[．﹒]++(?![0-9A-Za-z０-９Ａ-Ｚａ-ｚ])[」』”’）]*\s*"  # not within a number
     rf"|(?<=[{_THAI_AND_LAO}])[ \u00a0\u3000]++(?=[{_THAI_AND_LAO}])"  # they have no mark: blanks part their clauses
 )
 """A pattern of the ends of sentences, with the blanks after them, that version 1 of the borders did not know."""

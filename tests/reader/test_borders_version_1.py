@@ -99,7 +99,7 @@ def _spans(text: str, encoder: Encoder) -> list[list[Span]]:
     return [*(borders.split(text, encoder.tokenizer) for borders in (encoder.borders, tight)), sentences(text), around]
 
 
-@pytest.mark.parametrize(("name", "text"), _texts(), ids=list(KNOWN))
+@pytest.mark.parametrize(("name", "text"), list(_texts()), ids=list(KNOWN))
 def test_texts_of_the_scripts_of_version_1_are_cut_as_it_cut_them(
     name: str, text: str, default_encoder: Encoder
 ) -> None:
