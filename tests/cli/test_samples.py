@@ -1,4 +1,4 @@
-"""Files of the usual producers: the default model answers from each, and the answer names its page, slide, sheet or heading."""
+"""Files of the usual producers: the default model answers from each, and the answer names where it stands."""
 
 from __future__ import annotations
 
