@@ -99,7 +99,8 @@ def test_there_are_as_many_as_are_promised() -> None:
 @pytest.mark.parametrize("command", ["ask", "search"])
 def test_hostile_questions(qa_warm: Qa, store: Path, command: str) -> None:
     before = contents(store)
-    for case, form in zip(QUESTIONS, itertools.cycle(["plain", "json", "human"]), strict=False):
+    asked = QUESTIONS if command == "ask" else QUESTIONS[::2]
+    for case, form in zip(asked, itertools.cycle(["plain", "json", "human"]), strict=False):
         ended = qa_warm(command, "--format", form, "--", case.text)
         if command == "search" and not case.says:
             assert ended.code == 0, "a search finds the nearest passages whatever it is for"
@@ -113,7 +114,7 @@ def test_hostile_questions(qa_warm: Qa, store: Path, command: str) -> None:
 def test_hostile_filters(qa_warm: Qa, store: Path) -> None:
     before = contents(store)
     for case, form in zip(FILTERS, itertools.cycle(["plain", "json", "human"]), strict=False):
-        for command in ("ask", "search"):
+        for command in ("ask", "search") if form == "json" else ("ask",):
             ended = qa_warm(command, "Who was killed?", "--format", form, f"--where={case.text}")
             check(case, ended)
             if form == "json" and command == "ask" and not case.says:
