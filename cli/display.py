@@ -48,18 +48,18 @@ def harmless(text: str) -> str:
     return _LONE_RETURN.sub("\n", text).translate(_ONE_FOR_ONE)
 
 
-class _Shown:
-    """For ``str.translate``: what is shown for a character, where it is not the character itself."""
+class _Shown(dict[int, str]):
+    """For ``str.translate``: what is shown for a character; filled as characters come."""
 
     def __init__(self, special: dict[str, str]) -> None:
-        self._special = {ord(character): shown for characters, shown in special.items() for character in characters}
+        super().__init__({ord(one): shown for characters, shown in special.items() for one in characters})
 
-    def __getitem__(self, code: int) -> str:
-        if code in self._special:
-            return self._special[code]
-        if unicodedata.category(chr(code)) in ("Cc", "Cf", "Cs", "Co", "Cn"):
-            return _REPLACED
-        raise LookupError  # stays as it is
+    def __missing__(self, code: int) -> str:
+        hidden = unicodedata.category(chr(code)) in ("Cc", "Cf", "Cs", "Co", "Cn")
+        shown = _REPLACED if hidden else chr(code)
+        if code < 0x10000:  # nobody fills it with all there are
+            self[code] = shown
+        return shown
 
 
 _STAYING = {one: one for one in _JOINERS + _SIGNS}

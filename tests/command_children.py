@@ -12,6 +12,7 @@ import sys
 import termios
 import time
 import traceback
+import tty
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,12 @@ def in_a_child(work: Callable[[], Any], leader: int | None = None, follower: int
     return pickle.loads(read[ends[0]]) if leader is None else read[leader]
 
 
-def on_a_terminal(work: Callable[[], Any]) -> bytes:
+def on_a_terminal(work: Callable[[], Any], typed: bytes = b"") -> bytes:
     """All bytes that reach a terminal while the work is done in a process of its own."""
     leader, follower = pty.openpty()
+    if typed:
+        tty.setraw(follower)  # else the system itself would echo
+        os.write(leader, typed)
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
     return in_a_child(work, leader, follower)
 

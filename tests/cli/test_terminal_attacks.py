@@ -94,8 +94,8 @@ def every_command(world: World, form: str, call: Call) -> list[Any]:
     found += [call(command, *common) for command in ("info", "verify", "compact")]
     found.append(call("rm", "--dry-run", world.corpus, *common))
     found += [
-        call("search", f"Who was the {word}?", "-n", "1000", "--method", method, "--reader", world.reader, *common)
-        for word, method in (("river", "bm25"), ("city", "bm25"), ("house", "bm25"), ("tower bridge", "dense"))
+        call("search", f"Who was the {word}?", "-n", "900", "--method", method, "--reader", world.reader, *common)
+        for word, method in (("river", "bm25"), ("city or house", "bm25"), ("tower", "dense"))
     ]
     found.append(call("ask", "Where was the river?", "-n", "100", "-k", "40", "--reader", world.reader, *common))
     found += [call("show", str(passage), "--around", "100", *common) for passage in range(0, 1600, 100)]
@@ -149,7 +149,7 @@ def every_error(world: World, call: Call) -> list[Any]:
 def every_answer(world: World, forms: tuple[str, ...]) -> None:
     """Answers from every document, and what a session says to all that is no command of it."""
     with Pipeline.open(world.store, SplitReader.load(world.reader)) as pipeline:
-        options = AskOptions(100, 50, 30, None)
+        options = AskOptions(40, 30, 30, None)
         session = Session(pipeline, options)
         for start in range(0, len(PAYLOADS), 10):
             some = PAYLOADS[start : start + 10]
@@ -217,6 +217,7 @@ def test_no_file_or_pipe_gets_a_forbidden_byte_and_json_is_exact(
     shown, asked, told = in_a_child(work)
     for code, out, err in (*(one for some in shown.values() for one in some), asked, *told):
         assert found_in(out) + found_in(err) == [], (code, out[:300], err[:300])
+    assert all(err.count(b"\n") == 1 for code, _, err in told[:-3] if code != 0)
     for some in (shown["human"], shown["plain"], [asked], told):
         seen = b"".join(out + err for _, out, err in some)
         assert [number for number in range(len(PAYLOADS)) if f"Mark{number:03d}".encode() not in seen] == []
@@ -270,6 +271,23 @@ def test_an_error_of_ours_is_a_traceback_and_no_answer(world: World, quiet_home:
     code, out, err = in_a_child(work)
     assert (code, out) == (3, b"")
     assert "RuntimeError: \N{REPLACEMENT CHARACTER}[31mred" in err.decode()
+
+
+def test_what_is_pasted_into_a_session_is_shown_harmless(
+    world: World, quiet_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    pasted = "Who \u202ewas \x9b31m in \U000e0041 the \u2066 city \x1b[5m of\x07 \x1b]0;t\x07?"
+    session = ("ask", "--store", world.store, "--reader", world.reader)
+    for term in ("xterm", "dumb"):
+        monkeypatch.setenv("TERM", term)
+        typed = f"\x1b[200~{pasted}\x1b[201~\r:quit\r" if term == "xterm" else "Who \u202e\u2066\x9b was?\r:quit\r"
+        shown = on_a_terminal(lambda: ended(*session), typed.encode()).decode()
+        assert "passage" in shown  # it was asked, and answered
+        assert _MARK in shown
+        assert not set("\u202e\u2066\x9b\U000e0041\x07") & set(shown)
+        assert "\x1b[5m" not in shown
+        assert "\x1b]" not in shown
 
 
 def test_a_bar_on_the_terminal_leaves_a_file_its_output(world: World, quiet_home: None, tmp_path: Path) -> None:
