@@ -67,7 +67,7 @@ def test_a_bare_question_is_asked(qa: Qa, example_store: Path) -> None:
 
 def test_plain_output_is_one_line_an_answer(qa: Qa, example_store: Path) -> None:
     ended = qa("ask", QUESTION, "--store", example_store, "-n", "2")
-    assert [len(line.split("\t")) for line in ended.out.splitlines()] == [3, 3]
+    assert [len(line.split("\t")) for line in ended.out.splitlines()] == [4, 4]
     assert ended.out.startswith(f"{ANSWER}\t")
 
 
@@ -147,7 +147,8 @@ def test_index_events_are_ndjson_and_the_last_line_sums_up(qa: Qa, tmp_path: Pat
     shutil.copytree(EXAMPLES / "corpus" / "music", corpus)
     lines = [json.loads(line) for line in qa("index", corpus, "--format", "json").out.splitlines()]
     assert [line["event"] for line in lines] == ["commit", "done"]
-    assert lines[-1]["files"] == {"added": 2, "updated": 0, "moved": 0, "removed": 0, "unchanged": 0, "skipped": 0}
+    others = ("updated", "moved", "removed", "unchanged", "skipped", "ignored")
+    assert lines[-1]["files"] == {"added": 2, **dict.fromkeys(others, 0)}
     assert lines[-1]["passages"] == lines[-1]["passages_encoded"] > 2
     (again,) = [json.loads(line) for line in qa("index", "--format", "json").out.splitlines()]
     assert (again["files"]["unchanged"], again["passages_encoded"]) == (2, 0)
