@@ -16,6 +16,9 @@ from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.metadata import plain
 from deformer_qa.indexer.formats.parsed import NotReadable, one_line
 
+XML_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+"""Reads nothing but what it is given."""
+
 _STRICT = b"http://purl.oclc.org/ooxml/"
 _PROPERTIES = {
     "title": "title",
@@ -50,7 +53,7 @@ def checked(raw: bytes, limits: FileLimits) -> dict[str, Any]:
 
 
 def _properties(core: bytes) -> dict[str, Any]:
-    root = etree.fromstring(core, etree.XMLParser(resolve_entities=False, no_network=True))
+    root = etree.fromstring(core, XML_PARSER)
     found: dict[str, Any] = {}
     for element in root.iterchildren("{*}*"):
         name = _PROPERTIES.get(etree.QName(element).localname)
@@ -60,6 +63,13 @@ def _properties(core: bytes) -> dict[str, Any]:
     if _NO_TITLE.fullmatch(found.get("title", "")):
         del found["title"]
     return plain(found)[0]
+
+
+def refuse_locked(archive: zipfile.ZipFile) -> None:
+    """Check an OpenDocument, whose parts are encrypted one by one. :raises NotReadable: where they are."""
+    manifest = "META-INF/manifest.xml"
+    if manifest in archive.namelist() and b"encryption-data" in member(archive, manifest):
+        raise NotReadable("encrypted: it opens with a password only", "encrypted")
 
 
 @contextmanager

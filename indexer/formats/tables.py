@@ -116,7 +116,7 @@ def _is_value(text: str) -> bool:
 
 
 def _named(this: Row, names: dict[int, str]) -> str:
-    return " | ".join(f"{names[column]}: {text}" for column, text in this.cells)
+    return ", ".join(f"{names[column]}: {text}" for column, text in this.cells) + "."
 
 
 def _plain(this: Row) -> str:
