@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from xml.etree import ElementTree
 
 from lxml import etree
 
@@ -80,7 +81,7 @@ def library(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except etree.XMLSyntaxError as error:
+    except (etree.XMLSyntaxError, ElementTree.ParseError) as error:
         if "xcessive depth" in str(error):
             raise NotReadable("nested too deeply", "limit") from None
         raise NotReadable(f"damaged: XML in it is not whole ({one_line(str(error))[:100]})") from None

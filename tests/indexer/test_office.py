@@ -152,9 +152,10 @@ def test_headings_are_known_by_name_and_by_outline_level() -> None:
     )
     document = docx.Document(io.BytesIO(raw))
     for style in (
-        '<w:style w:type="paragraph" w:styleId="Opa"><w:name w:val="Opa"/><w:basedOn w:val="Enkel"/><w:pPr><w:outlineLvl w:val="0"/></w:pPr></w:style>',
+        '<w:style w:type="paragraph" w:styleId="Opa"><w:name w:val="Opa"/><w:basedOn w:val="Enkel"/>'
+        '<w:pPr><w:outlineLvl w:val="0"/></w:pPr></w:style>',
         '<w:style w:type="paragraph" w:styleId="Enkel"><w:name w:val="Enkel"/><w:basedOn w:val="Opa"/></w:style>',
-        '<w:style w:type="paragraph" w:styleId="Eigene"><w:name w:val="Eigene"/><w:basedOn w:val="Nirgends"/></w:style>',
+        '<w:style w:type="paragraph" w:styleId="Eigene"><w:name w:val="Eigen"/><w:basedOn w:val="Nirgend"/></w:style>',
     ):
         document.styles.element.append(parse_xml(style.replace(">", f" {W}>", 1)))
     found = read("a.docx", saved(document))
@@ -187,7 +188,8 @@ def test_a_footnote_follows_its_paragraph() -> None:
         raw,
         {
             "word/_rels/document.xml.rels": lambda old: old.replace(
-                b"</Relationships>", f'<Relationship Id="rIdN" Type="{kind}" Target="footnotes.xml"/></Relationships>'.encode()
+                b"</Relationships>",
+                f'<Relationship Id="rIdN" Type="{kind}" Target="footnotes.xml"/></Relationships>'.encode(),
             ),
             "[Content_Types].xml": lambda old: old.replace(
                 b"</Types>", f'<Override PartName="/word/footnotes.xml" ContentType="{media}"/></Types>'.encode()
@@ -231,9 +233,8 @@ def test_pages_are_counted_where_the_program_marked_them() -> None:
         ),
     )
     assert document.text == "first\n\nsecond ends here\n\n| one two | one two |\n| three | three |\n\nlast"
-    assert document.locations == {
-        "page": tuple((document.text.index(text), page) for page, text in ((1, "first"), (2, "here"), (4, "| three"), (5, "last")))
-    }  # fmt: skip
+    begins = ((1, "first"), (2, "here"), (4, "| three"), (5, "last"))
+    assert document.locations == {"page": tuple((document.text.index(text), page) for page, text in begins)}
 
 
 def test_a_page_break_that_nobody_saw_on_a_screen_tells_no_page() -> None:
@@ -252,13 +253,18 @@ def test_a_table_that_arranges_text_is_read_as_text() -> None:
     inner = f"<w:tbl><w:tr><w:tc>{p('a')}</w:tc><w:tc>{p('b')}</w:tc></w:tr></w:tbl>"
     raw = word(f"<w:tbl><w:tr><w:tc>{p('Left.')}</w:tc><w:tc>{p('Right.')}{inner}</w:tc></w:tr></w:tbl>")
     assert read("a.docx", raw).text == "Left.\n\nRight.\n\n| a | b |"
-    assert read("a.docx", word(f"<w:tbl><w:tr><w:tc>{p('One.')}{p('Two.')}</w:tc></w:tr></w:tbl>")).text == "One.\n\nTwo."
+    assert (
+        read("a.docx", word(f"<w:tbl><w:tr><w:tc>{p('One.')}{p('Two.')}</w:tc></w:tr></w:tbl>")).text == "One.\n\nTwo."
+    )
 
 
 def test_documents_with_macros_and_templates_are_read() -> None:
-    for kind in ("ms-word.document.macroEnabled.main", "openxmlformats-officedocument.wordprocessingml.template.main"):
-        as_saved = b"openxmlformats-officedocument.wordprocessingml.document.main"
-        edit = {"[Content_Types].xml": lambda old, kind=kind: old.replace(as_saved, kind.encode())}
+    as_saved = b"openxmlformats-officedocument.wordprocessingml.document.main"
+    for kind in (
+        b"ms-word.document.macroEnabled.main",
+        b"openxmlformats-officedocument.wordprocessingml.template.main",
+    ):
+        edit = {"[Content_Types].xml": lambda old, kind=kind: old.replace(as_saved, kind)}
         assert read("a.docm", changed(word(p("words")), edit)).text == "words"
 
 
@@ -347,7 +353,11 @@ def test_the_content_tells_the_kind_and_not_the_name() -> None:
 def test_encrypted_files_of_other_kinds_are_named_as_such() -> None:
     odp = changed(
         (SAMPLES / "orchard.odp").read_bytes(),
-        {"META-INF/manifest.xml": lambda old: old.replace(b"/>", b"><manifest:encryption-data/></manifest:file-entry>", 1)},
+        {
+            "META-INF/manifest.xml": lambda old: old.replace(
+                b"/>", b"><manifest:encryption-data/></manifest:file-entry>", 1
+            )
+        },
     )
     with pytest.raises(NotReadable, match="password"):
         read("a.odp", odp)
