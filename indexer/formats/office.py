@@ -82,6 +82,8 @@ def library(what: str) -> Iterator[None]:
     try:
         yield
     except (etree.XMLSyntaxError, ElementTree.ParseError) as error:
+        if error.code == etree.ErrorTypes.ERR_NO_MEMORY:
+            raise MemoryError from None  # lxml's own way to say so
         if "xcessive depth" in str(error):
             raise NotReadable("nested too deeply", "limit") from None
         raise NotReadable(f"damaged: XML in it is not whole ({one_line(str(error))[:100]})") from None

@@ -71,7 +71,7 @@ def _lines(rows: Iterator[Row]) -> Iterator[tuple[int, str]]:
         if n_to_search and _is_header(this, _same_table(this, below), is_first=not names):
             names, n_to_search = dict(this.cells), 0
             yield at, _plain(this)
-        elif names and this.columns <= names.keys() and not (n_to_search and _is_title(this)):
+        elif names and all(column in names for column, _ in this.cells) and not (n_to_search and _is_title(this)):
             n_to_search = 0
             yield at, _named(this, names)
         else:

@@ -6,11 +6,15 @@ Sheets, rows and columns that are hidden are read too. A formula that no program
 from __future__ import annotations
 
 import io
+import os
 import re
 import warnings
 import zipfile
 from collections.abc import Iterator
 from typing import Any
+
+# defusedxml, where it is installed, makes openpyxl twice as slow; it refuses only what expat and we refuse anyway.
+os.environ["OPENPYXL_DEFUSEDXML"] = "False"
 
 import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
@@ -77,10 +81,12 @@ def _again(first: Row, rows: Iterator[Row]) -> Iterator[Row]:
 def _rows(sheet: Any) -> Iterator[Row]:
     """The rows that have text in them."""
     for number, cells in enumerate(sheet.iter_rows(), 1):
-        texts = (
-            (column, shown(cell.value, cell.number_format))
-            for column, cell in enumerate(cells)
-            if cell.value is not None
-        )
-        if found := tuple((column, text) for column, text in texts if text):
-            yield Row(number, found)
+        found = []
+        for column, cell in enumerate(cells):
+            value = cell.value
+            if value is not None:
+                text = shown(value, cell.number_format if isinstance(value, int | float) else "")
+                if text:
+                    found.append((column, text))
+        if found:
+            yield Row(number, tuple(found))
