@@ -41,11 +41,12 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
 
 
 def _delimiter(lines: list[str]) -> str:
-    """That by which most records have the same number of cells, '' where each record is a single cell."""
+    """That by which most records are parted, and into the same number of cells; '' where each is a single one."""
     best, found = _ABOUT_EQUAL, ""
     for delimiter in DELIMITERS:
         counts = Counter(len(record) for _, record in _records(lines[:_SAMPLE_LINES], delimiter) if record)
-        share = max((n for width, n in counts.items() if width > 1), default=0) / max(1, counts.total())
+        parted = [n for width, n in counts.items() if width > 1]
+        share = (sum(parted) + max(parted, default=0)) / max(1, 2 * counts.total())
         if share > best + _ABOUT_EQUAL:
             best, found = share, delimiter
     return found
@@ -53,7 +54,8 @@ def _delimiter(lines: list[str]) -> str:
 
 def _rows(lines: list[str], delimiter: str) -> Iterator[Row]:
     for number, record in _records(lines, delimiter):
-        yield row(number, [one_line(cell) for cell in record])
+        if any(record):
+            yield row(number, [one_line(cell) for cell in record])
 
 
 def _records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:

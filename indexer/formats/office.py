@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from xml.etree import ElementTree
 
 from lxml import etree
 
@@ -15,6 +16,9 @@ from deformer_qa.indexer.formats.archives import member, open_archive, refuse_en
 from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.metadata import plain
 from deformer_qa.indexer.formats.parsed import NotReadable, one_line
+
+XML_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+"""Reads nothing but what it is given."""
 
 _STRICT = b"http://purl.oclc.org/ooxml/"
 _PROPERTIES = {
@@ -50,7 +54,7 @@ def checked(raw: bytes, limits: FileLimits) -> dict[str, Any]:
 
 
 def _properties(core: bytes) -> dict[str, Any]:
-    root = etree.fromstring(core, etree.XMLParser(resolve_entities=False, no_network=True))
+    root = etree.fromstring(core, XML_PARSER)
     found: dict[str, Any] = {}
     for element in root.iterchildren("{*}*"):
         name = _PROPERTIES.get(etree.QName(element).localname)
@@ -62,6 +66,13 @@ def _properties(core: bytes) -> dict[str, Any]:
     return plain(found)[0]
 
 
+def refuse_locked(archive: zipfile.ZipFile) -> None:
+    """Check an OpenDocument, whose parts are encrypted one by one. :raises NotReadable: where they are."""
+    manifest = "META-INF/manifest.xml"
+    if manifest in archive.namelist() and b"encryption-data" in member(archive, manifest):
+        raise NotReadable("encrypted: it opens with a password only", "encrypted")
+
+
 @contextmanager
 def library(what: str) -> Iterator[None]:
     """A library reads a package: what it raises where that is not whole becomes a reason.
@@ -70,7 +81,9 @@ def library(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except etree.XMLSyntaxError as error:
+    except (etree.XMLSyntaxError, ElementTree.ParseError) as error:
+        if error.code == etree.ErrorTypes.ERR_NO_MEMORY:
+            raise MemoryError from None  # lxml's own way to say so
         if "xcessive depth" in str(error):
             raise NotReadable("nested too deeply", "limit") from None
         raise NotReadable(f"damaged: XML in it is not whole ({one_line(str(error))[:100]})") from None

@@ -16,6 +16,7 @@ from deformer_qa.indexer.formats.archives import member, open_archive
 from deformer_qa.indexer.formats.layout import Layout
 from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.metadata import plain
+from deformer_qa.indexer.formats.office import refuse_locked
 from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
 from deformer_qa.indexer.formats.tables import lay_out, row
 
@@ -76,12 +77,10 @@ def _media_type(raw: bytes, limits: FileLimits) -> str:
 
 def _of_archive(raw: bytes, limits: FileLimits) -> str:
     with open_archive(raw, limits) as archive:
-        names = set(archive.namelist())
-        if "xl/workbook.bin" in names:
+        if "xl/workbook.bin" in archive.namelist():
             return _BINARY_WORKBOOK
+        refuse_locked(archive)
         stated = member(archive, "mimetype").decode("latin-1").strip()
-        if "META-INF/manifest.xml" in names and b"encryption-data" in member(archive, "META-INF/manifest.xml"):
-            raise NotReadable("encrypted: it opens with a password only", "encrypted")
     found = _OPEN_DOCUMENT.fullmatch(stated)
     if found is None or found["kind"] not in _READ:
         raise NotReadable(f"no reader for {one_line(stated)[:100]}", "no reader")

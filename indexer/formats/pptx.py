@@ -18,7 +18,7 @@ from pptx.package import Package
 
 from deformer_qa.indexer.formats.layout import Layout
 from deformer_qa.indexer.formats.limits import FileLimits
-from deformer_qa.indexer.formats.office import checked, library
+from deformer_qa.indexer.formats.office import XML_PARSER, checked, library
 from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
 
 Element = Any  # of lxml, which ships no types
@@ -155,7 +155,7 @@ class _Reader:
             return
         try:
             part = shape.part.related_part(relation.get(qn("r:dm")))
-            root = etree.fromstring(part.blob, etree.XMLParser(resolve_entities=False, no_network=True))
+            root = etree.fromstring(part.blob, XML_PARSER)
         except (KeyError, etree.XMLSyntaxError):
             self.notes.append(f"a diagram on slide {self._number:,} is not read")
             return

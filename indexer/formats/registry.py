@@ -70,9 +70,10 @@ FORMATS = (
     Format("docx", 1, (".docx", ".docm", ".dotx"), is_text=False),
     Format("pptx", 1, (".pptx", ".pptm", ".ppsx"), is_text=False),
     Format("xlsx", 1, (".xlsx", ".xlsm"), is_text=False),
+    Format("odp", 1, (".odp",), is_text=False),
     Format("epub", 1, (".epub",), is_text=False),
     Format("other", 1, (
-        ".doc", ".dot", ".odp", ".ods", ".odt", ".msg", ".ppt", ".rtf", ".xls", ".xlsb", ".fb2",
+        ".doc", ".dot", ".ods", ".odt", ".msg", ".ppt", ".rtf", ".xls", ".xlsb", ".fb2",
     ), is_text=False),
 )
 # fmt: on
@@ -85,6 +86,7 @@ _ARCHIVES = (  # what is in the list of an archive's members, whose names are ne
     (b"ppt/presentation.xml", "pptx"),
     (b"xl/workbook.xml", "xlsx"),
     (b"mimetypeapplication/epub+zip", "epub"),
+    (b"mimetypeapplication/vnd.oasis.opendocument.presentation", "odp"),
     (b"mimetypeapplication/vnd.oasis.opendocument", "other"),
 )
 _BINARY = (

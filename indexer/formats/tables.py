@@ -15,7 +15,7 @@ _SAMPLE_ROWS = 20  # that are looked at below a row to tell whether it is a head
 _LONGEST_NAME = 80  # characters of a column's name
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _VALUE = re.compile(r"(?=.*\d)[^A-Za-z]*(?:[A-Za-z]{1,3}[^A-Za-z]*)?", re.DOTALL)
-_FEW = 0.1  # of the rows below a header may have cells beside its columns
+_HALF = 0.5  # of the rows below a header, at most, may have cells beside its columns
 
 
 class Row(NamedTuple):
@@ -71,11 +71,15 @@ def _lines(rows: Iterator[Row]) -> Iterator[tuple[int, str]]:
         if n_to_search and _is_header(this, _same_table(this, below), is_first=not names):
             names, n_to_search = dict(this.cells), 0
             yield at, _plain(this)
-        elif names and this.columns <= names.keys() and not (n_to_search and len(this.cells) < 2):
+        elif names and all(column in names for column, _ in this.cells) and not (n_to_search and _is_title(this)):
             n_to_search = 0
             yield at, _named(this, names)
         else:
             yield at, _plain(this)
+
+
+def _is_title(this: Row) -> bool:
+    return len(this.cells) == 1 and not _is_value(this.cells[0][1])
 
 
 def _same_table(this: Row, below: Iterable[Row]) -> list[Row]:
@@ -96,7 +100,7 @@ def _is_header(this: Row, below: Sequence[Row], *, is_first: bool) -> bool:
         return False
     if all(map(_VALUE.fullmatch, texts)):
         return False
-    if sum(not one.columns <= this.columns for one in below) > _FEW * len(below):
+    if sum(not one.columns <= this.columns for one in below) > _HALF * len(below):
         return False
     columns: dict[int, list[str]] = {column: [] for column in this.columns}
     for one in below:
@@ -116,7 +120,7 @@ def _is_value(text: str) -> bool:
 
 
 def _named(this: Row, names: dict[int, str]) -> str:
-    return " | ".join(f"{names[column]}: {text}" for column, text in this.cells)
+    return ", ".join(f"{names[column]}: {text}" for column, text in this.cells) + "."
 
 
 def _plain(this: Row) -> str:

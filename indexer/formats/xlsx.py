@@ -6,9 +6,15 @@ Sheets, rows and columns that are hidden are read too. A formula that no program
 from __future__ import annotations
 
 import io
+import os
+import re
 import warnings
+import zipfile
 from collections.abc import Iterator
 from typing import Any
+
+# defusedxml, where it is installed, makes openpyxl twice as slow; it refuses only what expat and we refuse anyway.
+os.environ["OPENPYXL_DEFUSEDXML"] = "False"
 
 import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
@@ -20,11 +26,13 @@ from deformer_qa.indexer.formats.office import checked, library
 from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile
 from deformer_qa.indexer.formats.tables import Row, lay_out
 
+_WORKBOOK, _SHEET = "xl/workbook.xml", re.compile(rb"<(?:\w+:)?sheet\s")
+
 
 def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document; its title is that of its properties, else ``name``."""
     meta = checked(raw, limits)
-    layout = Layout()
+    layout, notes = Layout(), []
     with library("spreadsheet"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what openpyxl does not keep when it writes
         try:
@@ -34,11 +42,21 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
         if len(book.sheetnames) > limits.pages:
             reason = f"{len(book.sheetnames):,} sheets, at most {limits.pages:,} are read (--max-pages)"
             raise NotReadable(reason, "limit")
+        n_missing = _n_stated(raw) - len(book.sheetnames)
+        if n_missing > 0:
+            notes.append(f"{n_missing:,} of its sheets are not there")  # openpyxl passes over them
         for sheet in book.worksheets:
             sheet.reset_dimensions()  # what a sheet states of its own size is often wrong, and may be anything
             add_sheet(layout, sheet.title, _rows(sheet), limits)
     text, outline = layout.finish()
-    return ParsedFile((ParsedDocument("", meta.pop("title", name), text, outline, meta, layout.locations),))
+    document = ParsedDocument("", meta.pop("title", name), text, outline, meta, layout.locations)
+    return ParsedFile((document,), notes=tuple(notes))
+
+
+def _n_stated(raw: bytes) -> int:
+    """How many sheets the list of sheets names; 0 where it does not lie in its usual place."""
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        return len(_SHEET.findall(archive.read(_WORKBOOK))) if _WORKBOOK in archive.namelist() else 0
 
 
 def add_sheet(layout: Layout, title: str, rows: Iterator[Row], limits: FileLimits) -> None:
@@ -63,10 +81,12 @@ def _again(first: Row, rows: Iterator[Row]) -> Iterator[Row]:
 def _rows(sheet: Any) -> Iterator[Row]:
     """The rows that have text in them."""
     for number, cells in enumerate(sheet.iter_rows(), 1):
-        texts = (
-            (column, shown(cell.value, cell.number_format))
-            for column, cell in enumerate(cells)
-            if cell.value is not None
-        )
-        if found := tuple((column, text) for column, text in texts if text):
-            yield Row(number, found)
+        found = []
+        for column, cell in enumerate(cells):
+            value = cell.value
+            if value is not None:
+                text = shown(value, cell.number_format if isinstance(value, int | float) else "")
+                if text:
+                    found.append((column, text))
+        if found:
+            yield Row(number, tuple(found))

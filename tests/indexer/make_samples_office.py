@@ -35,7 +35,6 @@ def main(folder: Path) -> None:
             (quarry, "quarry.docx", "doc"),
             (museum, "museum.pptx", "odp", "pptx"),
             (orchard, "orchard.pptx", "odp"),
-            (railway, "railway.pptx", "ppt"),
             (expedition, "expedition.xlsx", "ods", "xlsx"),
             (wells, "wells.xlsx", "ods"),
             (choir, "choir.xlsx", "xls"),
@@ -43,6 +42,7 @@ def main(folder: Path) -> None:
         ):
             assert callable(make)
             convert(make, there / str(begun), [str(step) for step in steps], folder)
+    locked(folder / "observatory.docx", folder / "locked.docx")
 
 
 def convert(make: Callable[[Path], None], begun: Path, steps: list[str], folder: Path) -> None:
@@ -216,13 +216,12 @@ def orchard(path: Path) -> None:
     )
 
 
-def railway(path: Path) -> None:
-    talk(
-        path,
-        "The Grauwald railway",
-        ("The line", "The Grauwald railway climbs 820 metres to the station Hochmoor."),
-        ("The engine", "Its steam engine is called Walpurga and was built in 1924."),
-    )
+def locked(source: Path, path: Path) -> None:
+    """The same text behind a password; msoffcrypto-tool encrypts as Word does."""
+    from msoffcrypto.format.ooxml import OOXMLFile
+
+    with source.open("rb") as plain, path.open("wb") as encrypted:
+        OOXMLFile(plain).encrypt("secret", encrypted)
 
 
 # Tables
