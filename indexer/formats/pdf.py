@@ -18,6 +18,7 @@ from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, Pars
 _NO_TITLE = re.compile(
     r"(?i)(?:untitled.*|microsoft \w+ - .*|slide 1|(?:powerpoint )?presentation|document\d*|about:blank|.*\.\w{2,5})"
 )
+_NEAR = 4  # points between baselines of one line of a form
 _DATE = re.compile(r"(?:D:)?(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)(\d\d)?(?:(Z)|([+-]\d\d)'?(\d\d)?)?)?")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -67,9 +68,27 @@ def _opened(raw: bytes) -> pypdfium2.PdfDocument:
 
 def _printed(document: pypdfium2.PdfDocument, number: int, titles: tuple[str, ...]) -> PrintedPage:
     with closing(document.get_page(number)) as page:
+        is_form = _is_filled_in(page)
+        if is_form:
+            pdfium.FPDFPage_Flatten(page, pdfium.FLAT_NORMALDISPLAY)
+    with closing(document.get_page(number)) as page:
         _, bottom, _, top = page.get_cropbox()
         with closing(page.get_textpage()) as text_page:
-            return PrintedPage(tuple(_lines(text_page)), bottom, top, titles)
+            lines = list(_lines(text_page))
+    if is_form:  # what was filled in comes last, and belongs beside its label
+        lines.sort(key=lambda line: (-round(line.baseline / _NEAR), line.left))
+    return PrintedPage(tuple(lines), bottom, top, titles)
+
+
+def _is_filled_in(page: pypdfium2.PdfPage) -> bool:
+    """Whether a page has fields of a form or other text laid over it, which is no text of its own."""
+    for number in range(pdfium.FPDFPage_GetAnnotCount(page)):
+        annotation = pdfium.FPDFPage_GetAnnot(page, number)
+        kind = pdfium.FPDFAnnot_GetSubtype(annotation)
+        pdfium.FPDFPage_CloseAnnot(annotation)
+        if kind in (pdfium.FPDF_ANNOT_WIDGET, pdfium.FPDF_ANNOT_FREETEXT):
+            return True
+    return False
 
 
 def _lines(page: pypdfium2.PdfTextPage) -> Iterator[Line]:
