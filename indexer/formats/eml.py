@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from email import message_from_bytes, policy
-from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 
@@ -14,6 +13,8 @@ from deformer_qa.indexer.formats.pieces import Pieces
 
 _PEOPLE = ("From", "To", "Cc")
 _READ = frozenset({"text/plain", "text/html", "text/markdown", "text/enriched"})
+
+_LONGEST_PARSED = 20_000  # characters of a field
 
 
 def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
@@ -64,7 +65,7 @@ class _Mail:
         elif part.is_multipart():
             for one in parts:
                 self._read_part(one, depth + 1)
-        elif kind in _READ:
+        elif kind in _READ or kind.startswith("multipart/"):  # one whose parts cannot be told apart
             self._read_text(part, kind)
         else:
             self._note(part, kind)
@@ -89,16 +90,13 @@ class _Mail:
 
 def header(message: EmailMessage, field: str) -> str:
     """A field of the header on one line, '' without it. What is no header by the book is taken as it stands."""
+    value = next((str(value) for name, value in message.raw_items() if name.lower() == field.lower()), "")
+    if len(value) > _LONGEST_PARSED:  # a list of thousands of addresses takes the parser minutes
+        return one_line(value)
     try:
         return one_line(str(message[field] or ""))
-    except Exception:  # the parser of addresses and dates stumbles over what people's programs write
-        for name, value in message.raw_items():
-            if name.lower() == field.lower():
-                try:
-                    return one_line(str(make_header(decode_header(str(value)))))
-                except (LookupError, ValueError):
-                    return one_line(str(value))
-        return ""
+    except Exception:  # the parsers of addresses and dates stumble over what people's programs write
+        return one_line(value)
 
 
 def _best_form(parts: list[EmailMessage]) -> EmailMessage:

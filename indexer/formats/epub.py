@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import zipfile
 from collections.abc import Iterator
 from urllib.parse import unquote, urldefrag
@@ -17,6 +18,7 @@ from deformer_qa.indexer.formats.pieces import Pieces
 
 _CONTAINER, _ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
 _PAGES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document"})
+_DECLARATIONS = re.compile(r"<!DOCTYPE[^>\[]{0,1000}\[[^\]]*\]\s*>", re.IGNORECASE)  # which a browser takes for text
 _OBFUSCATED_FONTS = frozenset({"http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"})
 _FIELDS = {
     "creator": "author",
@@ -39,7 +41,8 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
         pieces, notes, reasons = Pieces(), [], []
         for chapter in book.chapters:
             try:
-                _, text, outline = html.read(html.decode_page(member(archive, chapter)))
+                source = html.decode_page(member(archive, chapter))
+                _, text, outline = html.read(_DECLARATIONS.sub("", source, count=1))
             except NotReadable as reason:
                 reasons.append(reason)
                 notes.append(f"chapter {one_line(chapter)[:100]} cannot be read: {reason}")

@@ -10,12 +10,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import islice, pairwise, zip_longest
 
 from deformer_qa.indexer.formats.layout import Layout
 
-_HYPHEN = re.compile(r"(?P<part>[^\W\d_]+)(?P<mark>[-\u2010\u00ad\u0002\ufffe])$")
-_SURE_HYPHENS = "\u00ad\u0002\ufffe"  # no author types these
+_TYPED_HYPHENS = "-\u2010"
+_HYPHENS = tuple(_TYPED_HYPHENS + "\u00ad\u0002\ufffe")  # the last two are PDFium's
+_LAST_WORD = re.compile(r"[^\W\d_]+$")
 _INNER_HYPHEN = re.compile(r"([^\W\d_]*)[\u0002\ufffe]([^\W\d_]*)")
 _DROPPED = str.maketrans("", "", "\u00ad\u0002\ufffe\u200b")
 _WORDS = re.compile(r"[^\W\d_]+(?:[-\u2010][^\W\d_]+)*")
@@ -26,9 +27,11 @@ _LEADERS = re.compile(r"(?:\.\s?){4,}\s*\S+$")  # as in a table of contents
 _SECTION = re.compile(r"(?:\d+|[A-Z])(?:\.\d+)*\.?\s+")
 _NUMBER = re.compile(r"\d+")
 _MARGIN = 0.15  # of a page's height, above and below, where running headers and footers stand
+_PAGE_WORDS = frozenset({"page", "p", "of", "seite", "von", "página", "pagina", "de", "di", "sur", "blatt"})
 _LEAST_PAGES = 3  # in a row, with the same line on them, make it a running one
 _HEADING_SIZE = 1.18  # times that of running text
 _LONGEST_HEADING = 200
+_LONGEST_WORD = 60
 _MOST_LINES_OF_A_TITLE = 4
 _WIDEST_LEADING = 2.2  # between lines of a paragraph, times their size
 _SAME = 0.2  # sizes differ less than that in one paragraph
@@ -73,9 +76,9 @@ def running_text(pages: Sequence[PrintedPage]) -> Layout:
     """
     kept = _without_running_lines(pages)
     writer = _Writer(kept, is_titled=any(page.titles for page in pages))
-    for number, page in enumerate(kept, 1):
+    for number, (page, following) in enumerate(zip_longest(kept, kept[1:]), 1):
         writer.layout.locate("page", number)
-        writer.write(page)
+        writer.write(page, following.lines[0] if following and following.lines else None)
     return writer.layout
 
 
@@ -101,8 +104,11 @@ class _Writer:
         self._body = max(sizes, key=lambda size: sizes[size], default=0.0)
         self._leading = {size: found.most_common(1)[0][0] for size, found in gaps.items()}
 
-    def write(self, page: PrintedPage) -> None:
-        """A page's lines, joined to the page before where a sentence goes on."""
+    def write(self, page: PrintedPage, following: Line | None) -> None:
+        """A page's lines, joined to the page before where a sentence goes on.
+
+        :param following: the first line of the next page
+        """
         edges, titles = self._right_edges(page.lines), list(page.titles)
         at = 0
         while at < len(page.lines):
@@ -110,7 +116,7 @@ class _Writer:
             if n_lines:
                 self._write_heading(page.lines[at : at + n_lines])
             else:
-                after = page.lines[at + 1] if at + 1 < len(page.lines) else None
+                after = page.lines[at + 1] if at + 1 < len(page.lines) else following
                 self._write_line(page.lines[at], after, edges[at - 1] if at else None)
             at += n_lines or 1
 
@@ -137,28 +143,28 @@ class _Writer:
 
     def _joined(self, text: str, after: Line | None) -> str:
         """The line as the next one is to be joined to it: without a hyphen that divides a word, or with a space."""
-        hyphen = _HYPHEN.search(text)
-        following = _WORDS.match(after.text) if after else None
-        if hyphen and (following or not after):
-            if hyphen["mark"] in _SURE_HYPHENS:
+        if after is None:
+            return text
+        if text.endswith(_HYPHENS):
+            part, rest = _LAST_WORD.search(text[-_LONGEST_WORD:-1]), _WORDS.match(after.text)
+            if text[-1] not in _TYPED_HYPHENS:
                 return text
-            rest = following.group().casefold() if following else ""
-            part = hyphen["part"].casefold()
-            if rest and after and after.text[0].islower() and not self._is_compound(part, rest):
-                return text[: hyphen.start("mark")]
-            return text
-        if after and _NO_SPACES.match(text[-1:]) and _NO_SPACES.match(after.text):
-            return text
-        return text + " "
+            if part and rest:
+                is_divided = after.text[0].islower() and not self._is_compound(part[0].casefold(), rest[0].casefold())
+                return text[:-1] if is_divided else text
+        is_unspaced = _NO_SPACES.match(text[-1]) and _NO_SPACES.match(after.text)
+        return text if is_unspaced else text + " "
 
     def _whole(self, text: str) -> str:
         """The text without marks of PDFium's where it has put together a divided word, or left a hyphen out."""
-        return _INNER_HYPHEN.sub(self._undivided, text).translate(_DROPPED)
+        if "\u0002" in text or "\ufffe" in text:
+            text = _INNER_HYPHEN.sub(self._undivided, text)
+        return text.translate(_DROPPED)
 
     def _undivided(self, divided: re.Match[str]) -> str:
         part, rest = divided.groups()
-        is_word = part and rest[:1].islower() and not self._is_compound(part.casefold(), rest.casefold())
-        return f"{part}{'' if is_word or not rest else '-'}{rest}"
+        is_compound = not part or not rest[:1].islower() or self._is_compound(part.casefold(), rest.casefold())
+        return f"{part}-{rest}" if rest and is_compound else part + rest
 
     def _is_compound(self, part: str, rest: str) -> bool:
         """Whether a word divided at a hyphen has one of its own: it is met elsewhere, and never as one word."""
@@ -168,15 +174,17 @@ class _Writer:
         """Whether a line belongs to the paragraph of the one before."""
         gap = before.last_baseline - line.baseline
         if edge is None or gap < -0.5 * line.size:  # another page or column
-            ends = _SENTENCE_END.search(before.text)
+            ends = _SENTENCE_END.search(before.text[-_LONGEST_WORD:])
             return _are_alike(before, line) and not ends and not line.text[0].isupper()
         if gap < 0.5 * line.size:
             return True  # the same line, or a raised part of it
         if not _are_alike(before, line) or gap > 1.2 * self._leading.get(_rounded(before.size), line.size):
             return False
         indent = line.left - before.left
-        returns = after is None or after.left < line.left - 0.3 * line.size
-        return not (0.5 * line.size < indent < 5 * line.size and returns and _SENTENCE_END.search(before.text))
+        returns = after is None or after.baseline > line.baseline or after.left < line.left - 0.3 * line.size
+        return not (
+            0.5 * line.size < indent < 5 * line.size and returns and _SENTENCE_END.search(before.text[-_LONGEST_WORD:])
+        )
 
     def _right_edges(self, lines: Sequence[Line]) -> list[float]:
         """For each line how far those around it reach that follow each other without a gap."""
@@ -245,9 +253,9 @@ def _has_room(before: Line, line: Line, edge: float) -> bool:
     """Whether the first word of a line had room at the end of the one before, so that this ended on purpose."""
     if before.last_baseline - line.baseline < 0.5 * line.size:
         return False
-    if _LEADERS.search(before.text):
+    if _LEADERS.search(before.text[-_LONGEST_WORD:]):
         return True
-    return edge - before.right > line.first_word + 0.7 * line.size and not _HYPHEN.search(before.text)
+    return edge - before.right > line.first_word + 0.7 * line.size and not before.text.endswith(_HYPHENS)
 
 
 def _without_running_lines(pages: Sequence[PrintedPage]) -> list[PrintedPage]:
@@ -266,8 +274,8 @@ def _without_running_lines(pages: Sequence[PrintedPage]) -> list[PrintedPage]:
 
 def _repeated(key: _Key, numbers: Sequence[int]) -> Iterator[int]:
     """On which of its pages a line need not be read. The first of each run of pages keeps it, unless it is a number."""
-    if not any(letter.isalpha() for letter in key[0].lower().replace("page", "")):
-        yield from numbers if "\0" in key[0] else ()
+    if "\0" in key[0] and _PAGE_WORDS.issuperset(_WORDS.findall(key[0].lower())):
+        yield from numbers
         return
     run: list[int] = []
     for number in [*numbers, max(numbers) + _LEAST_PAGES]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from statistics import median
 
@@ -18,6 +18,7 @@ from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, Pars
 _NO_TITLE = re.compile(
     r"(?i)(?:untitled.*|microsoft \w+ - .*|slide 1|(?:powerpoint )?presentation|document\d*|about:blank|.*\.\w{2,5})"
 )
+_NEAR = 4  # points between baselines of one line of a form
 _DATE = re.compile(r"(?:D:)?(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)(\d\d)?(?:(Z)|([+-]\d\d)'?(\d\d)?)?)?")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -49,7 +50,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
             notes.append(f"{_some(damaged)} of {len(pages):,} cannot be read")
         if n_empty:
             notes.append(f"{n_empty:,} of {len(pages):,} pages have no text; they may be scans")
-        notes += [f"attachment {one_line(one.get_name())[:100]} is not read" for one in _attachments(document)]
+        notes += [f"attachment {one_line(_known(one.get_name))[:100]} is not read" for one in _attachments(document)]
         title, meta = _metadata(document)
     layout = running_text(pages)
     text, outline = layout.finish()
@@ -67,29 +68,53 @@ def _opened(raw: bytes) -> pypdfium2.PdfDocument:
 
 def _printed(document: pypdfium2.PdfDocument, number: int, titles: tuple[str, ...]) -> PrintedPage:
     with closing(document.get_page(number)) as page:
+        is_form = _is_filled_in(page)
+        if is_form:
+            pdfium.FPDFPage_Flatten(page, pdfium.FLAT_NORMALDISPLAY)
+        else:
+            lines = list(_lines(page))
         _, bottom, _, top = page.get_cropbox()
-        with closing(page.get_textpage()) as text_page:
-            return PrintedPage(tuple(_lines(text_page)), bottom, top, titles)
+    if is_form:  # only a page that is loaded anew has what was laid over it
+        with closing(document.get_page(number)) as page:
+            lines = list(_lines(page))
+        # what was filled in comes last, and belongs beside its label
+        lines.sort(key=lambda line: (-round(line.baseline / _NEAR), line.left))
+    return PrintedPage(tuple(lines), bottom, top, titles)
 
 
-def _lines(page: pypdfium2.PdfTextPage) -> Iterator[Line]:
-    """The lines of a page as PDFium ends them; those without a letter are left out."""
-    text, start = page.get_text_range(errors="replace"), 0
-    ends = [*((one.start(), one.end()) for one in _LINE_END.finditer(text)), (len(text), len(text))]
-    for end, following in ends:
-        line, begin = text[start:end], start
-        start = following
-        words = line.split()
-        if not words:
-            continue
-        begin += len(line) - len(line.lstrip())
-        visible = line.strip()
-        left, _, baseline = _place(page, begin)
-        _, word_right, _ = _place(page, begin + len(words[0]) - 1)
-        _, right, last_baseline = _place(page, begin + len(visible) - 1)
-        # of one letter it would be that of a bullet, a ligature or an initial
-        size = median(_size(page, begin + (len(visible) - 1) * step // 4) for step in range(5))
-        yield Line(visible, left, right, baseline, size, max(0.0, word_right - left), last_baseline)
+def _is_filled_in(page: pypdfium2.PdfPage) -> bool:
+    """Whether a page has fields of a form or other text laid over it, which is no text of its own."""
+    for number in range(pdfium.FPDFPage_GetAnnotCount(page)):
+        annotation = pdfium.FPDFPage_GetAnnot(page, number)
+        kind = pdfium.FPDFAnnot_GetSubtype(annotation)
+        pdfium.FPDFPage_CloseAnnot(annotation)
+        if kind in (pdfium.FPDF_ANNOT_WIDGET, pdfium.FPDF_ANNOT_FREETEXT):
+            return True
+    return False
+
+
+def _lines(page: pypdfium2.PdfPage) -> Iterator[Line]:
+    """The lines of a page as PDFium ends them; empty ones are left out."""
+    with closing(page.get_textpage()) as text_page:
+        text, start = text_page.get_text_range(errors="replace"), 0
+        ends = [*((one.start(), one.end()) for one in _LINE_END.finditer(text)), (len(text), len(text))]
+        for end, following in ends:
+            if text[start:end].strip():
+                yield _line(text_page, text[start:end], start)
+            start = following
+
+
+def _line(page: pypdfium2.PdfTextPage, text: str, start: int) -> Line:
+    """A line whose first character is that number of the page's text."""
+    visible = text.strip()
+    start += len(text) - len(text.lstrip())
+    last = len(visible) - 1
+    left, _, baseline = _place(page, start)
+    _, word_right, _ = _place(page, start + len(visible.split(maxsplit=1)[0]) - 1)
+    _, right, last_baseline = _place(page, start + last)
+    # of one letter it would be that of a bullet, a ligature or an initial
+    size = median(_size(page, start + last * step // 4) for step in range(5))
+    return Line(visible, left, right, baseline, size, max(0.0, word_right - left), last_baseline)
 
 
 def _place(page: pypdfium2.PdfTextPage, at: int) -> tuple[float, float, float]:
@@ -113,7 +138,7 @@ def _titles(document: pypdfium2.PdfDocument) -> dict[int, list[str]]:
     for bookmark in document.get_toc(max_depth=15):
         destination = bookmark.get_dest()
         number = destination.get_index() if destination else None
-        if number is not None and (title := squeezed(bookmark.get_title())):
+        if number is not None and (title := squeezed(_known(bookmark.get_title))):
             titles.setdefault(number, []).append(title)
     return titles
 
@@ -125,15 +150,21 @@ def _attachments(document: pypdfium2.PdfDocument) -> Iterator[pypdfium2.PdfAttac
 
 def _metadata(document: pypdfium2.PdfDocument) -> tuple[str, dict[str, str]]:
     """The title, '' where it is none that an author gave, and the other fields."""
-    fields = {key: one_line(value) for key, value in document.get_metadata_dict(skip_empty=True).items()}
-    title = fields.get("Title", "")
-    meta = {
-        "author": fields.get("Author", ""),
-        "created": _iso(fields.get("CreationDate", "")),
-        "subject": fields.get("Subject", ""),
-        "keywords": fields.get("Keywords", ""),
-    }
+
+    def field(key: str) -> str:
+        return one_line(_known(lambda: document.get_metadata_value(key)))
+
+    title, created = field("Title"), _iso(field("CreationDate"))
+    meta = {"author": field("Author"), "created": created, "subject": field("Subject"), "keywords": field("Keywords")}
     return "" if _NO_TITLE.fullmatch(title) else title, {key: value for key, value in meta.items() if value}
+
+
+def _known(text: Callable[[], str]) -> str:
+    """A text beside the pages, '' where the file has something else in its place."""
+    try:
+        return text()
+    except UnicodeDecodeError:
+        return ""
 
 
 def _iso(stated: str) -> str:

@@ -49,11 +49,15 @@ class Format:
 
 
 # fmt: off
-_SOURCE_CODE = (
-    ".bash", ".c", ".cc", ".clj", ".cpp", ".cs", ".css", ".dart", ".erl", ".ex", ".exs", ".f90", ".fs", ".go", ".h",
-    ".hpp", ".hs", ".java", ".jl", ".js", ".jsx", ".kt", ".lisp", ".lua", ".m", ".ml", ".mjs", ".nim", ".pas", ".php",
-    ".pl", ".ps1", ".py", ".pyi", ".r", ".rb", ".rs", ".scala", ".sh", ".sql", ".swift", ".tcl", ".ts", ".tsx", ".vb",
-    ".vim", ".zig",
+_SOURCE_CODE = (  # and settings, marked-up text: whatever is best read as it stands, by its lines
+    ".adoc", ".asciidoc", ".asm", ".awk", ".bash", ".bat", ".bib", ".c", ".cc", ".cfg", ".clj", ".cljs", ".cls",
+    ".cmake", ".cmd", ".conf", ".cpp", ".cs", ".css", ".cu", ".cxx", ".dart", ".diff", ".elm", ".env", ".erl",
+    ".ex", ".exs", ".f90", ".fish", ".fs", ".go", ".gradle", ".graphql", ".groovy", ".h", ".hh", ".hpp", ".hrl",
+    ".hs", ".hxx", ".ini", ".java", ".jl", ".js", ".jsx", ".kt", ".kts", ".less", ".lisp", ".lua", ".m", ".mjs",
+    ".mk", ".ml", ".mli", ".mm", ".nim", ".nix", ".pas", ".patch", ".php", ".pl", ".pm", ".properties", ".proto",
+    ".ps1", ".py", ".pyi", ".pyx", ".r", ".rake", ".rb", ".rs", ".s", ".sass", ".scala", ".scss", ".sed", ".sh",
+    ".sol", ".sql", ".srt", ".sty", ".sv", ".svelte", ".swift", ".tcl", ".tex", ".tf", ".toml", ".ts", ".tsx",
+    ".v", ".vb", ".vhd", ".vhdl", ".vim", ".vtt", ".vue", ".xml", ".xsd", ".xsl", ".yaml", ".yml", ".zig", ".zsh",
 )
 FORMATS = (
     Format("text", 2, (".txt", ".text", ".log")),
