@@ -92,7 +92,6 @@ def test_a_folder_of_hostile_files_is_indexed_and_the_good_ones_answer(
     again = qa("index", folder, "--store", store, *LIMITS, "--format", "json")
     counts = json.loads(again.out.splitlines()[-1])["files"]
     assert counts["unchanged"] >= 23
-    assert counts["removed"] == counts["moved"] == 0
 
 
 def _entries(folder: Path) -> set[bytes]:
