@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MIB = 2**20
 _LIMITS: dict[str, tuple[str, int, str]] = {  # option: field of FileLimits, unit, help
     "max-file-size": ("file_bytes", _MIB, "MiB of a file."),
-    "max-text": ("text_characters", 1, "Characters of the text of a file."),
+    "max-text": ("text_characters", 1, "Characters of the text of a document."),
     "max-pages": ("pages", 1, "Pages, slides or sheets."),
     "max-members": ("members", 1, "Files in an archive, as office documents are."),
     "max-unpacked": ("unpacked_bytes", _MIB, "MiB of an archive when unpacked."),

@@ -138,7 +138,7 @@ def _send(process: subprocess.Popen[bytes], content: bytes, deadline: float) -> 
             raise _Gone from None
 
 
-def _receive(process: subprocess.Popen[bytes], deadline: float) -> bytes:
+def _receive(process: subprocess.Popen[bytes], deadline: float) -> bytearray:
     assert process.stdout is not None
     received, n_wanted = bytearray(), _LENGTH_BYTES
     while len(received) < n_wanted:
@@ -149,7 +149,8 @@ def _receive(process: subprocess.Popen[bytes], deadline: float) -> bytes:
         received += piece
         if n_wanted == _LENGTH_BYTES and len(received) >= _LENGTH_BYTES:
             n_wanted += int.from_bytes(received[:_LENGTH_BYTES], "little")
-    return bytes(received[_LENGTH_BYTES:])
+    del received[:_LENGTH_BYTES]
+    return received
 
 
 def _wait_for(fd: int, event: int, deadline: float) -> None:

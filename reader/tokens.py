@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Tokenizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from deformer_qa.reader.errors import ModelNotFound, TextTooLong, UnsupportedModel
 from deformer_qa.reader.models import OLD_VOCABULARIES
 from deformer_qa.reader.scripts import is_mark_of_a_script
+
+
+_BLANK = re.compile(r"[ \t\n]")
+_PIECE = 1_000_000  # characters of a long text that are tokenised at once
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class TextTokenizer:
         if self.n_special != 2 or sum(special) != 2 or not all(special[place] for place in places):
             where = "two special tokens after" if classification_last else "one special token before and one after"
             raise UnsupportedModel(f"tokenizer.json: expected {where} each text.")
+        self._parts_at_blanks = isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
         pieces = tokenizer.pre_tokenizer.pre_tokenize_str("a.") if tokenizer.pre_tokenizer else []
         self._words_are_between_blanks = len(pieces) < 2
         self._tokens_take_in_blanks = any(" " in "a b"[start:end] for start, end in self._encoded_offsets("a b"))
@@ -114,7 +121,18 @@ class TextTokenizer:
         return TokenizedText(tuple(ids), tuple(offsets), tuple(words))
 
     def _encoded_offsets(self, text: str) -> list[tuple[int, int]]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False).offsets)
+        """In pieces where the text is long and no token goes across a blank: the library keeps 150 bytes a token."""
+        offsets: list[tuple[int, int]] = []
+        start = 0
+        while start < len(text):
+            blank = _BLANK.search(text, start + _PIECE) if self._parts_at_blanks else None
+            end = blank.start() if blank else len(text)
+            piece = text[start:end] if (start, end) != (0, len(text)) else text
+            offsets += [
+                (start + a, start + b) for a, b in self._tokenizer.encode(piece, add_special_tokens=False).offsets
+            ]
+            start = end
+        return offsets
 
     def _placed(self, text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         placed = _whole_letters(text, offsets)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from deformer_qa.indexer.formats.jsonl import records
-from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.limits import DOCUMENTS, FileLimits
 from deformer_qa.indexer.formats.parsed import (
     BadRecord,
     Kind,
@@ -70,11 +70,15 @@ def parse(format_: Format, name: str, raw: bytes, limits: FileLimits) -> ParsedF
         raise NotReadable(f"the reader of {format_.name} failed on it: {found}") from error
     if not any(document.text.strip() for document in parsed.documents) and not parsed.bad_records:
         raise NotReadable("no text in it", "no text")
-    n_characters = sum(len(document.text) for document in parsed.documents)
-    if n_characters > limits.text_characters:
-        reason = f"text of {n_characters:,} characters, at most {limits.text_characters:,} are read (--max-text)"
-        raise NotReadable(reason, "limit")
+    lengths = [len(document.text) for document in parsed.documents]
+    _check_length(max(lengths, default=0), limits.text_characters, "text")
+    _check_length(sum(lengths), DOCUMENTS * limits.text_characters, "documents")
     return parsed
+
+
+def _check_length(n_characters: int, most: int, what: str) -> None:
+    if n_characters > most:
+        raise NotReadable(f"{what} of {n_characters:,} characters, at most {most:,} are read (--max-text)", "limit")
 
 
 def memory_reason(limits: FileLimits) -> str:

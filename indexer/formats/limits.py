@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+DOCUMENTS = 10
+
+
 @dataclass(frozen=True)
 class FileLimits:
     """What a file may be and cost; one beyond a limit is skipped with a reason that names the limit.
 
     :ivar file_bytes: length of the file
-    :ivar text_characters: of all documents of a file together
+    :ivar text_characters: of a document; of all documents of a file together, ``DOCUMENTS`` times as many
     :ivar pages: pages, slides or sheets
     :ivar members: files in an archive, as office documents and e-books are
     :ivar unpacked_bytes: all members of an archive together

@@ -137,3 +137,17 @@ def test_the_sentence_around_an_answer_is_whole(text: str, inside: str, expected
     start = text.index(inside)
     around = sentence_around(text, start, start + len(inside))
     assert text[around.start : around.end] == expected
+
+
+def test_a_long_text_is_tokenised_in_pieces_as_it_is_at_once(
+    default_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = default_encoder.tokenizer
+    text = (
+        "日本語 テスト\u0301 a\u00a0b\u2003c \u200b x\t\ty\r\n\x0c z é e\u0301 नमस्ते und so weiter, unaffordably.\n\n"
+        * 40
+    )
+    at_once = tokenizer.offsets(text)
+    for n_characters in (1, 7, 1000):
+        monkeypatch.setattr("deformer_qa.reader.tokens._PIECE", n_characters)
+        assert tokenizer.offsets(text) == at_once
