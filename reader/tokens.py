@@ -15,7 +15,6 @@ from deformer_qa.reader.errors import ModelNotFound, TextTooLong, UnsupportedMod
 from deformer_qa.reader.models import OLD_VOCABULARIES
 from deformer_qa.reader.scripts import is_mark_of_a_script
 
-
 _BLANK = re.compile(r"[ \t\n]")
 _PIECE = 1_000_000  # characters of a long text that are tokenised at once
 
