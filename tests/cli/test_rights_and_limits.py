@@ -226,6 +226,7 @@ def test_a_limit_on_the_size_of_files_keeps_the_answers(place: Place) -> None:
     for command in (*WRITES, "export"):
         assert_refused(place, ended[command], str(place.folder))
     assert intact(place, ended["ask"])
+    assert b"the limit on a file's size is reached" in ended["index"][2]
     assert not list((place.folder / "public").iterdir())
 
 
@@ -245,6 +246,7 @@ def test_few_descriptors_are_no_damage_and_lose_nothing(place: Place) -> None:
         for command, ended in everything.items():
             if ended[0] == 3:
                 assert_refused(place, ended, "oo many open files")
+                assert b"qa: /" in ended[2]  # where
             else:
                 assert (ended[0], bool(ended[1]), ended[2]) == (0, True, b""), (n, command, ended)
         after = in_a_child(lambda: place.all("verify", "ask"))
