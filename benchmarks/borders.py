@@ -6,6 +6,7 @@ python benchmarks/borders.py FOLDER_OF_TXT_FILES [--trials 60]
 from __future__ import annotations
 
 import argparse
+import hashlib
 import random
 import statistics
 from collections import Counter
@@ -30,6 +31,8 @@ def main() -> None:
     def passages(of: str) -> list[str]:
         return [of[span.start : span.end] for span in borders.split(of, tokenizer)]
 
+    spans = [[(span.start, span.end) for span in borders.split(one, tokenizer)] for one in texts]
+    print(f"hash of the borders of {len(texts)} texts: {hashlib.sha256(repr(spans).encode()).hexdigest()[:16]}")
     lengths = [tokenizer.count(passage) for passage in passages(text)]
     print(f"{len(lengths):,} passages of {statistics.mean(lengths):.0f} tokens on average, {max(lengths)} at most;")
     print(f"{sum(lengths) / tokenizer.count(text) - 1:.1%} of the tokens are overlap")

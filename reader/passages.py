@@ -178,7 +178,7 @@ class PassageBorders:
         span = Span(offsets[first][0], offsets[end - 1][1])
         if end - first < 2 or tokenizer.count(text[span.start : span.end]) <= self.budget:
             return [span]
-        middle = _whole(text, (first + end) // 2, end, offsets)
+        middle = _whole(text, (first + end) // 2, end - 1, offsets)
         return [
             *self._within_budget(text, offsets, first, middle, tokenizer),
             *self._within_budget(text, offsets, middle, end, tokenizer),
@@ -264,6 +264,6 @@ def _forced(text: str, token: int, left: int, offsets: Sequence[tuple[int, int]]
     return next(chain(after_clauses, after_blanks, between_letters, letters), token)
 
 
-def _whole(text: str, token: int, end: int, offsets: Sequence[tuple[int, int]]) -> int:
-    """The first token from ``token`` on, before ``end``, that begins with a whole letter; ``token`` where none does."""
-    return next((one for one in range(token, end) if not parts_letters(text, offsets[one][0])), token)
+def _whole(text: str, token: int, last: int, offsets: Sequence[tuple[int, int]]) -> int:
+    """The first token from ``token`` to ``last`` that begins with a whole letter; ``token`` where none does."""
+    return next((one for one in range(token, last + 1) if not parts_letters(text, offsets[one][0])), token)
