@@ -85,6 +85,11 @@ def test_a_title_above_a_table_and_a_second_table_below_it_have_lines_of_their_o
     ]
 
 
+def test_a_table_of_texts_below_an_empty_row_goes_on_with_the_header_above() -> None:
+    found = read("a.csv", "Name,Town\nEva,Ulm\n\nTom,Ems\nIda,Bonn\n")
+    assert rows(found)[2:] == [(4, "Name: Tom, Town: Ems."), (5, "Name: Ida, Town: Bonn.")]
+
+
 @pytest.mark.parametrize(
     ("text", "header"),
     [
