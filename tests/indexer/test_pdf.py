@@ -57,6 +57,11 @@ def test_lines_are_joined_to_paragraphs_and_words_to_words() -> None:
     )
 
 
+def test_a_small_first_letter_makes_no_small_line() -> None:
+    lines = [*page_of(LONG, LONG), (50, 672, 6, "x"), (56, 672, 12, LONG), *page_of(LONG, top=658)]
+    assert only("a.pdf", printed(lines)).text == f"{LONG} {LONG} x {LONG} {LONG}"
+
+
 def test_an_indent_begins_a_paragraph() -> None:
     lines = [*page_of(LONG, LONG, f"{LONG[:-1]}."), (70, 658, 12, f"New {LONG[:44]}"), *page_of(LONG, LONG, top=644)]
     assert only("a.pdf", printed(lines)).text == f"{LONG} {LONG} {LONG[:-1]}.\n\nNew {LONG[:44]} {LONG} {LONG}"
