@@ -8,6 +8,7 @@ from rich.text import Text
 from deformer_qa.cli.ask import not_sure_enough
 from deformer_qa.cli.display import printable
 from deformer_qa.cli.output import console
+from deformer_qa.cli.where import NOTHING_MATCHES
 from deformer_qa.pipeline.results import Answer, Answers, Place
 
 _CONTEXT_CHARACTERS = 320
@@ -16,7 +17,9 @@ _CONTEXT_CHARACTERS = 320
 def show_answers(answers: Answers) -> None:
     """All answers, best first, then what it cost."""
     out = console()
-    if answers.no_answer_is_best and not answers.is_given:
+    if answers.nothing_matches:
+        out.print(Text(_capitalized(NOTHING_MATCHES), style="yellow"))
+    elif answers.no_answer_is_best and not answers.is_given:
         line = Text(f"These documents do not say ({answers.no_answer_confidence:.0%} sure).", style="yellow")
         if answers.answers:
             line.append(" Nearest:", style="dim")

@@ -13,10 +13,12 @@ from deformer_qa.cli import exit_codes
 from deformer_qa.cli.output import format_option, message, print_json, print_plain
 from deformer_qa.cli.readers import loaded, reader_option
 from deformer_qa.cli.stores import located, store_option
+from deformer_qa.cli.where import NOTHING_MATCHES, parsed, where_option
 from deformer_qa.pipeline.questions import checked_question
 
 if TYPE_CHECKING:
     from deformer_qa.pipeline.asking import Pipeline
+    from deformer_qa.pipeline.filters import Filter
     from deformer_qa.pipeline.results import Answers
 
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 @click.argument("question", required=False)
 @store_option
 @reader_option
+@where_option
 @click.option(
     "-n",
     "--answers",
@@ -62,6 +65,7 @@ def ask(
     question: str | None,
     store: Path | None,
     reader_folder: Path | None,
+    where: str | None,
     answers: int,
     candidates: int,
     max_tokens: int,
@@ -73,13 +77,16 @@ def ask(
     A question may have up to 254 word pieces. Exit code 1 means: the documents do not say.
     """
     if question == "-":
-        question = sys.stdin.read()
+        from deformer_qa.cli.stdin import question_on_stdin
+
+        question = question_on_stdin()
     if question is None and not sys.stdin.isatty():
         raise click.UsageError('a QUESTION is needed (or "-" to read it from stdin).', click.get_current_context())
     if question is not None:
         question = checked_question(question)
+    wanted = parsed(where)
     with opened(store, reader_folder) as pipeline:
-        options = AskOptions(answers, candidates, max_tokens, max_risk)
+        options = AskOptions(answers, candidates, max_tokens, max_risk, wanted)
         if question is None:
             from deformer_qa.cli.session import Session
 
@@ -97,6 +104,7 @@ class AskOptions:
     n_candidates: int
     max_tokens: int
     max_risk: float | None
+    where: Filter | None = None
 
     def ask(self, pipeline: Pipeline, question: str) -> Answers:
         """The answers to one question."""
@@ -106,6 +114,7 @@ class AskOptions:
             n_candidates=self.n_candidates,
             max_tokens=self.max_tokens,
             max_risk=self.max_risk,
+            where=self.where,
         )
 
 
@@ -127,6 +136,8 @@ def opened(store: Path | None, reader_folder: Path | None) -> Pipeline:
 
 def print_answers(answers: Answers, form: str) -> None:
     """In one of the output forms."""
+    if answers.nothing_matches and form != "human":
+        message(f"qa: {NOTHING_MATCHES}")
     if form == "json":
         print_json(answers.json())
     elif form == "ndjson":
@@ -136,6 +147,8 @@ def print_answers(answers: Answers, form: str) -> None:
 
         show_answers(answers)
     else:
+        if answers.nothing_matches:
+            return
         if answers.no_answer_is_best and not answers.is_given:
             message(f"qa: no answer in these documents (confidence {answers.no_answer_confidence:.0%}).")
         elif answers.abstains:

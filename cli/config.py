@@ -5,6 +5,8 @@ A file is TOML: option names at the top for all commands, or in a table named li
     store = "/data/papers.qa"
     [ask]
     answers = 5
+    [index]
+    exclude = ["*.log", "drafts/"]
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ def _checked(content: dict[str, Any], group: click.Group, file: Path) -> dict[st
     defaults: dict[str, Any] = {}
     for key, value in content.items():
         if not isinstance(value, dict):
-            if not _spread(defaults, group, key, _plain(key, value, file), file):
+            if not _spread(defaults, group, key, value, file):
                 raise click.UsageError(f'{file}: unknown option "{key}"; no command has it.')
             continue
         command = group.commands.get(key)
@@ -69,7 +71,7 @@ def _checked(content: dict[str, Any], group: click.Group, file: Path) -> dict[st
             if name not in options:
                 known = ", ".join(options)
                 raise click.UsageError(f'{file}: [{key}]: unknown option "{name}"; known are: {known}.')
-            defaults.setdefault(key, {})[options[name].name] = _placed(options[name], _plain(name, one, file), file)
+            defaults.setdefault(key, {})[options[name].name] = _value(options[name], name, one, file)
     return defaults
 
 
@@ -81,9 +83,18 @@ def _spread(defaults: dict[str, Any], group: click.Group, key: str, value: Any, 
             taken |= _spread(defaults.setdefault(name, {}), command, key, value, file)
         elif key in _options(command):
             option = _options(command)[key]
-            defaults.setdefault(name, {}).setdefault(option.name, _placed(option, value, file))
+            defaults.setdefault(name, {}).setdefault(option.name, _value(option, key, value, file))
             taken = True
     return taken
+
+
+def _value(option: click.Option, key: str, value: Any, file: Path) -> Any:
+    """What an option is to be; a list where it may be given several times."""
+    if option.multiple:
+        return [
+            _placed(option, _plain(key, one, file), file) for one in (value if isinstance(value, list) else [value])
+        ]
+    return _placed(option, _plain(key, value, file), file)
 
 
 def _plain(key: str, value: Any, file: Path) -> Any:

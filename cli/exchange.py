@@ -29,7 +29,11 @@ def export_store(folder: Path, store: Path | None, form: str) -> int:
     if not folder.absolute().parent.is_dir():
         raise click.UsageError(f"{folder.absolute().parent}: no such folder.")
     with open_snapshot(located(store)) as snapshot:
-        about = write(snapshot, folder)
+        try:
+            about = write(snapshot, folder)
+        except OSError as error:
+            error.filename = error.filename or str(folder)  # a full disk names no file
+            raise
     n_bytes = sum(file.n_bytes for file in about.files.values())
     _show({"documents": about.n_documents, "passages": about.n_passages, "bytes": n_bytes}, form)
     return exit_codes.OK

@@ -24,7 +24,8 @@ from rich.progress import (
 )
 
 from deformer_qa.cli.display import printable
-from deformer_qa.cli.output import message, messages_console, print_json, print_plain
+from deformer_qa.cli.output import message, print_json, print_plain
+from deformer_qa.cli.progress_bar import progress_bar
 from deformer_qa.indexer.events import Committed, Event, FileDone, Found, PassagesEncoded, SyncReport
 
 
@@ -33,7 +34,7 @@ def watching(form: str, outcomes: Outcomes) -> Iterator[Callable[[Event], None]]
     """A listener for the indexer's events; on a terminal it draws a bar with rate and time left."""
     outcomes.clear()
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         DownloadColumn(),
@@ -42,7 +43,7 @@ def watching(form: str, outcomes: Outcomes) -> Iterator[Callable[[Event], None]]
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=messages_console(), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with progress_bar(*columns) as bar:
         yield _Watcher(bar, form, outcomes)
 
 

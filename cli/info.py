@@ -49,7 +49,7 @@ def info(store: Path | None, form: str) -> int:
         if form == "plain":
             print_plain(key, value)
         else:
-            console().print(f"{key:<20} {printable(value)}")
+            console().print(printable(f"{key:<20} {value}"))
     return exit_codes.OK
 
 

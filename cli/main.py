@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import io
+import errno
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -25,8 +27,10 @@ from deformer_qa.cli.output import message
 from deformer_qa.cli.remove import rm
 from deformer_qa.cli.search import search
 from deformer_qa.cli.show import show
+from deformer_qa.cli.streams import make_streams_safe, silence
 from deformer_qa.cli.train import train
 from deformer_qa.cli.verify import verify_store
+from deformer_qa.pipeline.questions import MOST_CHARACTERS
 from deformer_qa.reader.kernel_defaults import set_kernel_defaults
 
 
@@ -38,6 +42,7 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         first = arguments[0]
         looks_like_a_question = any(character.isspace() for character in first.strip()) or first.strip().endswith("?")
+        looks_like_a_question |= len(first) > MOST_CHARACTERS  # refused as such, not printed as an unknown command
         if first not in self.commands and looks_like_a_question:
             return "ask", self.commands["ask"], arguments
         return super().resolve_command(context, arguments)
@@ -47,7 +52,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(context)
         except BrokenPipeError:
-            _silence_stdout()
+            silence(sys.stdout)
             return exit_codes.OK
 
 
@@ -73,14 +78,14 @@ for command in _COMMANDS:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line's entry point; always leaves through ``sys.exit``."""
     set_kernel_defaults()
-    _make_streams_safe()
-    code = run(list(sys.argv[1:] if arguments is None else arguments))
+    make_streams_safe()
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _silence_stdout()
-        code = exit_codes.OK
-    sys.exit(code)
+        code = run(list(sys.argv[1:] if arguments is None else arguments))
+    except Exception as error:  # ours, not the user's: the traceback is wanted, and no code that means an answer
+        with suppress(OSError):
+            sys.stderr.write("".join(traceback.format_exception(error)))
+        code = exit_codes.RUNTIME
+    sys.exit(_code_after_flushing(code))
 
 
 def run(arguments: list[str]) -> int:
@@ -103,8 +108,26 @@ def run(arguments: list[str]) -> int:
         code = code_of(error)
         if code is None:
             raise
-        message(f"qa: {error}")
+        message(f"qa: {_sentence(error)}")
         return code
+
+
+def _sentence(error: Exception) -> str:
+    """The error's message; the system's own are no sentences."""
+    if isinstance(error, MemoryError):
+        return "not enough memory; close other programs, or raise the limit (ulimit -v)."
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+    return f"{place}{error.strerror.lower()}{_ADVICE.get(error.errno or 0, '')}."
+
+
+_ADVICE = {
+    errno.EMFILE: "; raise the limit (ulimit -n)",
+    errno.ENOSPC: "; make room and run again",
+    errno.EDQUOT: "; make room and run again",
+    errno.EFBIG: "; raise the limit (ulimit -f)",
+}
 
 
 def code_of(error: Exception) -> int | None:
@@ -134,21 +157,24 @@ def code_of(error: Exception) -> int | None:
         (WrongEncoder, exit_codes.STORE),
         ((ReaderError, PipelineError, indexing.IndexerError), exit_codes.USAGE),
         (storing.StoreError, exit_codes.STORE),
-        (OSError, exit_codes.RUNTIME),
+        ((OSError, MemoryError), exit_codes.RUNTIME),
     ]
     return next((code for kind, code in table if isinstance(error, kind)), None)
 
 
-def _make_streams_safe() -> None:
-    """Streams that are closed are as good as empty; what a stream's encoding lacks is escaped, not an error."""
-    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name) or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-        setattr(sys, name, stream)
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _silence_stdout() -> None:
-    """The reader of our output is gone; nothing more is written, also not at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _code_after_flushing(code: int) -> int:
+    """The exit code once all output is out: a reader that left is no error, a full disk is one."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
+        code = exit_codes.OK
+    except OSError as error:
+        silence(sys.stdout)
+        message(f"qa: {error}")
+        code = exit_codes.RUNTIME
+    try:
+        sys.stderr.flush()
+    except OSError:
+        silence(sys.stderr)
+    return code

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from deformer_qa.cli import exit_codes
 from deformer_qa.cli.output import format_option, message, print_json, print_plain
 from deformer_qa.cli.patterns import Pattern, is_pattern
 from deformer_qa.cli.stores import located, store_option
+from deformer_qa.cli.where import parsed, where_option
 
 if TYPE_CHECKING:
+    from deformer_qa.pipeline.filters import Filter
     from deformer_qa.store import DocumentInfo, Snapshot
 
 
@@ -30,31 +32,27 @@ class _Chosen:
 
 @click.command()
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option(
-    "--filter",
-    "filters",
-    metavar="JSON",
-    help="Only documents whose metadata match, in Haystack's grammar; an example is in docs/cli.md.",
-)
+@where_option
 @click.option("--dry-run", is_flag=True, help="List what would be removed, and change nothing.")
 @store_option
 @format_option
-def rm(paths: tuple[str, ...], filters: str | None, dry_run: bool, store: Path | None, form: str) -> int:
+def rm(paths: tuple[str, ...], where: str | None, dry_run: bool, store: Path | None, form: str) -> int:
     """Take documents out of the index; the files themselves stay.
 
     PATH is a file or a folder with all below it. One that names no document and has *, ?, [ or ** in it is a pattern:
     it is held against each document's full place (a relative pattern taken from here) and against its path relative to
-    its root; quote it, or the shell takes it. With --filter as well, only documents that match both are removed.
+    its root; quote it, or the shell takes it. With --where as well, only documents that match both are removed.
 
     A root that is removed whole, by its path, is no longer synced. A file removed from a root that stays comes back
     with the next "qa index" of that root, unless it is gone by then. The text is in the store's files until
     "qa compact".
     """
-    if not paths and filters is None:
-        raise click.UsageError("give a PATH, a pattern or --filter.")
+    typed = click.get_current_context().get_parameter_source("where") is ParameterSource.COMMANDLINE
+    if not paths and not typed:  # a filter in a configuration file alone would remove documents unasked
+        raise click.UsageError("give a PATH, a pattern or --where.")
     from deformer_qa.store import Writer, open_snapshot
 
-    wanted = _parsed(filters) if filters is not None else None
+    wanted = parsed(where)
     folder = located(store)
     if dry_run:
         with open_snapshot(folder) as snapshot:
@@ -78,17 +76,7 @@ def rm(paths: tuple[str, ...], filters: str | None, dry_run: bool, store: Path |
     return exit_codes.OK
 
 
-def _parsed(filters: str) -> dict[str, Any]:
-    try:
-        parsed = json.loads(filters)
-    except (ValueError, RecursionError) as error:
-        raise click.UsageError(f"--filter: not readable as JSON ({error}).") from error
-    if not isinstance(parsed, dict):
-        raise click.UsageError("--filter: expected a JSON object.")
-    return parsed
-
-
-def _choose(snapshot: Snapshot, paths: Sequence[str], filters: dict[str, Any] | None) -> _Chosen:
+def _choose(snapshot: Snapshot, paths: Sequence[str], wanted: Filter | None) -> _Chosen:
     """The documents that one of the paths names, if there are any, and that match the filter, if there is one.
 
     :raises click.UsageError: where a path, or all together, name nothing.
@@ -105,11 +93,11 @@ def _choose(snapshot: Snapshot, paths: Sequence[str], filters: dict[str, Any] | 
         chosen = set().union(*named.values())
     else:
         chosen = set(places)
-    if filters is not None:
-        chosen &= {one.id for one in _matching(snapshot, filters)}
+    if wanted is not None:
+        chosen &= {one.id for one in wanted.documents(snapshot)}
         if not chosen:
-            raise click.UsageError("--filter: no such document matches; nothing was removed.")
-    whole = () if filters is not None else full.values()
+            raise click.UsageError("--where: no such document matches; nothing was removed.")
+    whole = () if wanted is not None else full.values()
     roots = [root for root in snapshot.roots if not any(_lies_in(root, path) for path in whole)]
     return _Chosen({id_: place for id_, place in places.items() if id_ in chosen}, roots)
 
@@ -135,17 +123,6 @@ def _named_by(path: str, full: str, documents: Iterable[DocumentInfo], places: d
         return pattern.names(place, one.path) or pattern.names(file_of(place), file_of(one.path))
 
     return {one.id for one in documents if fits(one)}
-
-
-def _matching(snapshot: Snapshot, filters: dict[str, Any]) -> list[DocumentInfo]:
-    from haystack.errors import FilterError
-
-    from deformer_qa.pipeline.haystack_matching import matching_documents
-
-    try:
-        return matching_documents(snapshot, filters)
-    except FilterError as error:
-        raise click.UsageError(f"--filter: {' '.join(str(error).split())}") from error
 
 
 def _lies_in(place: str, folder: str) -> bool:

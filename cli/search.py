@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from deformer_qa.cli import exit_codes
-from deformer_qa.cli.output import console, format_option, print_json, print_plain
+from deformer_qa.cli.output import console, format_option, message, print_json, print_plain
 from deformer_qa.cli.readers import reader_option
 from deformer_qa.cli.stores import store_option
+from deformer_qa.cli.where import NOTHING_MATCHES, parsed, where_option
 from deformer_qa.pipeline.questions import checked_question
 
 
@@ -17,6 +18,7 @@ from deformer_qa.pipeline.questions import checked_question
 @click.argument("query")
 @store_option
 @reader_option
+@where_option
 @click.option(
     "-n",
     "--passages",
@@ -34,13 +36,24 @@ from deformer_qa.pipeline.questions import checked_question
     help="The ranking to show.",
 )
 @format_option
-def search(query: str, store: Path | None, reader_folder: Path | None, passages: int, method: str, form: str) -> int:
+def search(
+    query: str,
+    store: Path | None,
+    reader_folder: Path | None,
+    where: str | None,
+    passages: int,
+    method: str,
+    form: str,
+) -> int:
     """Show the passages that QUERY finds, without reading them for an answer."""
     from deformer_qa.cli.ask import opened
 
     query = checked_question(query)
+    wanted = parsed(where)
     with opened(store, reader_folder) as pipeline:
-        found = pipeline.search(query, n=passages, method=method)  # type: ignore[arg-type]
+        found = pipeline.search(query, n=passages, method=method, where=wanted)  # type: ignore[arg-type]
+        if wanted and not found and not wanted.documents(pipeline.snapshot):
+            message(f"qa: {NOTHING_MATCHES}")
     if form in ("json", "ndjson"):
         print_json({"schema": 1, "query": query, "passages": [one.json() for one in found]}, indent=form == "json")
     elif form == "plain":

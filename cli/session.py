@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from deformer_qa.cli import exit_codes
 from deformer_qa.cli.answers_shown import place_line, show_answers
 from deformer_qa.cli.ask import AskOptions
-from deformer_qa.cli.display import printable_lines
+from deformer_qa.cli.display import printable, printable_lines
 from deformer_qa.cli.output import console
+from deformer_qa.cli.where import parsed
 from deformer_qa.pipeline.asking import Pipeline
 from deformer_qa.pipeline.results import Answers
 
@@ -17,6 +16,7 @@ Type a question, or:
   :sources   the last answers' passages, whole
   :k N       read N passages for each question (now {k})
   :n N       show N answers at most (now {n})
+  :where F   ask only documents whose metadata match, as :where year >= 2020; without F all (now {where})
   :help      this list
   :quit      leave (also Ctrl-D)"""
 
@@ -31,25 +31,22 @@ class Session:
 
     def run(self) -> int:
         """Until :quit or the end of input; the exit code is 0."""
-        from prompt_toolkit import PromptSession
-        from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+        from deformer_qa.cli.prompt import prompt_session
 
-        file = _history_file()
-        history: History = FileHistory(str(file)) if file else InMemoryHistory()
-        prompt: PromptSession[str] = PromptSession(history=history)
         snapshot = self.pipeline.snapshot
         self._out.print(f"{snapshot.n_documents:,} documents, {snapshot.n_passages:,} passages. :help for help.")
-        while True:
-            try:
-                line = prompt.prompt("? ").strip()
-            except KeyboardInterrupt:
-                continue
-            except EOFError:
-                return exit_codes.OK
-            if line in (":quit", ":q", ":exit"):
-                return exit_codes.OK
-            if line:
-                self.answer(line)
+        with prompt_session() as prompt:
+            while True:
+                try:
+                    line = prompt.prompt("? ").strip()
+                except KeyboardInterrupt:
+                    continue
+                except EOFError:
+                    return exit_codes.OK
+                if line in (":quit", ":q", ":exit"):
+                    return exit_codes.OK
+                if line:
+                    self.answer(line)
 
     def answer(self, line: str) -> None:
         """One line of the session: a command or a question. A user's error is told and the session goes on."""
@@ -57,19 +54,24 @@ class Session:
         from deformer_qa.reader.errors import ReaderError
         from deformer_qa.store import StoreError
 
-        if line.startswith(":"):
-            self._command(*line[1:].split())
-            return
         try:
+            if line.startswith(":"):
+                self._command(line)
+                return
             self._last = self.options.ask(self.pipeline, line)
         except (ReaderError, PipelineError, StoreError) as error:
-            self._out.print(str(error), style="red")
+            self._out.print(printable(str(error)), style="red")
             return
         show_answers(self._last)
 
-    def _command(self, name: str = "", *arguments: str) -> None:
+    def _command(self, line: str) -> None:
+        name, rest = [*line[1:].split(None, 1), "", ""][:2]
+        arguments = rest.split()
         if name in ("help", "h"):
-            self._out.print(_HELP.format(k=self.options.n_candidates, n=self.options.n_answers))
+            where = printable(self.options.where.text) if self.options.where else "all"
+            self._out.print(_HELP.format(k=self.options.n_candidates, n=self.options.n_answers, where=where))
+        elif name == "where":
+            self._where(rest)
         elif name == "sources":
             self._sources()
         elif name in ("k", "n") and len(arguments) == 1 and _number(arguments[0]):
@@ -81,7 +83,13 @@ class Session:
         elif name in ("k", "n"):
             self._out.print(f":{name} takes a number from 1 to 1000.", style="red")
         else:
-            self._out.print(f"There is no :{printable_lines(name)}; :help lists what there is.", style="red")
+            self._out.print(f"There is no :{printable(name)}; :help lists what there is.", style="red")
+
+    def _where(self, text: str) -> None:
+        wanted = parsed(text or None)
+        n_documents = len(wanted.documents(self.pipeline.snapshot)) if wanted else self.pipeline.snapshot.n_documents
+        self.options.where = wanted
+        self._out.print(f"{n_documents:,} documents to be asked.")
 
     def _sources(self) -> None:
         if self._last is None:
@@ -97,17 +105,3 @@ class Session:
 
 def _number(text: str) -> bool:
     return text.isdecimal() and len(text) <= 4 and 0 < int(text) <= 1000
-
-
-def _history_file() -> Path | None:
-    """Where questions are remembered; None where that place cannot be written."""
-    import platformdirs
-
-    try:
-        folder = Path(platformdirs.user_state_dir("qa", appauthor=False))
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / "history"
-        file.touch()
-    except OSError:
-        return None
-    return file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import click
 
 from deformer_qa.cli import exit_codes
 from deformer_qa.cli.display import printable_lines
-from deformer_qa.cli.output import console, format_option, print_json, print_plain
+from deformer_qa.cli.output import console, format_option, print_json, print_plain, print_text
 from deformer_qa.cli.stores import located, store_option
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("passage", type=click.IntRange(min=0), required=False)
 @click.option("--document", type=click.IntRange(min=0), metavar="ID", help="Show a document instead of a passage.")
-@click.option("--text", is_flag=True, help="With --document: its kept text and nothing else, as it is.")
+@click.option("--text", is_flag=True, help="With --document: its kept text and nothing else; exact with --format json.")
 @click.option(
     "--around",
     type=click.IntRange(0, 100),
@@ -53,11 +52,8 @@ def show(passage: int | None, document: int | None, text: bool, around: int, sto
 def _print_text(text: str, form: str) -> None:
     if form in ("json", "ndjson"):
         print_json({"schema": 1, "text": text}, indent=form == "json")
-    elif sys.stdout.isatty():
-        sys.stdout.write(printable_lines(text) + "\n")
     else:
-        sys.stdout.buffer.write(text.encode("utf-8"))
-        sys.stdout.buffer.flush()
+        print_text(text)
 
 
 def _print_document(snapshot: Snapshot, document_id: int, form: str) -> None:

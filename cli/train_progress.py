@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from deformer_qa.cli.output import message, messages_console
+from deformer_qa.cli.output import message
+from deformer_qa.cli.progress_bar import progress_bar
 
 _LINES_EVERY = 250
 
@@ -19,16 +20,14 @@ def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
     """A listener for the training's logs."""
     on_terminal = sys.stderr.isatty()
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(
-        *columns, console=messages_console(), transient=True, disable=not on_terminal, speed_estimate_period=300
-    ) as bar:
+    with progress_bar(*columns, speed_seconds=300) as bar:
         task = bar.add_task("tokenising", total=None)
 
         def on_log(line: dict[str, Any]) -> None:

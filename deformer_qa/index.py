@@ -15,6 +15,7 @@ from deformer_qa.store.newest import NewestSnapshot
 if TYPE_CHECKING:
     from deformer_qa.indexer.events import SyncReport
     from deformer_qa.pipeline.asking import Pipeline
+    from deformer_qa.pipeline.filters import Filter
     from deformer_qa.pipeline.results import Answers, Found
     from deformer_qa.pipeline.retrieval import Method
     from deformer_qa.reader.reading import SplitReader
@@ -72,24 +73,37 @@ class Index:
             return writer.rollback()
 
     def ask(
-        self, question: str, *, n_answers: int = 3, n_candidates: int = 20, max_risk: float | None = None
+        self,
+        question: str,
+        *,
+        n_answers: int = 3,
+        n_candidates: int = 20,
+        max_risk: float | None = None,
+        where: Filter | str | None = None,
     ) -> Answers:
         """Answers with their places, best first; ``no_answer_is_best`` says where the documents do not say.
 
         :param max_risk: the share of answers given that may be wrong; ``abstains`` says where the best is not sure
             enough for it.
+        :param where: a filter, as ``year >= 2020 and lang == "en"`` (docs/cli.md has its grammar); only documents that
+            it means are looked at.
+        :raises BadFilter: pointing at the place in it.
         :raises RiskNotKnown: where the reader knows no confidence that holds it.
         :raises BadQuestion, TextTooLong: where the question is blank or too long.
         :raises StoreMissing, EncoderMismatch, StoreError: where there is no store that this reader can answer from.
         """
-        return self._pipeline().ask(question, n_answers=n_answers, n_candidates=n_candidates, max_risk=max_risk)
+        return self._pipeline().ask(
+            question, n_answers=n_answers, n_candidates=n_candidates, max_risk=max_risk, where=where
+        )
 
-    def search(self, query: str, *, n: int = 10, method: Method = "fused") -> list[Found]:
+    def search(
+        self, query: str, *, n: int = 10, method: Method = "fused", where: Filter | str | None = None
+    ) -> list[Found]:
         """Passages for a query, best first: "fused", "dense" or "bm25".
 
-        :raises BadQuestion, TextTooLong, StoreError: as ``ask``.
+        :raises BadQuestion, BadFilter, TextTooLong, StoreError: as ``ask``.
         """
-        return self._pipeline().search(query, n=n, method=method)
+        return self._pipeline().search(query, n=n, method=method, where=where)
 
     def __iter__(self) -> Iterator[DocumentInfo]:
         """The documents, in the order in which they came."""

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deformer_qa.pipeline.answering import ReadSpan, merged
+from deformer_qa.pipeline.filter_parsing import parsed_filter
+from deformer_qa.pipeline.filters import Filter
 from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.questions import asks_yes_or_no, checked_question
 from deformer_qa.pipeline.ranking import RankingWeights, confidences, features
-from deformer_qa.pipeline.results import Answers, Found
+from deformer_qa.pipeline.results import Answers, Found, Scope
 from deformer_qa.pipeline.retrieval import DEPTH, Candidate, Method, candidates, retrieve
 from deformer_qa.pipeline.risk import risk_limit
 from deformer_qa.pipeline.yes_no import yes_or_no
@@ -57,6 +59,7 @@ class Pipeline:
         n_candidates: int = N_CANDIDATES,
         max_tokens: int = MAX_ANSWER_TOKENS,
         max_risk: float | None = None,
+        where: Filter | str | None = None,
     ) -> Answers:
         """Answers from the store, best first; of a yes/no question its label, with the sentence that it rests on.
 
@@ -66,7 +69,9 @@ class Pipeline:
         :param max_tokens: longest answer.
         :param max_risk: the share of answers given that may be wrong; ``Answers.abstains`` where the best is not sure
             enough for it.
-        :raises BadQuestion: where it is blank.
+        :param where: a filter, as ``year >= 2020 and lang == "en"``; only documents that it means are looked at.
+        :raises BadQuestion: where it is blank or too long.
+        :raises BadFilter: pointing at the place in it.
         :raises RiskNotKnown: where the reader knows no confidence that holds this risk, or none for such a
             number of candidates and tokens.
         :raises TextTooLong: where it does not fit the encoder.
@@ -78,9 +83,11 @@ class Pipeline:
         if max_risk is not None:
             fitted = self.reader.about.risk if self.reader.about else {}
             risk = risk_limit(fitted, max_risk, n_candidates=n_candidates, max_tokens=max_tokens)
+        wanted = parsed_filter(where) if isinstance(where, str) else where
         asked = self.reader.encoder.encode(question, "question")
         clock.mark("encode")
-        retrieved = retrieve(self.snapshot, question, asked.vector, max(n_candidates, DEPTH))
+        scope, among = self._scope(wanted)
+        retrieved = retrieve(self.snapshot, question, asked.vector, max(n_candidates, DEPTH), among)
         chosen = candidates(self.snapshot, asked.vector, retrieved, retrieved.fused[:n_candidates])
         clock.mark("retrieve")
         states = self.snapshot.states([candidate.key for candidate in chosen])
@@ -104,6 +111,7 @@ class Pipeline:
             encoder=self.reader.encoder.encoder_id,
             timings_ms=clock.milliseconds(),
             risk=risk,
+            scope=scope,
         )
 
     def spans(
@@ -120,20 +128,32 @@ class Pipeline:
         """
         return _spans(chosen, self.reader.read(question, states), max_tokens)
 
-    def search(self, query: str, *, n: int = 10, method: Method = "fused") -> list[Found]:
+    def search(
+        self, query: str, *, n: int = 10, method: Method = "fused", where: Filter | str | None = None
+    ) -> list[Found]:
         """Passages for a query, best first; retrieval alone.
 
-        :raises BadQuestion, TextTooLong, StoreDamaged: as ``ask``.
+        :param where: as in ``ask``.
+        :raises BadQuestion, BadFilter, TextTooLong, StoreDamaged: as ``ask``.
         """
         query = checked_question(query)
+        wanted = parsed_filter(where) if isinstance(where, str) else where
         asked = self.reader.encoder.encode(query, "query")
-        retrieved = retrieve(self.snapshot, query, asked.vector, max(n, DEPTH))
+        _, among = self._scope(wanted)
+        retrieved = retrieve(self.snapshot, query, asked.vector, max(n, DEPTH), among)
         chosen = candidates(self.snapshot, asked.vector, retrieved, retrieved.by(method)[:n])
         places = Places(self.snapshot, self.reader.encoder.tokenizer)
         return [
             Found(rank, places.passage(one.passage_id), one.dense, one.bm25, one.fused)
             for rank, one in enumerate(chosen, start=1)
         ]
+
+    def _scope(self, wanted: Filter | None) -> tuple[Scope | None, list[int] | None]:
+        """What a filter came to, and the ids of the passages that it leaves; None for all."""
+        if wanted is None:
+            return None, None
+        n_documents, among = wanted.passages(self.snapshot)
+        return Scope(wanted.text, n_documents), among
 
 
 def _spans(chosen: Sequence[Candidate], logits: Sequence[PassageLogits], max_tokens: int) -> list[ReadSpan]:

@@ -30,15 +30,23 @@ def asks_yes_or_no(question: str) -> bool:
     return not is_other and not _ASK_FOR_SOMETHING_ELSE.intersection(words)
 
 
-def checked_question(question: str) -> str:
+MOST_CHARACTERS = 10_000
+"""Of a question that is encoded. 254 word pieces are far fewer; a longer one is refused before it costs anything."""
+
+
+def checked_question(question: str, most: int | None = MOST_CHARACTERS) -> str:
     """The question, without blanks around it.
 
-    :raises BadQuestion: where it is blank or no Unicode text.
+    :param most: characters; None takes any number, for a search by words alone.
+    :raises BadQuestion: where it is blank, too long or no Unicode text.
     """
-    if not question.strip():
+    question = question.strip()
+    if not question:
         raise BadQuestion('The question is empty; ask something, for example: qa ask "Who wrote it?"')
+    if most is not None and len(question) > most:
+        raise BadQuestion(f"The question has {len(question):,} characters, at most {most:,} are taken; shorten it.")
     try:
         question.encode("utf-8")
     except UnicodeEncodeError:
         raise BadQuestion("The question is not Unicode text; type or send it as UTF-8.") from None
-    return question.strip()
+    return question

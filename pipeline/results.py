@@ -122,10 +122,27 @@ class RiskLimit:
 
 
 @dataclass(frozen=True)
+class Scope:
+    """What the caller's filter came to.
+
+    :ivar filter: as it was typed
+    :ivar n_documents: documents that it means
+    """
+
+    filter: str
+    n_documents: int
+
+    def json(self) -> dict[str, Any]:
+        """``where`` in the JSON of an answer."""
+        return {"filter": self.filter, "documents": self.n_documents}
+
+
+@dataclass(frozen=True)
 class Answers:
     """What ``ask`` returns: answers, best first, and how sure it is that there is none.
 
     :ivar risk: what the caller's ``max_risk`` came to; None where none was given
+    :ivar scope: what the caller's filter came to; None where none was given
     :ivar generation: of the store that answered
     :ivar timings_ms: milliseconds of each phase: encode, retrieve, load, read, total
     """
@@ -137,6 +154,12 @@ class Answers:
     encoder: str
     timings_ms: Mapping[str, float]
     risk: RiskLimit | None = None
+    scope: Scope | None = None
+
+    @property
+    def nothing_matches(self) -> bool:
+        """Whether no document matches the caller's filter."""
+        return self.scope is not None and not self.scope.n_documents
 
     @property
     def abstains(self) -> bool:
@@ -161,6 +184,7 @@ class Answers:
             "answers": [answer.json() for answer in self.answers],
             "no_answer": {"confidence": self.no_answer_confidence, "is_best": self.no_answer_is_best},
             "risk": self.risk.json() | {"abstains": self.abstains} if self.risk else None,
+            "where": self.scope.json() if self.scope else None,
             "generation": self.generation,
             "encoder": self.encoder,
             "timings_ms": dict(self.timings_ms),

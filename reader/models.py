@@ -106,6 +106,8 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except SafetensorError as error:
         raise ModelNotFound(f"{path}: not a whole safetensors file ({error}); fetch or make it again.") from error
+    except RuntimeError as error:  # how torch says that the system did not let it
+        raise OSError(f"{path}: cannot be read ({error}).") from error
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:

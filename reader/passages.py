@@ -13,18 +13,30 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import chain, pairwise
 
+from deformer_qa.reader.scripts import (
+    SENTENCE_END,
+    divides,
+    ends_clause,
+    is_mark,
+    is_without_blanks,
+    parts_letters,
+)
 from deformer_qa.reader.tokens import TextTokenizer
 
 BORDERS_VERSION = 1
-"""Part of the encoder id: passages cut by other rules would not find their stored states."""
+"""Part of the encoder id: passages cut by other rules would not find their stored states.
+
+Texts of Latin, Greek and Cyrillic letters are cut as the first version 1 cut them (decision 14).
+"""
 
 _PARAGRAPH, _LINE, _SENTENCE, _FORCED = 3, 2, 1, 0
 _BREAK = re.compile(
     r"(?P<paragraph>\n[^\S\n]*\n\s*)"
     r"|(?P<line>\n\s*(?=[-*•#|]|\d+[.)]))"
-    r"|(?P<sentence>(?<![.!?…])[.!?…]++[\"'”’»)\]]*\s+(?=[\"'“‘«(\[]*[^\Wa-z_])|[。！？]+[」』”’）]*\s*)"
+    r"|(?P<sentence>(?<![.!?…])[.!?…]++[\"'”’»)\]]*\s+(?=[\"'“‘«(\[]*[^\Wa-z_])|[。！？]+[」』”’）]*\s*"
+    rf"|{SENTENCE_END})"
 )
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\[\"'“‘])(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Mt|Ft|Sr|Jr|Gen|Col|Capt|Lt|Sgt|Rev|Hon|Gov|Sen|Rep|Pres"
@@ -32,6 +44,9 @@ _ABBREVIATION = re.compile(
     r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.$"
 )
 _CONTEXT = 40
+_LONG = (
+    16  # letters of a token; one that stands for more of a script without blanks most likely stands for none of them
+)
 
 
 @dataclass(frozen=True)
@@ -69,22 +84,24 @@ class PassageBorders:
 
         A text within the budget is one passage; one without tokens has none.
         """
-        offsets = tokenizer.offsets(text)
+        offsets = _with_long_tokens_divided(text, tokenizer.offsets(text))
         if not offsets:
             return []
         if len(offsets) <= self.budget:
             return [Span(offsets[0][0], offsets[-1][1])]
         starts = [start for start, _ in offsets]
         cuts = _cuts(text, starts)
-        borders = self._divide(cuts, starts, offsets)
-        spans = []
+        borders = self._divide(text, cuts, starts, offsets)
+        places, spans = [cut.token for cut in cuts], []
         for index, cut in enumerate(borders[:-1]):
             end = borders[index + 1].token
-            first = self._with_overlap(cut, end, cuts) if index else cut.token
+            first = self._with_overlap(text, cut, end, places, offsets) if index else cut.token
             spans.extend(self._within_budget(text, offsets, first, end, tokenizer))
         return spans
 
-    def _divide(self, cuts: Sequence[_Cut], starts: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[_Cut]:
+    def _divide(
+        self, text: str, cuts: Sequence[_Cut], starts: Sequence[int], offsets: Sequence[tuple[int, int]]
+    ) -> list[_Cut]:
         n_tokens = len(starts)
         chosen = [_Cut(0, 0, (_PARAGRAPH, b"")), *self._local_maxima(cuts, n_tokens)]
         chosen.append(_Cut(offsets[-1][1], n_tokens, (_PARAGRAPH, b"")))
@@ -92,7 +109,7 @@ class PassageBorders:
         borders = chosen[:1]
         for left, right in pairwise(chosen):
             inside = cuts[bisect_left(places, left.token + 1) : bisect_left(places, right.token)]
-            borders += self._divide_gap(left, right, inside, starts, offsets)
+            borders += self._divide_gap(text, left, right, inside, starts, offsets)
             borders.append(right)
         return borders
 
@@ -110,7 +127,13 @@ class PassageBorders:
         return chosen
 
     def _divide_gap(
-        self, left: _Cut, right: _Cut, inside: Sequence[_Cut], starts: Sequence[int], offsets: Sequence[tuple[int, int]]
+        self,
+        text: str,
+        left: _Cut,
+        right: _Cut,
+        inside: Sequence[_Cut],
+        starts: Sequence[int],
+        offsets: Sequence[tuple[int, int]],
     ) -> list[_Cut]:
         """Borders between two chosen ones, so that no passage is over the budget."""
         borders: list[_Cut] = []
@@ -127,20 +150,21 @@ class PassageBorders:
                 centre = (left.token + right.token) / 2
                 best = max(middle, key=lambda cut: (cut.rank, -abs(cut.token - centre)))
             else:
-                token = _word_start(left.token + self.budget, left.token, starts, offsets)
+                token = _forced(text, left.token + self.budget, left.token, offsets)
                 best = _Cut(starts[token], token, (_FORCED, b""))
             gaps.append((best, right, [cut for cut in inside if cut.token > best.token]))
             gaps.append((left, best, [cut for cut in inside if cut.token < best.token]))
         return borders[:-1]
 
-    def _with_overlap(self, border: _Cut, end: int, cuts: Sequence[_Cut]) -> int:
+    def _with_overlap(
+        self, text: str, border: _Cut, end: int, places: Sequence[int], offsets: Sequence[tuple[int, int]]
+    ) -> int:
         """The token a passage starts with: inside a paragraph, that of whole sentences before, as many as fit."""
         if border.rank[0] in (_PARAGRAPH, _LINE):
             return border.token
         room = min(self.overlap, self.budget - (end - border.token))
         if border.rank[0] == _FORCED:
-            return border.token - max(room, 0)
-        places = [cut.token for cut in cuts]
+            return _whole(text, border.token - max(room, 0), border.token, offsets)
         earlier = bisect_left(places, border.token - room)
         return places[earlier] if earlier < len(places) and places[earlier] < border.token else border.token
 
@@ -154,7 +178,7 @@ class PassageBorders:
         span = Span(offsets[first][0], offsets[end - 1][1])
         if end - first < 2 or tokenizer.count(text[span.start : span.end]) <= self.budget:
             return [span]
-        middle = (first + end) // 2
+        middle = _whole(text, (first + end) // 2, end, offsets)
         return [
             *self._within_budget(text, offsets, first, middle, tokenizer),
             *self._within_budget(text, offsets, middle, end, tokenizer),
@@ -210,9 +234,36 @@ def _is_abbreviation(text: str, match: re.Match[str]) -> bool:
     return is_point and _ABBREVIATION.search(text[max(0, end - 12) : end]) is not None
 
 
-def _word_start(token: int, left: int, starts: Sequence[int], offsets: Sequence[tuple[int, int]]) -> int:
-    """The last token at or before ``token`` that does not continue a word; ``token`` itself where all do."""
-    for candidate in range(token, left + (token - left) // 2, -1):
-        if starts[candidate] > offsets[candidate - 1][1]:
-            return candidate
-    return token
+def _with_long_tokens_divided(text: str, offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The tokens' places, but letter by letter where a vocabulary has one token for many letters without a blank.
+
+    Without it a page of Thai is one unknown word for an English encoder, and no border could fall inside.
+    """
+    if all(end - start <= _LONG for start, end in offsets):
+        return offsets
+    divided: list[tuple[int, int]] = []
+    for start, end in offsets:
+        inside = range(start + 1, end) if end - start > _LONG and is_without_blanks(text[start:end]) else ()
+        places = [start, *(at for at in inside if not parts_letters(text, at)), end]
+        divided.extend(pairwise(places))
+    return divided
+
+
+def _forced(text: str, token: int, left: int, offsets: Sequence[tuple[int, int]]) -> int:
+    """The last token from ``token`` half way back to ``left`` that a passage without any sentence end may begin with.
+
+    One after a clause of a script without blanks; else one that does not continue a word; else, in such a script, one
+    between two syllables; else ``token``, or the letter whose mark it is.
+    """
+    back = range(token, left + (token - left) // 2, -1)
+    apart = [one for one in back if offsets[one][0] >= offsets[one - 1][1]]  # several tokens may share a character
+    after_clauses = (one for one in apart if ends_clause(text, offsets[one - 1][1]))
+    after_blanks = (one for one in apart if offsets[one][0] > offsets[one - 1][1])
+    between_letters = (one for one in apart if divides(text, offsets[one][0]))
+    letters = (one for one in back if not is_mark(text[offsets[one][0]]))
+    return next(chain(after_clauses, after_blanks, between_letters, letters), token)
+
+
+def _whole(text: str, token: int, end: int, offsets: Sequence[tuple[int, int]]) -> int:
+    """The first token from ``token`` on, before ``end``, that begins with a whole letter; ``token`` where none does."""
+    return next((one for one in range(token, end) if not parts_letters(text, offsets[one][0])), token)

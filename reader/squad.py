@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -105,11 +106,23 @@ def _gold(entries: Sequence[dict[str, Any]]) -> Iterator[GoldAnswer]:
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_CHARACTERS = re.compile(  # Han and Kana, which are written without blanks: each is a token
+    r"[\u3005-\u3007\u3041-\u3096\u3099\u309a\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff"
+    r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003fffd]"
+)
 
 
 def normalized(answer: str) -> str:
-    """Lower case, without punctuation, articles and extra blanks: what the official SQuAD script compares."""
-    return " ".join(_ARTICLES.sub(" ", answer.lower().translate(_NO_PUNCTUATION)).split())
+    """Lower case, without punctuation, articles and extra blanks: what the official SQuAD script compares.
+
+    Where there are Chinese or Japanese characters each stands alone and all punctuation goes, as in CMRC 2018 (Cui et
+    al. 2019): the parts between blanks are then characters, and words and numbers of other scripts.
+    """
+    answer = answer.lower().translate(_NO_PUNCTUATION)
+    if not answer.isascii() and _CHARACTERS.search(answer):
+        answer = "".join(one for one in answer if unicodedata.category(one)[0] != "P" and one != "\uff5e")
+        answer = _CHARACTERS.sub(r" \g<0> ", answer)
+    return " ".join(_ARTICLES.sub(" ", answer).split())
 
 
 def exact_match(prediction: str, golds: Sequence[str]) -> float:
@@ -118,7 +131,10 @@ def exact_match(prediction: str, golds: Sequence[str]) -> float:
 
 
 def f1(prediction: str, golds: Sequence[str]) -> float:
-    """The best token F1 against the gold answers (Rajpurkar et al. 2016); no gold answers mean "" is right."""
+    """The best token F1 against the gold answers (Rajpurkar et al. 2016); no gold answers mean "" is right.
+
+    Chinese and Japanese characters are tokens; they count wherever they stand, as words do (and as MLQA has it).
+    """
     return max(_f1(normalized(prediction).split(), normalized(gold).split()) for gold in golds or [""])
 
 

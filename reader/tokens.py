@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from deformer_qa.reader.errors import ModelNotFound, TextTooLong, UnsupportedModel
 from deformer_qa.reader.models import OLD_VOCABULARIES
+from deformer_qa.reader.scripts import is_mark_of_a_script
 
 
 @dataclass(frozen=True)
@@ -121,15 +122,23 @@ class TextTokenizer:
 
 
 def _whole_letters(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Offsets whose ends take in combining marks: the tokenizer drops those, but they belong to their letter."""
-    if text.isascii() or unicodedata.is_normalized("NFC", text):
+    """Offsets whose ends take in combining marks: the tokenizer drops those, but they belong to their letter.
+
+    In composed text only those of scripts that compose none: passages of other texts stay as they were.
+    """
+    if text.isascii():
         return list(offsets)
+    belongs = is_mark_of_a_script if unicodedata.is_normalized("NFC", text) else _is_any_mark
     whole = []
     for start, end in offsets:
-        while start < end < len(text) and unicodedata.combining(text[end]):
+        while start < end < len(text) and belongs(text[end]):
             end += 1
         whole.append((start, end))
     return whole
+
+
+def _is_any_mark(character: str) -> bool:
+    return unicodedata.combining(character) != 0 or is_mark_of_a_script(character)
 
 
 def _without_blanks(text: str, start: int, end: int) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from deformer_qa.store import catalogue_schema as schema
 from deformer_qa.store.catalogue import Catalogue
 from deformer_qa.store.records import Hit
+from deformer_qa.store.spelling import spelled
 
 K1 = 1.2
 B = 0.75
@@ -46,7 +47,7 @@ class QueryWords:
         with self._lock:
             self._connection.execute("BEGIN")
             try:
-                text = query.encode("utf-8", errors="replace").decode("utf-8")
+                text = spelled(query.encode("utf-8", errors="replace").decode("utf-8"))
                 self._connection.execute("INSERT INTO query(rowid, body) VALUES (1, ?)", (text,))
                 return sorted(word for (word,) in self._connection.execute("SELECT term FROM words"))
             finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -11,8 +10,9 @@ from pathlib import Path
 
 from deformer_qa.store import disk, names
 from deformer_qa.store.collecting import collect, remove_segment
-from deformer_qa.store.errors import CommitFailed, CommitUncertain, StoreAccess, StoreError, StoreFull
+from deformer_qa.store.errors import CommitFailed, CommitUncertain, StoreError, StoreFull
 from deformer_qa.store.manifest import Manifest, to_bytes
+from deformer_qa.store.refusals import writing_refused
 
 ROOM_TO_SPARE = 1 << 20
 
@@ -88,9 +88,5 @@ def _translated(store: Path, error: OSError | sqlite3.Error) -> StoreError:
     if isinstance(error, sqlite3.Error):
         full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
         return StoreFull(store, None, None) if full else CommitFailed(store, str(error))
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return StoreFull(store, None, None)
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        where = Path(os.fsdecode(error.filename)) if error.filename else store
-        return StoreAccess(where, f"no permission to write the store ({error.strerror})")
-    return CommitFailed(store, error.strerror or str(error))
+    where = Path(os.fsdecode(error.filename)) if error.filename else store
+    return writing_refused(store, where, error) or CommitFailed(store, error.strerror or str(error))

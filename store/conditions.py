@@ -82,9 +82,6 @@ class Anything:
     """A condition of which SQL knows nothing."""
 
 
-Condition = Comparison | Every | Some | Not | At | InColumn | Anything
-
-
 @dataclass(frozen=True)
 class Where:
     """A condition in SQL, true for every document that meets it.
@@ -97,10 +94,13 @@ class Where:
     is_exact: bool
 
 
+Condition = Comparison | Every | Some | Not | At | InColumn | Anything | Where
+
+
 def where(condition: Condition) -> Where:
     """What to put behind WHERE over ``documents``."""
     found = _where(condition)
-    return found if len(found.parameters) <= _MOST_PARAMETERS else _UNKNOWN
+    return found if len(found.parameters) <= _MOST_PARAMETERS else UNKNOWN
 
 
 def _where(condition: Condition) -> Where:
@@ -111,23 +111,25 @@ def _where(condition: Condition) -> Where:
             return _joined(" OR ", "0", map(_where, parts))
         case Not(part):
             found = _where(part)
-            return Where(f"NOT {found.sql}", found.parameters, True) if found.is_exact else _UNKNOWN
+            return Where(f"NOT {found.sql}", found.parameters, True) if found.is_exact else UNKNOWN
         case Comparison(keys, operator, value):
             return _comparison(keys, operator, value)
         case At(root, path, joined):
             sql = "(root = ? AND path = ? OR root <> ? AND root || '/' || path = ?)"
             return Where(sql, (root, path, root, joined), True)
         case InColumn(column, root, values):
-            own = _equal_texts(f"$.{column}", values)
+            own = equal_texts(f"$.{column}", values)
             marks = ", ".join("?" * len(values))
             has_own = f"root = ? OR json_type(meta, '$.{column}') IS NOT NULL"
             sql = f"(CASE WHEN {has_own} THEN {own.sql} ELSE {column} IN ({marks}) END)"
             return Where(sql, (root, *own.parameters, *values), True)
         case Anything():
-            return _UNKNOWN
+            return UNKNOWN
+        case Where():
+            return condition
 
 
-_UNKNOWN = Where("1", (), False)
+UNKNOWN = Where("1", (), False)
 
 
 def _joined(word: str, none: str, parts: Iterable[Where]) -> Where:
@@ -145,23 +147,23 @@ def _tree(word: str, parts: Sequence[str]) -> str:
 
 
 def _comparison(keys: Sequence[str], operator: Operator, value: Any) -> Where:
-    path = _json_path(keys)
+    path = json_path(keys)
     if path is None:
-        return _UNKNOWN
+        return UNKNOWN
     match operator:
         case "==":
             return _equal(path, value)
         case "in":
             texts = [one for one in value if is_plain_text(one)]
             others = [_equal(path, one) for one in value if not is_plain_text(one)]
-            return _joined(" OR ", "0", [_equal_texts(path, texts), *others] if texts else others)
+            return _joined(" OR ", "0", [equal_texts(path, texts), *others] if texts else others)
         case "!=" | "not in":
             positive: Operator = "==" if operator == "!=" else "in"
             return _where(Not(Comparison(tuple(keys), positive, value)))
     return _ordered(path, operator, value)
 
 
-def _json_path(keys: Sequence[str]) -> str | None:
+def json_path(keys: Sequence[str]) -> str | None:
     """A path of SQLite's JSON functions; None for keys that it cannot spell."""
     if any(not key or not key.isprintable() or set(key) & set('"\\') for key in keys):
         return None
@@ -174,15 +176,15 @@ def _equal(path: str, value: Any) -> Where:
     if isinstance(value, bool | int | float):
         return _equal_number(path, value)
     if is_plain_text(value):
-        return _equal_texts(path, [value])
+        return equal_texts(path, [value])
     if isinstance(value, str):
-        return _of_type(path, ("text",))
+        return of_type(path, ("text",))
     if isinstance(value, list | dict):
-        return _of_type(path, ("array", "object"))
+        return of_type(path, ("array", "object"))
     return Where("(json_extract(meta, ?) IS NOT NULL)", (path,), False)
 
 
-def _equal_texts(path: str, values: Sequence[str]) -> Where:
+def equal_texts(path: str, values: Sequence[str]) -> Where:
     """Compared as JSON, in which a text is quoted and nothing else is; the catalogue writes it by ``to_json``."""
     marks = ", ".join("?" * len(values))
     return Where(f"IFNULL((meta -> ?) IN ({marks}), 0)", (path, *map(to_json, values)), True)
@@ -193,36 +195,36 @@ def is_plain_text(value: Any) -> bool:
     return isinstance(value, str) and not may_be_a_date(value) and is_unicode(value)
 
 
-_NUMBERS = ("integer", "real", "true", "false")
+NUMBERS = ("integer", "real")
 
 
 def _equal_number(path: str, value: float) -> Where:
-    found = _of_type(path, _NUMBERS)
-    if not _is_small(value):
+    found = of_type(path, (*NUMBERS, "true", "false"))
+    if not is_small(value):
         return found
     if value == int(value):
         return Where(f"({found.sql} AND json_extract(meta, ?) = ?)", (path, path, value), True)
-    low, high = _around(value)
+    low, high = around(value)
     return Where(
         f"({found.sql} AND json_extract(meta, ?) BETWEEN ? AND ?)", (*found.parameters, path, low, high), False
     )
 
 
-def _around(value: float) -> tuple[float, float]:
+def around(value: float) -> tuple[float, float]:
     """The neighbours of a number: some versions of SQLite read a fraction one bit wrong."""
     return math.nextafter(value, -math.inf), math.nextafter(value, math.inf)
 
 
-def _is_small(value: float) -> bool:
+def is_small(value: float) -> bool:
     """Whether SQLite compares it as Python does; no infinity, not NaN."""
     return -_EXACT_IN_SQL < value < _EXACT_IN_SQL
 
 
 def _ordered(path: str, operator: Operator, value: Any) -> Where:
     """Numbers are compared here. What is no number is found too: whether it has an order is not for SQL to say."""
-    if isinstance(value, bool | int | float) and _is_small(value):
-        low, high = _around(value)
-        others = _of_type(path, ("text", "array", "object"))
+    if isinstance(value, bool | int | float) and is_small(value):
+        low, high = around(value)
+        others = of_type(path, ("text", "array", "object"))
         return Where(
             f"(IFNULL(json_extract(meta, ?) {operator[0]}= ?, 0) OR {others.sql})",
             (path, low if operator[0] == ">" else high, *others.parameters),
@@ -231,7 +233,7 @@ def _ordered(path: str, operator: Operator, value: Any) -> Where:
     return Where("(json_extract(meta, ?) IS NOT NULL)", (path,), False)
 
 
-def _of_type(path: str, types: Sequence[str]) -> Where:
+def of_type(path: str, types: Sequence[str]) -> Where:
     kinds = ", ".join(f"'{kind}'" for kind in types)
     return Where(f"(IFNULL(json_type(meta, ?), 'null') IN ({kinds}))", (path,), False)
 

@@ -70,8 +70,8 @@ class StoreLocked(StoreError):
 class StoreAccess(StoreError):
     """The operating system does not let us read or write ``path``."""
 
-    def __init__(self, path: Path, problem: str) -> None:
-        super().__init__(f"{path}: {problem}. Check the permissions of the store's folder.")
+    def __init__(self, path: Path, problem: str, advice: str = "Check the permissions of the store's folder.") -> None:
+        super().__init__(f"{path}: {problem}. {advice}")
         self.path = path
 
 

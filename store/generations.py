@@ -9,6 +9,7 @@ from pathlib import Path
 from deformer_qa.store import names
 from deformer_qa.store.errors import NothingBefore, StoreAccess, StoreDamaged, StoreFormat, StoreMissing
 from deformer_qa.store.manifest import LARGEST_MANIFEST, Manifest, from_bytes
+from deformer_qa.store.refusals import reading_refused
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ def read_manifest_bytes(store: Path, generation: int) -> bytes:
             return file.read(LARGEST_MANIFEST)
     except FileNotFoundError:
         raise
-    except PermissionError as error:
-        raise StoreAccess(store / name, "no permission to read the store") from error
     except OSError as error:
+        if refused := reading_refused(store / name, error):
+            raise refused from error
         raise StoreDamaged(name, f"cannot be read ({error.strerror})") from error
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from deformer_qa.store import disk, names
 from deformer_qa.store.errors import StoreAccess, StoreLocked
+from deformer_qa.store.refusals import writing_refused
 
 _of_paths: dict[str, threading.Lock] = {}
 
@@ -37,7 +38,8 @@ class WriterLock:
         try:
             self._fd = disk.open_lock(path)
         except OSError as error:
-            raise StoreAccess(path, f"no permission to write the store ({error.strerror})") from error
+            problem = f"no permission to write the store ({error.strerror})"
+            raise writing_refused(store, path, error) or StoreAccess(path, problem) from error
         try:
             self._take(store, path)
         except BaseException:

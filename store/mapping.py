@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import mmap
 import os
@@ -17,7 +16,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from deformer_qa.store import names
 from deformer_qa.store.disk import FileSum
-from deformer_qa.store.errors import StoreAccess, StoreDamaged
+from deformer_qa.store.errors import StoreDamaged
+from deformer_qa.store.refusals import reading_refused
 
 
 class SegmentFolder:
@@ -38,11 +38,9 @@ class SegmentFolder:
             fd = self.open_plain(file)
         except FileNotFoundError:
             raise self._damaged(file, f"expected {expected.n_bytes:,} bytes, found no file") from None
-        except PermissionError as error:
-            raise StoreAccess(self._path(file), "no permission to read the store") from error
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                raise StoreAccess(self._path(file), "too many open files (raise the limit: ulimit -n)") from error
+            if refused := reading_refused(self._path(file), error):
+                raise refused from error
             raise self._damaged(file, f"expected a plain file, cannot open it ({error.strerror})") from error
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or found.st_size != expected.n_bytes:
@@ -67,6 +65,8 @@ class SegmentFolder:
                 mapped = mmap.mmap(fd, n_bytes, prot=mmap.PROT_READ, trackfd=False)
             else:  # keeps a descriptor per mapped file
                 mapped = mmap.mmap(fd, n_bytes, prot=mmap.PROT_READ)
+        except OSError as error:
+            raise reading_refused(self._path(file), error) or error from error
         finally:
             os.close(fd)
         return np.frombuffer(mapped, dtype=dtype).reshape(shape)

@@ -10,6 +10,7 @@ from pathlib import Path
 from deformer_qa.store import names
 from deformer_qa.store.errors import EncoderMismatch, StoreDamaged, StoreMissing
 from deformer_qa.store.generations import find_head, list_generations
+from deformer_qa.store.refusals import reading_refused
 from deformer_qa.store.snapshot import Snapshot
 
 OPEN_ATTEMPTS = 20
@@ -38,6 +39,8 @@ def open_snapshot(path: Path, *, encoder_id: str | None = None, reuse: Snapshot 
     try:
         return _open_head(path, encoder_id, reuse)
     except (OSError, sqlite3.Error) as error:
+        if isinstance(error, OSError) and (refused := reading_refused(path, error)):
+            raise refused from error
         raise StoreDamaged(str(path), f"cannot be opened ({error})") from error
 
 

@@ -8,9 +8,10 @@ from deformer_qa.store import disk, names
 from deformer_qa.store.codebook import VALUES_PER_CODE, Codebook
 from deformer_qa.store.collecting import collect, remove_segments
 from deformer_qa.store.encodings import DEFAULT_ENCODING, ProductQuantised, encoding_named
-from deformer_qa.store.errors import EncoderMismatch, InvalidRecord, StoreAccess, StoreMissing
+from deformer_qa.store.errors import EncoderMismatch, InvalidRecord, StoreAccess, StoreError, StoreMissing
 from deformer_qa.store.generations import Head, find_head
 from deformer_qa.store.records import EncoderInfo, to_json
+from deformer_qa.store.refusals import writing_refused
 
 
 def make_folder(path: Path, create: bool) -> None:
@@ -26,7 +27,8 @@ def make_folder(path: Path, create: bool) -> None:
                 disk.make_directory(folder)
                 disk.sync_directory(folder.parent)
     except OSError as error:
-        raise StoreAccess(path, f"cannot make the store's folder ({error.strerror})") from error
+        problem = f"cannot make the store's folder ({error.strerror})"
+        raise StoreAccess(path, problem) from error
 
 
 def check_unicode(what: str, *words: str) -> None:
@@ -113,7 +115,7 @@ def set_aside(path: Path, head: Head) -> None:
         if head.damaged:
             disk.sync_directory(path)
     except OSError as os_error:
-        raise StoreAccess(path, f"no permission to write the store ({os_error.strerror})") from os_error
+        raise _refused(path, os_error) from os_error
 
 
 def prepare_folder(path: Path, head: Head | None) -> None:
@@ -128,4 +130,10 @@ def prepare_folder(path: Path, head: Head | None) -> None:
         else:
             remove_segments(path, needed=frozenset())
     except OSError as error:
-        raise StoreAccess(path, f"no permission to write the store ({error.strerror})") from error
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> StoreError:
+    return writing_refused(path, path, error) or StoreAccess(
+        path, f"no permission to write the store ({error.strerror})"
+    )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deformer_qa.store import bm25, names
 from deformer_qa.store import catalogue_schema as schema
 from deformer_qa.store.catalogue import Catalogue
+from deformer_qa.store.spelling import spelled
 
 PASSAGES_AT_ONCE = 50_000  # whose words are gathered in memory
 WORDS_IN_MEMORY = 256 << 20  # bytes of them that FTS5 keeps in one piece
@@ -95,7 +96,8 @@ def _tokenised(texts: Sequence[Text]) -> Postings:
         connection.execute("CREATE VIRTUAL TABLE instances USING fts5vocab(t, instance)")
         connection.execute("INSERT INTO t(t, rank) VALUES ('hashsize', ?)", (WORDS_IN_MEMORY,))
         connection.execute("BEGIN")
-        connection.executemany("INSERT INTO t(rowid, title, heading, body) VALUES (?, ?, ?, ?)", sorted(texts))
+        rows = ((id_, *map(spelled, texts_of_one)) for id_, *texts_of_one in sorted(texts))
+        connection.executemany("INSERT INTO t(rowid, title, heading, body) VALUES (?, ?, ?, ?)", rows)
         connection.execute("COMMIT")
         found = connection.execute("SELECT term, cnt FROM numbers").fetchall()  # ascending: FTS5's order
         n_instances = [n for _, n in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -239,7 +240,10 @@ class Writer(Gathering):
                 compacted=compacted,
             )
             publish(self.path, manifest)
-        self._turn_to(manifest)
+        try:
+            self._turn_to(manifest)
+        except (OSError, sqlite3.Error, StoreError) as error:  # it is the head all the same
+            raise CommitUncertain(self.path, generation, str(error).rstrip(".")) from error
         tidy_up(self.path, manifest)
         self._usable = True
         return generation

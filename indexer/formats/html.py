@@ -46,8 +46,9 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     List items start with '- ', rows of a table with '| '. Where a page has no text outside its header, navigation and
     footer, these are its text.
     """
-    title, text, outline = read(decode_page(raw))
-    return ParsedFile((ParsedDocument("", title or name, text, outline),))
+    notes: list[str] = []
+    title, text, outline = read(decode_page(raw, notes))
+    return ParsedFile((ParsedDocument("", title or name, text, outline),), notes=tuple(notes))
 
 
 def read(source: str) -> tuple[str, str, tuple[tuple[int, str], ...]]:
@@ -61,13 +62,16 @@ def read(source: str) -> tuple[str, str, tuple[tuple[int, str], ...]]:
     return _text_of(tree, "head > title") or _text_of(tree, "h1"), text, outline
 
 
-def decode_page(raw: bytes) -> str:
-    """By the mark at its start, else the encoding the page states if it is in it, else as any text file."""
+def decode_page(raw: bytes, notes: list[str] | None = None) -> str:
+    """By the mark at its start, else the encoding the page states if it is in it, else as any text file.
+
+    :param notes: as for ``decode``.
+    """
     stated = _CHARSET.search(raw, 0, 2048) or _XML_ENCODING.search(raw)
-    return decode_stated(raw, stated[1].decode() if stated else "")
+    return decode_stated(raw, stated[1].decode() if stated else "", notes)
 
 
-def decode_stated(raw: bytes, label: str) -> str:
+def decode_stated(raw: bytes, label: str, notes: list[str] | None = None) -> str:
     """The characters of bytes that are said to be in an encoding; one that is unknown or untrue is no better than none.
 
     :raises NotReadable: as ``decode``.
@@ -81,7 +85,7 @@ def decode_stated(raw: bytes, label: str) -> str:
                 return storable(raw.decode(label))
         except (LookupError, ValueError):
             pass
-    return decode(raw)
+    return decode(raw, notes)
 
 
 def _check_depth(source: str) -> None:

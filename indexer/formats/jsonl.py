@@ -37,13 +37,28 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
 
 def records(raw: bytes) -> Iterator[tuple[str, bytes]]:
     """Each record, good or bad, by its name, without parsing it."""
-    if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
-        raw = decode(raw).encode()
-    if b"\0" in raw:
-        raise NotReadable("binary content (NUL bytes)", "binary")
+    raw = _as_utf8(raw)
     for number, line in enumerate(raw.split(b"\n")):
         if stripped := line.strip():
             yield f"#{number}", stripped
+
+
+def _as_utf8(raw: bytes) -> bytes:
+    """The file in UTF-8, where it has one encoding; else as it is, each of its lines for itself."""
+    marked = raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff"))
+    try:
+        return decode(raw).encode()
+    except NotReadable:
+        if marked or b"\0" in raw:
+            raise
+        return raw
+
+
+def _utf8(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise NotReadable(f"not UTF-8 (byte {error.start:,} of the line)") from None
 
 
 def _document(name: str, record: str, line: bytes) -> ParsedDocument:
@@ -62,7 +77,7 @@ def _document(name: str, record: str, line: bytes) -> ParsedDocument:
 
 def _fields(line: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(decode(line))
+        value = json.loads(_utf8(line))
     except json.JSONDecodeError as error:
         raise NotReadable(f"not JSON ({error.msg}, column {error.colno:,})") from None
     except ValueError as error:

@@ -21,7 +21,7 @@ class FileLimits:
     """
 
     file_bytes: int = 256 * 2**20
-    text_characters: int = 50_000_000
+    text_characters: int = 10_000_000
     pages: int = 10_000
     members: int = 10_000
     unpacked_bytes: int = 1024 * 2**20

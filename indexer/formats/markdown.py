@@ -26,7 +26,8 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
 
     The headings' offsets are those of their lines, marks included.
     """
-    text = decode(raw)
+    doubts: list[str] = []
+    text = decode(raw, doubts)
     title, meta, notes, source = _front_matter(text)
     line_starts = [0, *(match.end() for match in _LINE_END.finditer(source))]
     blocks = MarkdownIt("commonmark").disable("inline")
@@ -46,7 +47,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
         if opening.tag == "h1":
             title = title or heading
     document = ParsedDocument("", title or name, text, tuple(outline), meta)
-    return ParsedFile((document,), notes=tuple(notes))
+    return ParsedFile((document,), notes=(*doubts, *notes))
 
 
 def _front_matter(text: str) -> tuple[str, dict[str, Any], list[str], str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import PurePosixPath
@@ -60,10 +60,10 @@ _SOURCE_CODE = (  # and settings, marked-up text: whatever is best read as it st
     ".v", ".vb", ".vhd", ".vhdl", ".vim", ".vtt", ".vue", ".xml", ".xsd", ".xsl", ".yaml", ".yml", ".zig", ".zsh",
 )
 FORMATS = (
-    Format("text", 1, (".txt", ".text", ".log")),
+    Format("text", 2, (".txt", ".text", ".log")),
     Format("markdown", 2, (".md", ".markdown")),
-    Format("html", 1, (".html", ".htm", ".xhtml")),
-    Format("jsonl", 1, (".jsonl", ".ndjson")),
+    Format("html", 2, (".html", ".htm", ".xhtml")),
+    Format("jsonl", 2, (".jsonl", ".ndjson")),
     Format("json", 1, (".json",)),
     Format("csv", 1, (".csv", ".tsv")),
     Format("rst", 1, (".rst", ".rest")),
@@ -74,9 +74,10 @@ FORMATS = (
     Format("docx", 1, (".docx", ".docm", ".dotx"), is_text=False),
     Format("pptx", 1, (".pptx", ".pptm", ".ppsx"), is_text=False),
     Format("xlsx", 1, (".xlsx", ".xlsm"), is_text=False),
+    Format("odp", 1, (".odp",), is_text=False),
     Format("epub", 1, (".epub",), is_text=False),
     Format("other", 1, (
-        ".doc", ".dot", ".odp", ".ods", ".odt", ".msg", ".ppt", ".rtf", ".xls", ".xlsb", ".fb2", ".org", ".typ",
+        ".doc", ".dot", ".ods", ".odt", ".msg", ".ppt", ".rtf", ".xls", ".xlsb", ".fb2",
     ), is_text=False),
 )
 # fmt: on
@@ -89,6 +90,7 @@ _ARCHIVES = (  # what is in the list of an archive's members, whose names are ne
     (b"ppt/presentation.xml", "pptx"),
     (b"xl/workbook.xml", "xlsx"),
     (b"mimetypeapplication/epub+zip", "epub"),
+    (b"mimetypeapplication/vnd.oasis.opendocument.presentation", "odp"),
     (b"mimetypeapplication/vnd.oasis.opendocument", "other"),
 )
 _BINARY = (
@@ -134,8 +136,16 @@ _MESSAGE = re.compile(
 def format_of(path: str, raw: bytes) -> Format:
     """The format of a file. Looks for signatures only, so it is safe on any bytes, in time that grows with them.
 
-    :raises NotReadable: where no format fits.
+    :raises NotReadable: where no format fits, or the one that does is read by an extra that is not installed.
     """
+    found = _format_of(path, raw)
+    if found.name == "other" and not has_all_formats():
+        what = suffix_of(path) or "such content"
+        raise NotReadable(f"no reader for {what}; install deformer-qa[all-formats] for it", "no reader")
+    return found
+
+
+def _format_of(path: str, raw: bytes) -> Format:
     suffix = suffix_of(path)
     named = _BY_SUFFIX.get(suffix)
     if b"%PDF-" in raw[:1024] and not (named and named.is_text and not raw.startswith(b"%PDF-")):
@@ -162,8 +172,11 @@ def suffix_of(path: str) -> str:
 
 
 def _of_archive(raw: bytes, named: Format | None) -> Format:
+    end = raw.rfind(b"PK\x05\x06")  # where the list of its members is; before it lie they, archives themselves perhaps
+    start = int.from_bytes(raw[end + 16 : end + 20], "little") if end >= 0 else 0
+    start = start if start < end else 0
     for member, name in _ARCHIVES:
-        if member in raw:
+        if raw.find(member, 0 if member.startswith(b"mimetype") else start) >= 0:
             return BY_NAME[name]
     if named and not named.is_text:
         return named
@@ -180,6 +193,8 @@ def _of_text(raw: bytes, suffix: str, named: Format | None) -> Format:
         return BY_NAME["html"]
     if _MESSAGE.match(raw):
         return BY_NAME["eml"]
+    if b"<FictionBook" in raw[:2_000]:
+        return BY_NAME["other"]
     if _is_plain(raw):
         return BY_NAME["text"]
     if named:
@@ -196,6 +211,7 @@ def _is_plain(raw: bytes) -> bool:
     return not re.search(rb"[\x00-\x08\x0e-\x1f\x7f]", raw)
 
 
+@cache
 def has_all_formats() -> bool:
     """Whether the extra that reads the formats named "other" is installed."""
     return find_spec("kreuzberg") is not None

@@ -12,4 +12,5 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
 
     :param name: the file's name without its suffix, the title where there is no better one.
     """
-    return ParsedFile((ParsedDocument("", name, decode(raw)),))
+    notes: list[str] = []
+    return ParsedFile((ParsedDocument("", name, decode(raw, notes)),), notes=tuple(notes))

@@ -80,13 +80,12 @@ def removed(ended: Ended) -> set[str]:
         (["odd[1].txt"], {"papers/odd1.txt"}),  # here none has, so it is a pattern
         (["records.jsonl*"], {"papers/records.jsonl#0", "papers/records.jsonl#1"}),
         (["*.jsonl"], {"papers/records.jsonl#0", "papers/records.jsonl#1"}),
-        (["--filter", '{"field": "meta.year", "operator": "<", "value": 2000}'], {"papers/a.txt", "papers/old/c.txt"}),
-        (["--filter", '{"field": "lang", "operator": "==", "value": "de"}'], {"papers/b.md", "papers/records.jsonl#1"}),
-        (["--filter", '{"field": "meta.when", "operator": ">", "value": "2019-01-01"}'], {"papers/old/deep/d.txt"}),
-        (["*.md", "*.jsonl", "--filter", '{"field": "meta.lang", "operator": "==", "value": "de"}'],
-            {"papers/b.md", "papers/records.jsonl#1"}),
-        (["/docs/papers", "--filter", '{"field": "meta.year", "operator": ">", "value": 2005}'],
-            {"papers/old/deep/d.txt"}),
+        (["--where", "year < 2000"], {"papers/a.txt", "papers/old/c.txt"}),
+        (["--where", 'lang == "de"'], {"papers/b.md", "papers/records.jsonl#1"}),
+        (["--where", "when > '2019-01-01'"], {"papers/old/deep/d.txt"}),
+        (["--where", "path == 'notes.txt'"], {"notes.txt"}),
+        (["*.md", "*.jsonl", "--where", 'lang == "de"'], {"papers/b.md", "papers/records.jsonl#1"}),
+        (["/docs/papers", "--where", "year > 2005"], {"papers/old/deep/d.txt"}),
     ],
 )  # fmt: skip
 def test_rm_by_path_pattern_and_filter(qa: Qa, store: Path, arguments: list[str], expected: set[str]) -> None:
@@ -114,13 +113,11 @@ def test_rm_by_path_pattern_and_filter(qa: Qa, store: Path, arguments: list[str]
         (["nowhere.txt"], "nowhere.txt: no document of the index is there; nothing was removed."),
         (["*.md", "*.pdf"], "*.pdf: no document of the index is there; nothing was removed."),
         (["[z-a].txt"], "not a pattern"),
-        ([], "give a PATH, a pattern or --filter"),
-        (["--filter", "{oops"], "--filter: not readable as JSON"),
-        (["--filter", "[]"], "--filter: expected a JSON object"),
-        (["--filter", "{}"], "--filter: The key 'operator' is missing"),
-        (["--filter", '{"field": "x", "operator": "~", "value": 1}'], "--filter: Unknown comparison operator"),
-        (["--filter", '{"field": "lang", "operator": "==", "value": "xx"}'], "no such document matches; nothing was"),
-        (["*.txt", "--filter", '{"field": "lang", "operator": "==", "value": "de"}'], "no such document matches"),
+        ([], "give a PATH, a pattern or --where"),
+        (["--where", ""], "filter: found nothing, expected a comparison"),
+        (["--where", "lang = 'de'"], "filter, column 6: found =, expected ==, "),
+        (["--where", 'lang == "xx"'], "no such document matches; nothing was"),
+        (["*.txt", "--where", 'lang == "de"'], "no such document matches"),
     ],
 )
 def test_rm_of_nothing_is_wrong_usage_and_removes_nothing(
@@ -133,6 +130,18 @@ def test_rm_of_nothing_is_wrong_usage_and_removes_nothing(
         assert len(ended.err.splitlines()) == 1
     about = json.loads(qa("info", "--store", store, "--format", "json").out)
     assert (about["generation"], about["documents"]) == (2, 10)
+
+
+def test_a_filter_in_a_configuration_file_alone_removes_nothing(
+    qa: Qa, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("qa.toml").write_text('where = "year < 2000"\n', encoding="utf-8")
+    for _ in range(2):
+        ended = qa("rm", "--store", store)
+        assert (ended.code, "give a PATH, a pattern or --where" in ended.err) == (2, True)
+        Path("qa.toml").unlink(missing_ok=True)
+        monkeypatch.setenv("QA_RM_WHERE", "year < 2000")
+    assert removed(qa("rm", "*.txt", "--dry-run", "--store", store, "--format", "json")) == {"papers/a.txt"}
 
 
 def test_a_root_removed_by_its_path_is_forgotten_but_not_in_a_dry_run(qa: Qa, store: Path) -> None:

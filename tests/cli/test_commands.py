@@ -44,6 +44,7 @@ def test_ask_prints_json_of_schema_1(qa: Qa, example_store: Path) -> None:
         "answers",
         "no_answer",
         "risk",
+        "where",
         "generation",
         "encoder",
         "timings_ms",
@@ -66,7 +67,7 @@ def test_a_bare_question_is_asked(qa: Qa, example_store: Path) -> None:
 
 def test_plain_output_is_one_line_an_answer(qa: Qa, example_store: Path) -> None:
     ended = qa("ask", QUESTION, "--store", example_store, "-n", "2")
-    assert [len(line.split("\t")) for line in ended.out.splitlines()] == [3, 3]
+    assert [len(line.split("\t")) for line in ended.out.splitlines()] == [4, 4]
     assert ended.out.startswith(f"{ANSWER}\t")
 
 
@@ -76,6 +77,39 @@ def test_human_output_names_file_heading_confidence_and_time(qa: Qa, example_sto
     assert "history/first-circumnavigation.md ›" in out
     assert re.search(r"\d+%", out)
     assert re.search(r"\d+ ms", out)
+
+
+def test_with_a_filter_only_matching_documents_are_asked_in_every_ranking(qa: Qa, example_store: Path) -> None:
+    free, among = ("--store", example_store, "--format", "json"), ("--where", 'path contains "science/"')
+    everything = json.loads(qa("ask", QUESTION, *free).out)
+    assert everything["where"] is None
+    found = json.loads(qa("ask", QUESTION, *free, *among).out)
+    assert found["where"] == {"filter": 'path contains "science/"', "documents": 14}
+    assert ANSWER not in [one["text"] for one in found["answers"]]
+    assert {one["document"]["path"].split("/")[0] for one in found["answers"]} == {"science"}
+    for method in ("fused", "dense", "bm25"):
+        ended = qa("search", QUESTION, *free, *among, "-n", "20", "--method", method)
+        places = [one["document"]["path"] for one in json.loads(ended.out)["passages"]]
+        assert len(places) == 20 or method == "bm25", "the filter is not laid over the first 20 of all"
+        assert {place.split("/")[0] for place in places} == {"science"}
+    more = json.loads(qa("ask", QUESTION, *free, "--where", 'title == "x" or path contains "first-circum"').out)
+    assert more["answers"][0]["text"] == ANSWER
+
+
+@pytest.mark.parametrize("form", ["plain", "json", "human"])
+def test_a_filter_that_no_document_matches_is_told(qa: Qa, example_store: Path, form: str) -> None:
+    arguments = (QUESTION, "--store", example_store, "--format", form, "--where", "year > 3000")
+    ended = qa("ask", *arguments)
+    assert ended.code == 1
+    told = ended.out if form == "human" else ended.err
+    assert told.splitlines()[0].removeprefix("qa: ").lower() == "no document matches the filter."
+    if form == "json":
+        empty = json.loads(ended.out)
+        assert (empty["answers"], empty["no_answer"]["is_best"], empty["where"]["documents"]) == ([], True, 0)
+    ended = qa("search", *arguments)
+    assert (ended.code, ended.err) == (1, "qa: no document matches the filter.\n")
+    ended = qa("ask", *arguments, "--max-risk", "0.3")
+    assert (ended.code, "no document matches" in (ended.out + ended.err).lower()) == (1, True)
 
 
 def test_search_prints_passages_with_their_scores(qa: Qa, example_store: Path) -> None:
@@ -113,7 +147,8 @@ def test_index_events_are_ndjson_and_the_last_line_sums_up(qa: Qa, tmp_path: Pat
     shutil.copytree(EXAMPLES / "corpus" / "music", corpus)
     lines = [json.loads(line) for line in qa("index", corpus, "--format", "json").out.splitlines()]
     assert [line["event"] for line in lines] == ["commit", "done"]
-    assert lines[-1]["files"] == {"added": 2, "updated": 0, "moved": 0, "removed": 0, "unchanged": 0, "skipped": 0}
+    others = ("updated", "moved", "removed", "unchanged", "skipped", "ignored")
+    assert lines[-1]["files"] == {"added": 2, **dict.fromkeys(others, 0)}
     assert lines[-1]["passages"] == lines[-1]["passages_encoded"] > 2
     (again,) = [json.loads(line) for line in qa("index", "--format", "json").out.splitlines()]
     assert (again["files"]["unchanged"], again["passages_encoded"]) == (2, 0)
@@ -221,6 +256,10 @@ def test_a_session_answers_and_takes_commands(example_store: Path, tmp_path: Pat
         (":sources", "Mactan"),
         (":k 5", "k = 5"),
         (":k 0", "takes a number"),
+        (":where path contains 'music/'", "2 documents to be asked"),
+        (QUESTION, "music/"),
+        (":where year = 3", "filter, column 6: found ="),
+        (":where", "42 documents to be asked"),
         (":nonsense", "There is no :nonsense"),
     ):
         os.write(leader, line.encode() + b"\r")

@@ -10,7 +10,7 @@ import pytest
 from tiny_world import World
 
 from deformer_qa.indexer import Event, FileCounts, Found
-from deformer_qa.indexer.formats import VERSIONS, registry
+from deformer_qa.indexer.formats import DETECTION, VERSIONS, registry
 
 
 def when_found(world: World, do: Callable[[], object]) -> Callable[[Event], None]:
@@ -69,10 +69,10 @@ def test_a_new_version_of_a_format_reads_its_files_anew_and_encodes_only_new_tex
     world.sync(world.folder)
     ids = world.ids()
     text = registry.BY_NAME["text"]
-    newer = replace(text, version=2)
+    newer = replace(text, version=text.version + 1)
     monkeypatch.setitem(registry.BY_NAME, "text", newer)
     monkeypatch.setitem(registry._BY_SUFFIX, ".txt", newer)
-    readers = {f"1/{version}" for version in {*VERSIONS, "text2"} - {"text1"}}
+    readers = {f"{DETECTION}/{version}" for version in {*VERSIONS, newer.versioned} - {text.versioned}}
     monkeypatch.setattr("deformer_qa.indexer.plan._READERS", readers)
     report = world.sync()
     assert (report.files, report.n_passages_encoded) == (FileCounts(updated=1, unchanged=3), 0)

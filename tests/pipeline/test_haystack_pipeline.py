@@ -20,6 +20,7 @@ from haystack.tracing import Span, Tracer, disable_tracing, enable_tracing
 from haystack.utils import ComponentDevice
 
 from deformer_qa.pipeline.asking import Pipeline as Asking
+from deformer_qa.pipeline.errors import BadQuestion
 from deformer_qa.pipeline.haystack_pipelines import question_answering
 from deformer_qa.reader.errors import ModelNotFound, TextTooLong
 from deformer_qa.reader.reading import SplitReader
@@ -121,8 +122,11 @@ def test_bm25_alone_encodes_nothing_and_takes_queries_of_any_length(tmp_path: Pa
     assert encoder.n_passes == n_passes
     assert (found.id, found.meta["deformer"].keys() & {"dense", "bm25_share", "fused"}) == ("river", {"bm25_share"})
     for mode in ("dense", "fused"):
+        retriever = DeformerRetriever(store, mode=mode)  # type: ignore[arg-type]
         with pytest.raises(TextTooLong):
-            DeformerRetriever(store, mode=mode).run(query)  # type: ignore[arg-type]
+            retriever.run(query[:10_000])
+        with pytest.raises(BadQuestion, match="has 20,020 characters, at most 10,000"):
+            retriever.run(query)
 
     given = bm25.run("river", query_embedding=encoder.encode("river").vector.tolist())["documents"][0]
     assert given.meta["deformer"].keys() >= {"dense", "bm25_share", "fused"}

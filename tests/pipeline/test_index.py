@@ -9,6 +9,7 @@ import pytest
 
 from deformer_qa import Index
 from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.pipeline.errors import BadFilter
 from deformer_qa.pipeline.shared_readers import shared_reader
 from deformer_qa.store import EncoderMismatch, NothingBefore, StoreMissing
 
@@ -34,6 +35,10 @@ def test_open_index_ask_search_iterate(folder: Path, tmp_path: Path, tiny_reader
             found, expected = index.ask("where was the river 3"), pipeline.ask("where was the river 3")
             assert found.answers == expected.answers
             assert index.search("city", n=2) == pipeline.search("city", n=2)
+            assert index.ask("where was the river 3", where='path == "1.txt"').answers[0].place.path == "1.txt"
+            assert {one.place.path for one in index.search("city", where='path < "2"')} == {"0.txt", "1.txt"}
+            with pytest.raises(BadFilter, match="column 6: found ="):
+                index.search("city", where="path = 2")
         place = found.answers[0].place
         assert index.text(place.document)[place.start : place.end] == place.text
 

@@ -48,6 +48,33 @@ def test_normalisation_drops_case_articles_punctuation_and_blanks() -> None:
     assert normalized("  The  Gate-house, an old one. ") == "gatehouse old one"
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("《红楼梦》，曹雪芹著。", "红 楼 梦 曹 雪 芹 著"),
+        ("北京 大学", "北 京 大 学"),
+        ("于1998年5月成立的IBM公司", "于 1998 年 5 月 成 立 的 ibm 公 司"),
+        ("1,500～2,000米", "15002000 米"),
+        ("「東京タワー」は333m", "東 京 タ ワ ー は 333m"),
+        ("𠀀字", "𠀀 字"),
+        ("The 漢字 of a name", "漢 字 of name"),
+        ("서울의 봄", "서울의 봄"),
+        ("«Москва»…", "«москва»…"),
+    ],
+)
+def test_chinese_and_japanese_are_normalised_by_character(answer: str, expected: str) -> None:
+    assert normalized(answer) == expected
+
+
+def test_em_and_f1_of_chinese_count_characters() -> None:
+    assert exact_match("北京大学。", ["北京 大学"]) == 1
+    assert exact_match("北京大学", ["北京"]) == 0
+    assert f1("北京大学", ["北京"]) == pytest.approx(2 * 0.5 / 1.5)
+    assert f1("1998年", ["1998年5月"]) == pytest.approx(2 * 0.5 / 1.5)
+    assert f1("上海", ["北京"]) == 0
+    assert f1("Peking University", ["北京大学", "Peking"]) == pytest.approx(2 / 3)
+
+
 @pytest.mark.parametrize("suffix", [".json", ".json.xz"])
 def test_a_file_is_read_plain_or_compressed(suffix: str, tmp_path: Path) -> None:
     content = json.dumps({"data": [{"title": "T", "paragraphs": [_paragraph()]}]})

@@ -7,6 +7,8 @@ import json
 import re
 import sqlite3
 import struct
+import unicodedata
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 import xxhash
 from tiny_store import ENCODINGS
 
-from deformer_qa.store import Writer, names, open_snapshot
+from deformer_qa.store import Writer, names, open_snapshot, spelling
 
 PAGE = (Path(__file__).parents[2] / "docs" / "FORMAT.md").read_text()
 
@@ -143,7 +145,7 @@ class Stranger:
         )
         sql += " JOIN texts t ON t.document_id = d.id ORDER BY p.id"
         for place, (title, heading, text, first, end) in enumerate(connection.execute(sql)):
-            row = (place, title, heading, text[first:end].decode())
+            row = (place, *map(spelled, (title, heading, text[first:end].decode())))
             own.execute("INSERT INTO t(rowid, title, heading, body) VALUES (?, ?, ?, ?)", row)
         expected = own.execute("SELECT term, doc, count(*) FROM v GROUP BY term, doc ORDER BY term, doc").fetchall()
         found = [
@@ -185,6 +187,40 @@ class Stranger:
             assert 1 <= index["n_probes"] <= n_lists
             n_rows += len(rows)
         return n_rows
+
+
+def spelled(text: str) -> str:
+    """A text as the page's paragraph on spelling has it."""
+    rows = dict(re.findall(r"^\| (letters in pairs|other forms|points|signs) \| (.*) \|$", PAGE, re.M))
+    ranges = {
+        name: "".join(
+            f"{chr(int(first, 16))}-{chr(int(last or first, 16))}"
+            for first, last in re.findall(r"\b([0-9A-F]{4,6})(?:-([0-9A-F]{4,6}))?\b", row)
+        )
+        for name, row in rows.items()
+    }
+    both = ranges["letters in pairs"] + ranges["other forms"]
+
+    def is_sign(character: str) -> bool:
+        return bool(re.match(f"[{ranges['signs']}]", character)) and unicodedata.category(character)[0] == "M"
+
+    def in_pairs(run: re.Match[str]) -> str:
+        letters: list[str] = []
+        for character in run[0]:
+            if letters and is_sign(character):
+                letters[-1] += character
+            else:
+                letters.append(character)
+        return " " + " ".join([*letters, *(a + b for a, b in pairwise(letters))]) + " "
+
+    text = re.sub(
+        f"[{both}][{both}\u200b-\u200d\u2060]*",
+        lambda run: unicodedata.normalize("NFKC", re.sub("[\u200b-\u200d\u2060]", "", run[0])),
+        text,
+    )
+    text = re.sub(f"[{ranges['points']}]", "", text)
+    text = re.sub(f"[{ranges['letters in pairs']}]+", in_pairs, text)
+    return "".join(chr(0xF0000 + ord(one)) if is_sign(one) else one for one in text)
 
 
 def numbers(ranges) -> set[int]:
@@ -248,3 +284,11 @@ def test_the_page_names_every_file(filled, tiny):
     kinds |= names.CODEBOOK_FILES
     assert {kind for kind in kinds if f"`{kind}`" not in PAGE} == set()
     assert all(word in PAGE for word in ("LOCK", "MANIFEST-<N>", "MANIFEST.tmp", "seg/<G>-", names.QUARANTINE_SUFFIX))
+
+
+def test_the_page_says_how_the_package_spells() -> None:
+    every = [chr(code) for code in range(0x20, 0x20010) if not 0xD800 <= code < 0xE000]
+    text = " ".join("".join(every[start : start + 5]) for start in range(0, len(every), 4))
+    assert spelled(text) == spelling.spelled(text)
+    for known in (text[:2000], "naïve Élan 1854, Ἀθῆναι, Москва́ e\u0301 🦊"):
+        assert spelled(known) == spelling.spelled(known) == known

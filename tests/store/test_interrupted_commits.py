@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 
 import pytest
 
@@ -55,6 +56,43 @@ def test_an_error_after_the_commit_point_says_that_it_is_uncertain(filled, tiny,
     with open_snapshot(filled) as snapshot:
         assert (snapshot.generation, snapshot.n_documents) == (3, 5)
     assert verify(filled) == []
+
+
+def test_a_generation_that_cannot_be_opened_after_its_commit_is_no_failed_commit(filled, tiny, monkeypatch):
+    with Writer.open(filled, tiny.encoder) as writer:
+        tiny.put(writer, "new.txt", "Entirely new")
+        real, limit = disk.link_file, resource.getrlimit(resource.RLIMIT_NOFILE)
+
+        def no_descriptors_from_here_on(source, target):
+            real(source, target)
+            monkeypatch.setattr(disk, "sync_directory", lambda path: None)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
+
+        monkeypatch.setattr(disk, "link_file", no_descriptors_from_here_on)
+        try:
+            with pytest.raises(CommitUncertain, match=r"generation 3 was written, but .* \(.*too many open files"):
+                writer.commit()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    with open_snapshot(filled) as snapshot:
+        assert (snapshot.generation, snapshot.n_documents) == (3, 5)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_head_that_could_not_be_read_for_want_of_something_is_not_damaged(filled, tiny, monkeypatch, number):
+    real = os.open
+
+    def fail_at_the_head(path, *arguments, **named):
+        if os.fspath(path).endswith("MANIFEST-2"):
+            raise OSError(number, os.strerror(number), path)
+        return real(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", fail_at_the_head)
+    with pytest.raises(StoreAccess, match=r"MANIFEST-2: (too many open files|not enough memory)"):
+        open_snapshot(filled)
+    with pytest.raises(StoreAccess):
+        Writer.open(filled, tiny.encoder)
+    assert (filled / "MANIFEST-2").exists()
 
 
 def test_a_manifest_that_is_there_already_is_never_replaced(filled, tiny, monkeypatch):

@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 
 from deformer_qa.store import Writer, open_snapshot
+from deformer_qa.store.spelling import spelled
 
 QUERIES = ("the fox at night", "dogs barking loudly", "river", "elan naive facade", "日本の川 🦊", "absent", "", '"*:')
 
 
 @functools.cache
 def words_of(text: str) -> list[str]:
-    """The words of a text in order, as FTS5 spells them."""
+    """The words of a text in order, as FTS5 cuts what ``spelled`` makes of it."""
     connection = sqlite3.connect(":memory:")
     connection.execute("CREATE VIRTUAL TABLE t USING fts5(x, tokenize='porter unicode61 remove_diacritics 2')")
     connection.execute("CREATE VIRTUAL TABLE v USING fts5vocab(t, instance)")
-    connection.execute("INSERT INTO t(rowid, x) VALUES (1, ?)", (text,))
+    connection.execute("INSERT INTO t(rowid, x) VALUES (1, ?)", (spelled(text),))
     return [term for (term,) in connection.execute("SELECT term FROM v ORDER BY offset")]
 
 

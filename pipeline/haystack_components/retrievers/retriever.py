@@ -13,7 +13,7 @@ from haystack.tracing.tracer import tracer
 from numpy.typing import NDArray
 
 from deformer_qa.pipeline.haystack_documents import PassageDocuments, haystack_errors
-from deformer_qa.pipeline.questions import checked_question
+from deformer_qa.pipeline.questions import MOST_CHARACTERS, checked_question
 from deformer_qa.pipeline.retrieval import DEPTH, Method, candidates, retrieve
 from deformer_qa.store import EncoderMismatch, Snapshot
 from haystack_integrations.document_stores.deformer import DeformerDocumentStore
@@ -96,7 +96,7 @@ class DeformerRetriever:
         :param query: its text; needed unless ``mode`` is "dense" and its vector is given.
         :param query_embedding: its vector by the store's encoder; made of the text where it is needed and not given.
         :param top_k: how many at most; 0 for none.
-        :raises ValueError: where the query is missing or blank, or ``top_k`` is negative.
+        :raises ValueError: where the query is missing, blank, or longer than can be encoded, or ``top_k`` is negative.
         :raises FilterError: where a filter is not well formed.
         :raises DocumentStoreError: where the store cannot be read, or its vectors are of another encoder.
         :raises TextTooLong: where a text that is encoded does not fit the encoder.
@@ -106,7 +106,8 @@ class DeformerRetriever:
             raise ValueError(f"top_k: expected 0 or more, found {top_k}.")
         if query is None and (query_embedding is None or self.mode != "dense"):
             raise ValueError(f'query: mode "{self.mode}" needs its text; "dense" takes query_embedding instead.')
-        query = checked_question(query) if query is not None else ""
+        most = MOST_CHARACTERS if self.mode != "bm25" and query_embedding is None else None
+        query = checked_question(query, most) if query is not None else ""
         wanted = apply_filter_policy(self.filter_policy, self.filters, filters)
         with tracer.trace("deformer.retrieve", tags={"mode": self.mode, "top_k": top_k}) as span:
             snapshot = self.document_store.snapshot()

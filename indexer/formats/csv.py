@@ -1,0 +1,91 @@
+"""Tables as text, with commas, semicolons, tabs or bars between the cells: a line a record, cells named by the header.
+
+A record's row is its number from 1, the header being row 1, as a spreadsheet shows it: a cell with line ends in it is
+one row. An empty line counts as a row.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from deformer_qa.indexer.formats.decoding import decode
+from deformer_qa.indexer.formats.layout import Layout
+from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.tables import Row, lay_out, row
+
+DELIMITERS = "\t;|,"  # where two part the sample equally well, the first: commas stand in numbers and in prose
+_STATED = re.compile(r"sep=(.)\r?\n")  # as Excel reads it: no row of the table
+_SAMPLE_LINES = 200
+_NO_LIMIT = 2**31 - 1  # of a cell; that of the text holds anyway
+_ABOUT_EQUAL = 0.05
+_MOST_OPEN_QUOTES = 10  # after so many cells that are opened and never closed, quotes are taken for what they are
+
+
+def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
+    """One document with the title ``name`` and without headings."""
+    csv.field_size_limit(_NO_LIMIT)
+    notes: list[str] = []
+    text = decode(raw, notes)
+    stated = _STATED.match(text)
+    delimiter = stated[1] if stated else ""
+    lines = list(io.StringIO(text[stated.end() :] if stated else text, newline=""))
+    layout = Layout()
+    lay_out(layout, _rows(lines, delimiter or _delimiter(lines)), limits)
+    document = ParsedDocument("", name, layout.finish()[0], locations=layout.locations)
+    return ParsedFile((document,), notes=tuple(notes))
+
+
+def _delimiter(lines: list[str]) -> str:
+    """That by which most records are parted, and into the same number of cells; '' where each is a single one."""
+    best, found = _ABOUT_EQUAL, ""
+    for delimiter in DELIMITERS:
+        counts = Counter(len(record) for _, record in _records(lines[:_SAMPLE_LINES], delimiter) if record)
+        parted = [n for width, n in counts.items() if width > 1]
+        share = (sum(parted) + max(parted, default=0)) / max(1, 2 * counts.total())
+        if share > best + _ABOUT_EQUAL:
+            best, found = share, delimiter
+    return found
+
+
+def _rows(lines: list[str], delimiter: str) -> Iterator[Row]:
+    for number, record in _records(lines, delimiter):
+        if any(record):
+            yield row(number, [one_line(cell) for cell in record])
+
+
+def _records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Each record and its number. A cell that is opened by a quote and never closed ends with its line."""
+    start = number = n_open_quotes = 0
+    while start < len(lines):
+        quote = '"' if n_open_quotes < _MOST_OPEN_QUOTES else None
+        reader = csv.reader(lines[start:], delimiter=delimiter or "\0", quotechar=quote)
+        n_read = 0
+        for record in reader:
+            is_last = start + reader.line_num == len(lines)
+            if is_last and reader.line_num > n_read + 1 and _is_open(lines[start + n_read :], delimiter):
+                break
+            n_read = reader.line_num
+            number += 1
+            yield number, record
+        else:
+            return
+        start += n_read
+        number += 1
+        n_open_quotes += 1
+        yield number, next(csv.reader(lines[start : start + 1], delimiter=delimiter or "\0", quoting=csv.QUOTE_NONE))
+        start += 1
+
+
+def _is_open(lines: list[str], delimiter: str) -> bool:
+    """Whether these lines are one record only because a quote in it is never closed."""
+    try:
+        for _ in csv.reader(lines, delimiter=delimiter or "\0", strict=True):
+            pass
+    except csv.Error as error:
+        return "unexpected end" in str(error)
+    return False

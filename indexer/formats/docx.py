@@ -1,0 +1,225 @@
+"""Word documents: headings, paragraphs, lists, tables, text boxes and notes in the order of the text.
+
+python-docx opens the file; the order of its parts is read here, as that library passes over inserted text, content
+controls, text boxes and notes. A page is known only where the program that saved the file marked in it where the pages
+began on its screen (``w:lastRenderedPageBreak``), as Word does. Deleted text, comments, headers, footers and tables of
+contents are left out.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from docx.opc.constants import RELATIONSHIP_TYPE
+from docx.opc.part import Part
+from docx.oxml import parse_xml
+from docx.oxml.ns import qn
+from docx.package import Package
+
+from deformer_qa.indexer.formats.docx_styles import Styles
+from deformer_qa.indexer.formats.layout import Layout
+from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.office import checked, library
+from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
+
+Element = Any  # of lxml, which ships no types
+
+_RENDERED_BREAK = qn("w:lastRenderedPageBreak")
+_BOX = qn("w:txbxContent")
+_NOTES = {
+    qn("w:footnoteReference"): (RELATIONSHIP_TYPE.FOOTNOTES, qn("w:footnote")),
+    qn("w:endnoteReference"): (RELATIONSHIP_TYPE.ENDNOTES, qn("w:endnote")),
+}
+_CHARACTERS = {qn("w:tab"): " ", qn("w:ptab"): " ", qn("w:noBreakHyphen"): "-", qn("w:cr"): "\n"}
+_TEXT = frozenset({qn("w:t"), qn("m:t")})
+_NOT_READ = frozenset(
+    map(
+        qn,
+        (
+            "w:pPr", "w:rPr", "w:tblPr", "w:tcPr", "w:sdtPr", "w:sectPr",  # how it looks
+            "w:del", "w:moveFrom", "w:delText", "w:instrText",
+            "w:rt",  # how to pronounce what stands below it
+        ),
+    )
+)  # fmt: skip
+_ALTERNATIVES = "{http://schemas.openxmlformats.org/markup-compatibility/2006}AlternateContent"
+
+
+def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
+    """One document; its title is that of its properties, else its first heading, else ``name``."""
+    meta = checked(raw, limits)
+    with library("Word document"):
+        main = Package.open(io.BytesIO(raw)).main_document_part
+        body = _root(main).find(qn("w:body"))
+        if body is None:
+            raise NotReadable("damaged: it is no whole Word document (no body)")
+        reader = _Reader(main, limits)
+        reader.read(body)
+    text, outline = reader.layout.finish()
+    title = meta.pop("title", "") or (outline[0][1] if outline else name)
+    return ParsedFile((ParsedDocument("", title, text, outline, meta, reader.layout.locations),))
+
+
+def _root(part: Part) -> Element:
+    """The XML of a part, which python-docx parses only where it knows its kind."""
+    element = getattr(part, "element", None)
+    return parse_xml(part.blob) if element is None else element
+
+
+def _related(part: Part, kind: str) -> Element | None:
+    try:
+        return _root(part.part_related_by(kind))
+    except KeyError:
+        return None
+
+
+class _Reader:
+    """Walks through the document once."""
+
+    def __init__(self, main: Part, limits: FileLimits) -> None:
+        self.layout = Layout()
+        self._limits = limits
+        self._styles = Styles(_related(main, RELATIONSHIP_TYPE.STYLES))
+        self._notes: dict[tuple[str, str], Element] = {}
+        for reference, (kind, tag) in _NOTES.items():
+            root = _related(main, kind)
+            for note in () if root is None else root.iterchildren(tag):
+                if note.get(qn("w:type")) is None:  # others are the line above the notes
+                    self._notes[reference, note.get(qn("w:id"))] = note
+        self._waiting: list[Element] = []  # boxes and notes, to be read after the paragraph or table that has them
+        self._page = 1
+        self._in_list = False
+
+    def read(self, body: Element) -> None:
+        if next(body.iter(_RENDERED_BREAK), None) is not None:
+            self.layout.locate("page", 1)
+        self._blocks(body)
+
+    def _blocks(self, parent: Element) -> None:
+        for block in _readable(parent):
+            if block.tag == qn("w:p"):
+                self._paragraph(block)
+            elif block.tag == qn("w:tbl"):
+                self._end_list()
+                self._table(block)
+            else:  # a content control, an insertion, ...
+                self._blocks(block)
+                continue
+            while self._waiting:
+                self._end_list()
+                self._blocks(self._waiting.pop(0))
+
+    def _paragraph(self, paragraph: Element) -> None:
+        role = self._styles.role(paragraph)
+        pieces = list(self._pieces(paragraph))
+        if not any(isinstance(piece, str) and piece.strip() for piece in pieces) or role == "contents":
+            self._next_page(pieces.count(None))
+            return
+        layout = self.layout
+        if role == "item":
+            if not self._in_list:
+                layout.list()
+                self._in_list = True
+            layout.item()
+        else:
+            self._end_list()
+            layout.heading() if role == "heading" else layout.block()
+        for piece in pieces:
+            if piece is None:
+                self._next_page(1)
+            elif piece == "\n" and role != "heading":
+                layout.line_break()
+            else:
+                layout.text(piece)
+        if role == "item":
+            layout.end_item()
+        elif role == "heading":
+            layout.end_heading()
+        else:
+            layout.block()
+
+    def _pieces(self, parent: Element) -> Iterator[str | None]:
+        """Text, line ends, and None where a page begins. Boxes and notes are put by."""
+        for part in _readable(parent):
+            tag = part.tag
+            if tag in _TEXT:
+                yield part.text or ""
+            elif tag in _CHARACTERS:
+                yield _CHARACTERS[tag]
+            elif tag == qn("w:br"):
+                yield "\n"
+            elif tag == _RENDERED_BREAK:
+                yield None
+            elif tag == _BOX:
+                self._waiting.append(part)
+            elif tag in _NOTES:
+                note = self._notes.pop((tag, part.get(qn("w:id"))), None)
+                self._waiting.extend([] if note is None else [note])
+            else:
+                yield from self._pieces(part)
+
+    def _table(self, table: Element) -> None:
+        """A table of data line by line; one that arranges text, as a frame or around other tables, as its text."""
+        rows = [row for row in _rows(table) if row.find(f"{qn('w:trPr')}/{qn('w:del')}") is None]
+        cells = [[cell for cell in _within(row, qn("w:tc"))] for row in rows]
+        if all(len(row) < 2 for row in cells) or next(table.iterdescendants(qn("w:tbl")), None) is not None:
+            for row in cells:
+                for cell in row:
+                    self._blocks(cell)
+            return
+        self.layout.block()
+        for row in cells:
+            self._row([list(self._cell(cell)) for cell in row])
+        self.layout.block()
+
+    def _row(self, cells: list[list[str | None]]) -> None:
+        """Each cell has a mark where it goes on on the next page: a row begins where the latest of its cells does."""
+        before = [next((n for n, piece in enumerate(cell) if piece is not None), len(cell)) for cell in cells]
+        n_breaks = max((cell.count(None) for cell in cells), default=0)
+        n_before = max(before, default=0)
+        self._next_page(n_before)
+        self.layout.row([one_line("".join(piece or "" for piece in cell)) for cell in cells])
+        self._next_page(n_breaks - n_before)
+
+    def _cell(self, cell: Element) -> Iterator[str | None]:
+        for paragraph in _within(cell, qn("w:p")):
+            yield from self._pieces(paragraph)
+            yield "\n"
+
+    def _next_page(self, n_pages: int) -> None:
+        if n_pages > 0:
+            self._page += n_pages
+            if self._page > self._limits.pages:
+                raise NotReadable(f"more than {self._limits.pages:,} pages (--max-pages)", "limit")
+            self.layout.locate("page", self._page)
+
+    def _end_list(self) -> None:
+        if self._in_list:
+            self.layout.end_list()
+            self._in_list = False
+
+
+def _readable(parent: Element) -> Iterator[Element]:
+    """The children that are read; of alternatives for programs of different age the first."""
+    for child in parent.iterchildren("{*}*"):
+        if child.tag == _ALTERNATIVES:
+            for alternative in child.iterchildren("{*}*"):
+                yield alternative
+                break
+        elif child.tag not in _NOT_READ:
+            yield child
+
+
+def _rows(table: Element) -> Iterator[Element]:
+    return _within(table, qn("w:tr"))
+
+
+def _within(parent: Element, tag: str) -> Iterator[Element]:
+    """Its elements of a kind, also those in content controls and insertions, in order."""
+    for child in _readable(parent):
+        if child.tag == tag:
+            yield child
+        else:
+            yield from _within(child, tag)

@@ -1,0 +1,113 @@
+"""OpenDocument presentations, as LibreOffice saves them: each slide with its title as heading, then its text and notes.
+
+kreuzberg, which reads the other kinds of OpenDocument, does not read this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from lxml import etree
+
+from deformer_qa.indexer.formats.archives import member, open_archive, refuse_entities
+from deformer_qa.indexer.formats.layout import Layout
+from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.office import XML_PARSER, library, refuse_locked
+from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
+
+Element = Any  # of lxml, which ships no types
+
+_NAMESPACE = "urn:oasis:names:tc:opendocument:xmlns"
+_META = {
+    "{http://purl.org/dc/elements/1.1/}title": "title",
+    "{urn:oasis:names:tc:opendocument:xmlns:meta:1.0}initial-creator": "author",
+    "{http://purl.org/dc/elements/1.1/}subject": "subject",
+    "{http://purl.org/dc/elements/1.1/}language": "language",
+    "{urn:oasis:names:tc:opendocument:xmlns:meta:1.0}creation-date": "created",
+    "{http://purl.org/dc/elements/1.1/}date": "modified",
+}
+
+
+_DRAW, _OFFICE, _PRESENTATION, _TABLE, _TEXT = (
+    f"{{{_NAMESPACE}:{name}:1.0}}" for name in ("drawing", "office", "presentation", "table", "text")
+)
+_PAGE, _CLASS, _ANNOTATION = f"{_DRAW}page", f"{_PRESENTATION}class", f"{_OFFICE}annotation"
+_PARAGRAPHS = frozenset({f"{_TEXT}p", f"{_TEXT}h"})
+_SPACES = frozenset({f"{_TEXT}s", f"{_TEXT}tab", f"{_TEXT}line-break"})
+_ITEM, _ROW, _CELL, _NOTES = f"{_TEXT}list-item", f"{_TABLE}table-row", f"{_TABLE}table-cell", f"{_PRESENTATION}notes"
+_AROUND_THE_TEXT = frozenset({"date-time", "footer", "header", "page", "page-number", "handout"})
+
+
+def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
+    """One document; its title is that of its properties, else of its first slide that has one, else ``name``."""
+    with open_archive(raw, limits) as archive, library("presentation"):
+        refuse_locked(archive)
+        refuse_entities(archive, limits)
+        root = etree.fromstring(member(archive, "content.xml"), XML_PARSER)
+        meta = _meta(member(archive, "meta.xml")) if "meta.xml" in archive.namelist() else {}
+    slides = list(root.iter(_PAGE))
+    if len(slides) > limits.pages:
+        raise NotReadable(f"{len(slides):,} slides, at most {limits.pages:,} are read (--max-pages)", "limit")
+    layout = Layout()
+    for number, slide in enumerate(slides, 1):
+        _slide(layout, number, slide)
+    text, outline = layout.finish()
+    title = meta.pop("title", "") or (outline[0][1] if outline else name)
+    return ParsedFile((ParsedDocument("", title, text, outline, meta, layout.locations),))
+
+
+def _meta(raw: bytes) -> dict[str, Any]:
+    found = {}
+    for element in etree.fromstring(raw, XML_PARSER).iter(*_META):
+        if value := one_line(element.text or ""):
+            found[_META[element.tag]] = value
+    return found
+
+
+def _slide(layout: Layout, number: int, slide: Element) -> None:
+    title = next((frame for frame in slide if frame.get(_CLASS) == "title"), None)
+    stated = one_line(" ".join(_text(one) for one in title.iter(*_PARAGRAPHS))) if title is not None else ""
+    frames = [frame for frame in slide if frame is not title and frame.get(_CLASS) not in _AROUND_THE_TEXT]
+    if not stated and not any(_text(one).strip() for frame in frames for one in frame.iter(*_PARAGRAPHS)):
+        return
+    layout.locate("slide", number)
+    layout.heading()
+    layout.text(stated or f"Slide {number}")
+    layout.end_heading()
+    for frame in frames:
+        layout.block()
+        if frame.tag == _NOTES and any(_text(one).strip() for one in frame.iter(*_PARAGRAPHS)):
+            layout.text("Notes: ")
+        _blocks(layout, frame)
+        layout.block()
+
+
+def _blocks(layout: Layout, parent: Element) -> None:
+    for child in parent.iterchildren("{*}*"):
+        if child.tag in _PARAGRAPHS:
+            layout.text(_text(child))
+            layout.line_break()
+        elif child.tag == _ITEM:
+            layout.item()
+            _blocks(layout, child)
+            layout.end_item()
+        elif child.tag == _ROW:
+            cells = child.iterchildren(_CELL)
+            layout.row([one_line(" ".join(_text(one) for one in cell.iter(*_PARAGRAPHS))) for cell in cells])
+        elif child.tag != _ANNOTATION:
+            _blocks(layout, child)
+
+
+def _text(paragraph: Element) -> str:
+    return "".join(_pieces(paragraph))
+
+
+def _pieces(parent: Element) -> Iterator[str]:
+    yield parent.text or ""
+    for child in parent.iterchildren("{*}*"):
+        if child.tag in _SPACES:
+            yield " "
+        elif child.tag != _ANNOTATION:
+            yield from _pieces(child)
+        yield child.tail or ""
