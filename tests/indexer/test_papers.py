@@ -106,6 +106,8 @@ def test_entities_of_a_book_are_neither_multiplied_nor_opened() -> None:
 
 # Mail
 
+PLAIN = ", and a line of plain English after that, which leaves no doubt about the encoding. " * 9 + "End."
+
 
 def test_a_mail_names_what_of_it_is_not_read() -> None:
     parsed = sample("pier.eml")
@@ -129,7 +131,7 @@ def test_an_earlier_mail_that_is_quoted_stays() -> None:
     [
         (b"Content-Type: text/plain; charset=unknown-8", "Grüße".encode(), "Grüße"),
         (b"Content-Type: text/plain; charset=zlib", "Grüße".encode(), "Grüße"),
-        (b"Content-Type: text/plain; charset=utf-8", "Grüße, und mehr".encode("cp1252"), "Grüße, und mehr"),
+        (b"Content-Type: text/plain; charset=utf-8", f"Grüße{PLAIN}".encode("cp1252"), f"Grüße{PLAIN}"),
         (b"Content-Type: multipart/mixed", b"--a\n\ntext\n--a--", "--a\n\ntext\n--a--"),
         (b"Content-Type: multipart/alternative; boundary=a",
          b"--a\n\n \n--a\nContent-Type: text/html\n\n<p>b<p>c\n--a--", "b\n\nc"),

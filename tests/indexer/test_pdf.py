@@ -124,7 +124,7 @@ def test_a_pdf_that_asks_for_a_password_is_encrypted_and_one_that_only_restricts
     with pytest.raises(NotReadable, match=r"^encrypted: it opens with a password only$") as caught:
         sample("locked.pdf")
     assert caught.value.kind == "encrypted"
-    assert "Eudora Pell" in sample("restricted.pdf").documents[0].text
+    assert "Hildegard Mott" in sample("restricted.pdf").documents[0].text
 
 
 def test_a_pdf_of_too_many_pages_is_refused_as_a_whole() -> None:
