@@ -32,9 +32,9 @@ _TEX = re.compile(r"\\(?:part|chapter|(?:sub)*section|paragraph)\*?\{(?P<name>[^
 
 def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document with the location "line"; its headings are as "class Writer" or "def commit"."""
-    text = decode(raw)
+    notes: list[str] = []
+    text = decode(raw, notes)
     outline: list[tuple[int, str]] = []
-    notes: tuple[str, ...] = ()
     offset = 0
     for line in text.split("\n"):
         start = offset
@@ -44,11 +44,11 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
         if not heading:
             continue
         if len(outline) == _MOST_HEADINGS:
-            notes = (f"only its first {_MOST_HEADINGS:,} definitions are headings",)
+            notes.append(f"only its first {_MOST_HEADINGS:,} definitions are headings")
             break
         outline.append((start + len(line) - len(line.lstrip()), heading))
     document = ParsedDocument("", name, text, tuple(outline), locations={"line": ((0, 1),)})
-    return ParsedFile((document,), (), notes)
+    return ParsedFile((document,), (), tuple(notes))
 
 
 def _heading(stripped: str, line: str) -> str:

@@ -73,7 +73,7 @@ class _Mail:
     def _read_text(self, part: EmailMessage, kind: str) -> None:
         try:
             content = part.get_payload(decode=True)
-            source = html.decode_stated(content if isinstance(content, bytes) else b"", _charset(part))
+            source = html.decode_stated(content if isinstance(content, bytes) else b"", _charset(part), self.notes)
             _, text, outline = html.read(source) if kind == "text/html" else ("", source, ())
         except NotReadable as reason:
             self.notes.append(f"a part of it ({kind}) is not read: {reason}")

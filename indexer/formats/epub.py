@@ -38,10 +38,11 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     """
     with open_archive(raw, limits) as archive:
         book = _Book(archive)
-        pieces, notes, reasons = Pieces(), [], []
+        pieces, reasons = Pieces(), []
+        notes: list[str] = []
         for chapter in book.chapters:
             try:
-                source = html.decode_page(member(archive, chapter))
+                source = html.decode_page(member(archive, chapter), notes)
                 _, text, outline = html.read(_DECLARATIONS.sub("", source, count=1))
             except NotReadable as reason:
                 reasons.append(reason)

@@ -22,7 +22,8 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
 
     Headings are those of the cells of Markdown. Images and HTML that came out are left out.
     """
-    notebook = _object(_loaded(decode(raw)))
+    notes: list[str] = []
+    notebook = _object(_loaded(decode(raw, notes)))
     pieces, title, cut = Pieces(), "", []
     for number, cell in enumerate(_cells(notebook), 1):
         located = {"cell": number}
@@ -36,7 +37,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     text, outline, locations = pieces.finish()
     stated, meta = _metadata(notebook)
     document = ParsedDocument("", stated or title or name, text, outline, meta, locations)
-    return ParsedFile((document,), (), tuple(_notes(cut)))
+    return ParsedFile((document,), (), (*notes, *_notes(cut)))
 
 
 def _loaded(source: str) -> Any:

@@ -38,12 +38,13 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
 
     :raises NotReadable: for what is no JSON, and for values nested deeper than ``limits.nesting``.
     """
-    value = _loaded(decode(raw))
+    notes: list[str] = []
+    value = _loaded(decode(raw, notes))
     writer = _Writer(limits.nesting)
     writer.write(value)
     text, outline, _ = writer.pieces.finish()
     title = _named(value, ("title", "name"))
-    return ParsedFile((ParsedDocument("", title or name, text, outline),), (), tuple(writer.notes()))
+    return ParsedFile((ParsedDocument("", title or name, text, outline),), (), (*notes, *writer.notes()))
 
 
 def _loaded(source: str) -> Any:

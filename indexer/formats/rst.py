@@ -25,10 +25,11 @@ _MARKED = re.compile(
 
 def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document; its title is its first heading, else ``name``. Headings are at the lines of their text."""
-    text = decode(raw)
+    notes: list[str] = []
+    text = decode(raw, notes)
     outline = tuple(_headings(text))
     title = outline[0][1] if outline else name
-    return ParsedFile((ParsedDocument("", title, text, outline),))
+    return ParsedFile((ParsedDocument("", title, text, outline),), (), tuple(notes))
 
 
 def _headings(text: str) -> Iterator[tuple[int, str]]:

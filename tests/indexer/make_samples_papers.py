@@ -172,7 +172,7 @@ def expedition(work: Path) -> None:
         + "".join(f'<text:p text:style-name="Standard">{one}</text:p>' for one in paragraphs)
         for heading, paragraphs in EXPEDITION
     )
-    short = "<text:p>The password is known to the harbour master, Eudora Pell.</text:p>"
+    short = "<text:p>The password of the chart room is known to Hildegard Mott.</text:p>"
     truth, password = '{"type":"boolean","value":"true"}', '{"type":"string","value":"%s"}'
     for name, text, options in (
         ("orlan-plateau", body, ""),

@@ -106,9 +106,13 @@ def test_entities_of_a_book_are_neither_multiplied_nor_opened() -> None:
 
 # Mail
 
+PLAIN = ", and a line of plain English after that, which leaves no doubt about the encoding. " * 9 + "End."
+
 
 def test_a_mail_names_what_of_it_is_not_read() -> None:
-    assert sample("pier.eml").notes == ("attachment estimate.pdf is not read",)
+    parsed = sample("pier.eml")
+    assert parsed.notes == ("attachment estimate.pdf is not read",)
+    assert parsed.documents[0].text.count("begin on 12 May") == 1, "of the plain form and that in HTML one is read"
 
 
 def test_the_people_of_a_mail_stand_at_its_head() -> None:
@@ -127,7 +131,7 @@ def test_an_earlier_mail_that_is_quoted_stays() -> None:
     [
         (b"Content-Type: text/plain; charset=unknown-8", "Grüße".encode(), "Grüße"),
         (b"Content-Type: text/plain; charset=zlib", "Grüße".encode(), "Grüße"),
-        (b"Content-Type: text/plain; charset=utf-8", "Grüße, und mehr".encode("cp1252"), "Grüße, und mehr"),
+        (b"Content-Type: text/plain; charset=utf-8", f"Grüße{PLAIN}".encode("cp1252"), f"Grüße{PLAIN}"),
         (b"Content-Type: multipart/mixed", b"--a\n\ntext\n--a--", "--a\n\ntext\n--a--"),
         (b"Content-Type: multipart/alternative; boundary=a",
          b"--a\n\n \n--a\nContent-Type: text/html\n\n<p>b<p>c\n--a--", "b\n\nc"),
@@ -154,7 +158,7 @@ def test_rst_is_kept_verbatim_and_nothing_it_names_is_opened() -> None:
 def test_rst_headings_are_lines_with_a_line_drawn_under_them(line_end: str) -> None:
     source = (
         "####\nTop\n####\n\n======\n Over \n======\n\nA ``b`` *c* :d:`e` `f <g>`_\n-----------------------\n\ntext\n\n"
-        "Short\n==\n\ntwo lines\nof text\n=======\n\n----\n\n  Indented\n  ========\n\n字字\n~~~~\n"
+        "Short\n==\n\ntwo lines\nof text\n=======\n\n----\n\n  Indented\n===========\n\n字字\n~~~~\n"
     )
     document = only("a.rst", source.replace("\n", line_end))
     assert headings(document) == ["Top", "Over", "A b c e f", "字字"]

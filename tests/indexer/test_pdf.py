@@ -57,6 +57,11 @@ def test_lines_are_joined_to_paragraphs_and_words_to_words() -> None:
     )
 
 
+def test_a_small_first_letter_makes_no_small_line() -> None:
+    lines = [*page_of(LONG, LONG), (50, 672, 6, "x"), (56, 672, 12, LONG), *page_of(LONG, top=658)]
+    assert only("a.pdf", printed(lines)).text == f"{LONG} {LONG} x {LONG} {LONG}"
+
+
 def test_an_indent_begins_a_paragraph() -> None:
     lines = [*page_of(LONG, LONG, f"{LONG[:-1]}."), (70, 658, 12, f"New {LONG[:44]}"), *page_of(LONG, LONG, top=644)]
     assert only("a.pdf", printed(lines)).text == f"{LONG} {LONG} {LONG[:-1]}.\n\nNew {LONG[:44]} {LONG} {LONG}"
@@ -119,7 +124,7 @@ def test_a_pdf_that_asks_for_a_password_is_encrypted_and_one_that_only_restricts
     with pytest.raises(NotReadable, match=r"^encrypted: it opens with a password only$") as caught:
         sample("locked.pdf")
     assert caught.value.kind == "encrypted"
-    assert "Eudora Pell" in sample("restricted.pdf").documents[0].text
+    assert "Hildegard Mott" in sample("restricted.pdf").documents[0].text
 
 
 def test_a_pdf_of_too_many_pages_is_refused_as_a_whole() -> None:
