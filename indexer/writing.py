@@ -91,12 +91,16 @@ class CorpusWriter:
         What cannot be taken is skipped with a reason; where only the attempt failed, an earlier version stays.
         """
         try:
-            self.take_content(work, read_file(work.file, self._limits.file.file_bytes))
+            content = read_file(work.file, self._limits.file.file_bytes)
         except OSError as error:
-            reason = f"cannot be read: {reason_of(error)}"
-            self._progress.file_done(work.file.shown, "skipped", reason, kind_of(error))
+            self._progress.start_file(work.file.n_bytes)
+            why = f"cannot be read: {reason_of(error)}"
+            self._progress.file_done(work.file.shown, "skipped", why, kind_of(error))
         except NotReadable as reason:
+            self._progress.start_file(work.file.n_bytes)
             self._skip_unreadable(work, reason)
+        else:
+            self.take_content(work, content)
 
     def take_content(self, work: FileWork, content: FileContent) -> None:
         """As ``take``, of a file that was read."""
