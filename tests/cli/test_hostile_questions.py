@@ -19,7 +19,7 @@ from hostile_texts import EMPTY, LONGEST, MIB, NO_TEXT, TOO_LONG, Case, filters,
 
 from deformer_qa.cli.ask import AskOptions
 from deformer_qa.cli.session import Session
-from deformer_qa.indexer.sync import sync
+from deformer_qa.indexer.syncing import sync
 from deformer_qa.pipeline.asking import Pipeline
 from deformer_qa.pipeline.errors import BadFilter, BadQuestion
 from deformer_qa.reader.reading import SplitReader
