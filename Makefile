@@ -24,8 +24,8 @@ demo: $(INSTALLED)  ## index the sample corpus and answer questions about it
 		echo; echo "$$ qa ask \"$$question\""; \
 		$(BIN)/qa ask --store $(CORPUS_STORE) --format human "$$question" || test $$? -eq 1; done
 
-test: $(INSTALLED)  ## the test suite
-	$(BIN)/python -m pytest
+test: $(INSTALLED)  ## the test suite, a process for each of up to four cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 torture: $(INSTALLED)  ## the machine proof of the store, about 10 minutes on two cores; SEED=n repeats one
 	cd tests && ../$(BIN)/python -m torture $(if $(SEED),--seed $(SEED))

@@ -108,9 +108,11 @@ class FileParser:
     def _started(self) -> subprocess.Popen[bytes]:
         # -P: a folder of documents that we happen to be in may hold a json.py
         command = [sys.executable, "-P", "-m", "deformer_qa.indexer.parser_process"]
-        self._process = process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
-        )
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        try:
+            self._process = process = subprocess.Popen(command, bufsize=0, **pipes)
+        except OSError as error:  # it does not always say of what
+            raise OSError(error.errno, error.strerror, error.filename or sys.executable) from error
         self._n_files = 0
         assert process.stdin is not None
         assert process.stdout is not None

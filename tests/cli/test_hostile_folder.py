@@ -15,13 +15,14 @@ from typing import Any, Protocol
 
 import pytest
 
+from deformer_qa.cli.ask import opened
 from deformer_qa.indexer.formats import ParsedFile
 from deformer_qa.indexer.parsing import FileParser
 
 sys.path.append(str(Path(__file__).parents[1]))
 from hostile_files import CANARY, n_bad, plant
 
-SECONDS = 4  # of a file in this test; the default is 20
+SECONDS = 2  # of a file in this test; the default is 20
 LIMITS = ("--max-seconds", str(SECONDS), "--max-text", "50000")
 N_EMPTY = 20_000
 
@@ -85,9 +86,10 @@ def test_a_folder_of_hostile_files_is_indexed_and_the_good_ones_answer(
     assert not any(CANARY.encode() in file.read_bytes() for file in store.rglob("*") if file.is_file())
     _check_output(ended)
 
-    for name, (question, answer) in questions.items():
-        given = json.loads(qa("ask", question, "--store", store, "--format", "json").out)["answers"][0]
-        assert (given["document"]["path"].split("#")[0], answer in given["text"]) == (name, True), (name, given["text"])
+    with opened(store, None) as pipeline:
+        for name, (question, answer) in questions.items():
+            given = pipeline.ask(question).answers[0].place
+            assert (given.path.split("#")[0], answer in given.text) == (name, True), (name, given.text)
 
     again = qa("index", folder, "--store", store, *LIMITS, "--format", "json")
     counts = json.loads(again.out.splitlines()[-1])["files"]
