@@ -92,7 +92,7 @@ def caller(folder: Path) -> Call:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
         code = ended(*arguments)
         sys.stdout.flush()
-        out, err = (os.pread(file.fileno(), 1 << 24, 0) for file in files)
+        out, err = (os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0) for file in files)
         return code, out, err
 
     return call
