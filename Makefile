@@ -8,7 +8,7 @@ CORPUS_STORE := .qa-demo
 export HAYSTACK_TELEMETRY_ENABLED = False
 export HF_HUB_OFFLINE = 1
 
-.PHONY: all demo test torture haystack-compat lint format help clean
+.PHONY: all demo test torture hostile haystack-compat lint format help clean
 all: lint test  ## lint, then the tests: what CI runs
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -30,6 +30,9 @@ test: $(INSTALLED)  ## the test suite, a process for each of up to four cores
 torture: $(INSTALLED)  ## the machine proof of the store, about 10 minutes on two cores; SEED=n repeats one
 	cd tests && ../$(BIN)/python -m torture $(if $(SEED),--seed $(SEED))
 	QA_SAMPLE_STRIDE=1 $(BIN)/python -m pytest -q tests/store/test_format_1.py
+
+hostile: $(INSTALLED)  ## the folder of hostile files under the default limits, about 5 minutes on two cores
+	QA_HOSTILE_SECONDS=20 $(BIN)/python -m pytest -q -s tests/cli/test_hostile_folder.py
 
 haystack-compat: $(INSTALLED)  ## tests of Haystack (fetched, or HAYSTACK_SOURCE=folder) and of the reader ours replaces, against ours
 	$(BIN)/python tests/haystack_compat.py

@@ -22,7 +22,7 @@ from deformer_qa.indexer.parsing import FileParser
 sys.path.append(str(Path(__file__).parents[1]))
 from hostile_files import CANARY, n_bad, plant
 
-SECONDS = 2  # of a file in this test; the default is 20
+SECONDS = int(os.environ.get("QA_HOSTILE_SECONDS", "2"))  # of a file; the default of qa index is 20
 LIMITS = ("--max-seconds", str(SECONDS), "--max-text", "50000")
 N_EMPTY = 20_000
 
@@ -81,8 +81,11 @@ def test_a_folder_of_hostile_files_is_indexed_and_the_good_ones_answer(
     assert all(one["reason"] and one["kind"] for one in told["outcomes"] if one["outcome"] == "skipped")
     assert not [one for one in told["outcomes"] if "failed on it" in (one["reason"] or "")], "a parser of ours stumbled"
     assert told["skipped_by_kind"]["empty"] >= N_EMPTY
-    assert max(seconds.values()) < SECONDS + 26
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2 * 2**20  # KiB, of the greatest child
+    slowest = max(seconds, key=lambda path: seconds[path])
+    greatest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # KiB, of the greatest child
+    sys.__stdout__.write(f"slowest: {seconds[slowest]:.1f} s, {slowest}; greatest process: {greatest // 1024} MiB\n")
+    assert seconds[slowest] < SECONDS + 10
+    assert greatest < 2 * 2**20
     assert not any(CANARY.encode() in file.read_bytes() for file in store.rglob("*") if file.is_file())
     _check_output(ended)
 
