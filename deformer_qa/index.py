@@ -14,6 +14,8 @@ from deformer_qa.store.newest import NewestSnapshot
 
 if TYPE_CHECKING:
     from deformer_qa.indexer.events import SyncReport
+    from deformer_qa.indexer.formats.limits import FileLimits
+    from deformer_qa.indexer.selection import Selection
     from deformer_qa.pipeline.asking import Pipeline
     from deformer_qa.pipeline.filters import Filter
     from deformer_qa.pipeline.results import Answers, Found
@@ -41,20 +43,37 @@ class Index:
         self._loading = threading.Lock()
         self._loaded: SplitReader | None = None
 
-    def index(self, *paths: str | Path, prune: bool = False) -> SyncReport:
+    def index(
+        self,
+        *paths: str | Path,
+        prune: bool = False,
+        limits: FileLimits | None = None,
+        selection: Selection | None = None,
+    ) -> SyncReport:
         """Bring the index up to date with files and folders, or with all recorded ones where none is given.
 
         Only what changed is read, only new passages are encoded.
 
         :param prune: drop recorded folders that are gone, instead of an error.
-        :raises PathMissing, PathUnusable, RootGone: before anything is changed.
+        :param limits: what a file may be and cost; a file beyond one is skipped, with its reason in the report.
+        :param selection: patterns of what is wanted, and whether ignore files count.
+        :raises BadPattern, PathMissing, PathUnusable, RootGone: before anything is changed.
         :raises StoreLocked: where another process writes.
         :raises StoreError: where the store cannot be opened or written.
         """
+        from deformer_qa.indexer.formats.limits import DEFAULT_LIMITS
+        from deformer_qa.indexer.selection import EVERYTHING
         from deformer_qa.indexer.syncing import sync
 
         with waiting_lock(self.path):
-            return sync(self.path, self._reader().encoder, [Path(path) for path in paths], prune=prune)
+            return sync(
+                self.path,
+                self._reader().encoder,
+                [Path(path) for path in paths],
+                prune=prune,
+                limits=limits or DEFAULT_LIMITS,
+                selection=selection or EVERYTHING,
+            )
 
     def compact(self) -> int:
         """Erase what was removed from every file, and the generation before with it; returns the generation.
