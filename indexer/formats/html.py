@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from deformer_qa.indexer.formats.decoding import decode, storable
+from deformer_qa.indexer.formats.grids import Cell, lines
 from deformer_qa.indexer.formats.layout import Layout
 from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
@@ -43,8 +44,8 @@ _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECAS
 def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document; its title is that of the page, else its first heading of level 1, else ``name``.
 
-    List items start with '- ', rows of a table with '| '. Where a page has no text outside its header, navigation and
-    footer, these are its text.
+    List items start with '- ', rows of a table are lines that name its columns. Where a page has no text outside its
+    header, navigation and footer, these are its text.
     """
     notes: list[str] = []
     title, text, outline = read(decode_page(raw, notes))
@@ -126,10 +127,10 @@ class Page:
                 layout.line_break()
             elif tag == "li":
                 layout.item() if enters else layout.end_item()
-            elif tag == "tr" and self._is_data(node):
-                layout.row([self._cell(cell, dropped) for cell in _cells(node)] if enters else [])
-            elif tag in ("thead", "tbody", "tfoot") and self._is_data(node):
-                layout.line_break()
+            elif tag == "table" and node.mem_id in self._data_tables:
+                layout.block()
+                if enters:
+                    self._table(node, layout, dropped)
             elif tag == "pre":
                 layout.block()
                 layout.keeps_space = enters
@@ -141,7 +142,7 @@ class Page:
                 layout.block()
 
     def _walk(self, root: LexborNode, dropped: frozenset[str]) -> Iterator[tuple[LexborNode, bool]]:
-        """Each node before (True) and each element also after (False) what it contains; rows of data as a whole."""
+        """Each node before (True) and each element also after (False) what it contains; tables of data as a whole."""
         stack: list[tuple[LexborNode, bool]] = [(root, True)]
         while stack:
             node, enters = stack.pop()
@@ -149,7 +150,7 @@ class Page:
                 if not node.is_element_node or (node is not root and _is_dropped(node, dropped)):
                     continue
                 stack.append((node, False))
-                if not (node.tag == "tr" and self._is_data(node)):
+                if node.mem_id not in self._data_tables:
                     child = node.last_child
                     while child is not None:
                         stack.append((child, True))
@@ -157,39 +158,57 @@ class Page:
             yield node, enters
 
     def _find_data_tables(self, root: LexborNode) -> None:
-        """A table around other tables or headings arranges a page, its cells are blocks of it; the others hold data."""
+        """A table of one column, or around other tables or headings, arranges a page; the others hold data."""
         found: set[int] = set()
+        arranging: set[int] = set()
         around: list[int] = []
         for node, enters in self._walk(root, frozenset()):
             if node.tag == "table" and not enters:
                 around.pop()
             elif enters and (node.tag == "table" or node.tag in HEADINGS):
-                found.difference_update(around[-1:])
+                arranging.update(around[-1:])
                 if node.tag == "table":
                     around.append(node.mem_id)
-                    found.update([node.mem_id] if node.attributes.get("role") != "presentation" else [])
-        self._data_tables = found
+                    arranging.update([node.mem_id] if node.attributes.get("role") == "presentation" else [])
+            elif enters and around and node.tag == "tr" and len(_children(node, "td", "th")) > 1:
+                found.add(around[-1])
+        self._data_tables = found - arranging
 
-    def _is_data(self, part: LexborNode) -> bool:
-        """Whether a row, or a group of rows, belongs to a table of data."""
-        parent = part.parent
-        if part.tag == "tr" and parent is not None and parent.tag != "table":
-            parent = parent.parent
-        return parent is not None and parent.mem_id in self._data_tables
+    def _table(self, table: LexborNode, layout: Layout, dropped: frozenset[str]) -> None:
+        rows = []
+        for part in _children(table, "caption", "thead", "tbody", "tfoot", "tr"):
+            if _is_dropped(part, dropped):
+                continue
+            if part.tag == "caption":
+                self._lay_out(part, layout, dropped)
+            for row in [part] if part.tag == "tr" else _children(part, "tr"):
+                cells = [] if _is_dropped(row, dropped) else _children(row, "td", "th")
+                rows.append([self._cell(cell, dropped, part.tag == "thead") for cell in cells])
+        for line in lines(rows):
+            layout.line_break()
+            layout.text(line)
+        layout.line_break()
 
-    def _cell(self, cell: LexborNode, dropped: frozenset[str]) -> str:
+    def _cell(self, cell: LexborNode, dropped: frozenset[str], in_head: bool) -> Cell:
         layout = Layout()
-        self._lay_out(cell, layout, dropped)
-        return one_line(layout.finish()[0])
+        if not _is_dropped(cell, dropped):
+            self._lay_out(cell, layout, dropped)
+        text = one_line(layout.finish()[0])
+        return Cell(text, in_head or cell.tag == "th", _span(cell, "colspan"), _span(cell, "rowspan"))
 
 
-def _cells(row: LexborNode) -> list[LexborNode]:
-    cells, child = [], row.first_child
+def _children(node: LexborNode, *tags: str) -> list[LexborNode]:
+    found, child = [], node.first_child
     while child is not None:
-        if child.tag in ("td", "th"):
-            cells.append(child)
+        if child.tag in tags:
+            found.append(child)
         child = child.next
-    return cells
+    return found
+
+
+def _span(cell: LexborNode, attribute: str) -> int:
+    stated = (cell.attributes.get(attribute) or "").strip()
+    return max(1, int(stated)) if re.fullmatch("[0-9]{1,5}", stated) else 1
 
 
 def _is_dropped(node: LexborNode, dropped: frozenset[str]) -> bool:

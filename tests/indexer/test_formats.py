@@ -177,7 +177,7 @@ A table
 About
 
 | A | B |
-| 1 | 2 3 |
+A: 1, B: 2 3.
 
   keep   this
     and that
