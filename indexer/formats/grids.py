@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from deformer_qa.indexer.formats.tables import Row, is_header, is_value, named, plain
+from deformer_qa.indexer.formats.tables import Row, are_pairs, is_header, is_value, named, plain
 
 _WIDEST = 1_000  # columns that merged cells are followed into
 _LONGEST_REPEATED = 80  # characters of a merged cell that is written more than once
@@ -49,7 +49,7 @@ def lines(rows: Iterable[Sequence[Cell]]) -> list[str]:
     names: dict[int, str] = {}
     n_said = next((number for number, row in enumerate(grid) if _names_columns(row)), -1)
     seen = -1 if n_said >= 0 else _seen_header(grid)
-    is_pairs = n_said < 0 and seen < 0 and _is_pairs(grid)
+    is_pairs = n_said < 0 and seen < 0 and are_pairs([_as_row(row) for row in grid if len(row) > 1])
     found, above_is_header = [], False
     for number, row in enumerate(grid):
         here = _names_columns(row) or number == seen
@@ -99,28 +99,19 @@ def _names_columns(row: _Line) -> bool:
     return all(cell.is_name for cell in row) and any(cell.first > 0 and cell.is_own for cell in row)
 
 
+def _as_row(row: _Line) -> Row:
+    return Row(0, tuple((cell.first, cell.text) for cell in row))
+
+
 def _seen_header(grid: Sequence[_Line]) -> int:
     """The number of the row that looks like the header of those below it; -1 where none does."""
     at = next((number for number, row in enumerate(grid) if len(row) > 1), -1)
     if at < 0 or any(cell.is_name for row in grid for cell in row):
         return -1
-    header, *below = (Row(0, tuple((cell.first, cell.text) for cell in row)) for row in grid[at:] if row)
+    header, *below = (_as_row(row) for row in grid[at:] if row)
     # Of pairs the first is as likely a pair as the header: "Author | Ann" above "Publisher | Kestrel".
     is_sure = max(len(row) for row in grid) > 2 or all(is_value(one.cells[-1][1]) for one in below)
     return at if is_sure and is_header(header, below, is_first=True) else -1
-
-
-def _is_pairs(grid: Sequence[_Line]) -> bool:
-    """Whether a table without header is a list of names and what they mean."""
-    firsts = [row[0] for row in grid if len(row) > 1]
-    texts = {cell.text for cell in firsts}
-    return (
-        max(map(len, grid), default=0) == 2
-        and len(firsts) > 1
-        and len(texts) == len(firsts)
-        and all(cell.first == 0 and len(cell.text) <= _LONGEST_REPEATED for cell in firsts)
-        and not any(map(is_value, texts))
-    )
 
 
 def _joined(names: dict[int, str], header: _Line) -> dict[int, str]:

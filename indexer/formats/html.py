@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -12,6 +13,7 @@ from deformer_qa.indexer.formats.decoding import decode, storable
 from deformer_qa.indexer.formats.grids import Cell, lines
 from deformer_qa.indexer.formats.layout import Layout
 from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.metadata import plain
 from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
 
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
@@ -22,7 +24,13 @@ _NEVER_TEXT = frozenset({
     "video",
 })
 _AROUND_THE_TEXT = frozenset({"nav", "header", "footer", "aside", "menu"})
-_AROUND_ROLES = frozenset({"navigation", "banner", "contentinfo", "search"})
+_AROUND_ROLES = frozenset({"alertdialog", "banner", "contentinfo", "dialog", "navigation", "search"})
+_MARK_ROLES = frozenset({"doc-backlink", "doc-noteref", "noteref"})
+_META = {
+    "article:author": "author", "article:published_time": "created", "author": "author", "date": "created",
+    "dc.creator": "author", "dc.date": "created", "dcterms.created": "created", "dcterms.creator": "author",
+    "dcterms.date": "created", "description": "description", "keywords": "keywords",
+}
 _BLOCKS = HEADINGS | {
     "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl", "dt",
     "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "hr", "html", "legend", "main", "nav",
@@ -37,6 +45,7 @@ _NESTING_TAG = re.compile(  # of the elements that are always closed, and whose 
     r"|hgroup|main|menu|nav|ol|pre|search|section|summary|table|ul)\b",
     re.IGNORECASE,
 )
+_MOST_CHARACTERS = 10_000  # of a field of metadata
 _DEEPEST = 5_000  # elements in each other; the time that parsing takes grows with the square
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 
@@ -48,19 +57,41 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     header, navigation and footer, these are its text.
     """
     notes: list[str] = []
-    title, text, outline = read(decode_page(raw, notes))
-    return ParsedFile((ParsedDocument("", title or name, text, outline),), notes=tuple(notes))
+    tree = _tree(decode_page(raw, notes))
+    text, outline = _readable(tree)
+    return ParsedFile((ParsedDocument("", _title(tree) or name, text, outline, _meta(tree)),), notes=tuple(notes))
 
 
 def read(source: str) -> tuple[str, str, tuple[tuple[int, str], ...]]:
     """Title ('' without one), text and outline of a page, or of a part of a mail or book that is one."""
+    tree = _tree(source)
+    return _title(tree), *_readable(tree)
+
+
+def _tree(source: str) -> LexborHTMLParser:
     _check_depth(source)
-    tree = LexborHTMLParser(source)
+    return LexborHTMLParser(source)
+
+
+def _title(tree: LexborHTMLParser) -> str:
+    return _text_of(tree, "head > title") or _text_of(tree, "h1")
+
+
+def _readable(tree: LexborHTMLParser) -> tuple[str, tuple[tuple[int, str], ...]]:
     page = Page(tree)
     text, outline = page.readable(_NEVER_TEXT | _AROUND_THE_TEXT)
-    if not text:
-        text, outline = page.readable(_NEVER_TEXT)
-    return _text_of(tree, "head > title") or _text_of(tree, "h1"), text, outline
+    return (text, outline) if text else page.readable(_NEVER_TEXT)
+
+
+def _meta(tree: LexborHTMLParser) -> dict[str, Any]:
+    found: dict[str, str] = {}
+    for node in tree.css("head > meta"):
+        stated = node.attributes.get("name") or node.attributes.get("property") or ""
+        if field := _META.get(stated.lower()):
+            found.setdefault(field, one_line(storable(node.attributes.get("content") or "")))
+    language = tree.root.attributes.get("lang") if tree.root is not None else None
+    found["language"] = one_line(storable(language or ""))
+    return plain({field: value for field, value in found.items() if value and len(value) <= _MOST_CHARACTERS})[0]
 
 
 def decode_page(raw: bytes, notes: list[str] | None = None) -> str:
@@ -221,7 +252,20 @@ def _is_dropped(node: LexborNode, dropped: frozenset[str]) -> bool:
         return not _stands_in_article(node)
     if "nav" in dropped and attributes.get("role") in _AROUND_ROLES:
         return True
-    return node.tag in dropped
+    return node.tag in dropped or (node.tag in ("a", "sup") and _is_mark(node))
+
+
+def _is_mark(node: LexborNode) -> bool:
+    """Whether it only leads to a note, back from one, or to a heading's own place: [1], \u21a9, \u00b6."""
+    attributes = node.attributes
+    if attributes.get("role") in _MARK_ROLES or attributes.get("epub:type") in _MARK_ROLES:
+        return True
+    inner = node.first_child
+    raised = inner is not None and inner.next is None and {node.tag, inner.tag} == {"a", "sup"}
+    link = inner if raised and inner is not None and node.tag == "sup" else node
+    if link.tag != "a" or "#" not in (link.attributes.get("href") or ""):
+        return False
+    return raised or not any(map(str.isalnum, node.text(deep=True)))
 
 
 def _stands_in_article(node: LexborNode) -> bool:

@@ -97,7 +97,7 @@ def _blocks(layout: Layout, parent: Element) -> None:
             for line in lines([_cell(cell) for cell in row.iterchildren(_CELL)] for row in child.iter(_ROW)):
                 layout.text(line)
                 layout.line_break()
-        elif child.tag != _ANNOTATION:
+        elif child.tag != _ANNOTATION and child.get(_CLASS) not in _AROUND_THE_TEXT:
             _blocks(layout, child)
 
 

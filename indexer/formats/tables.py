@@ -63,12 +63,19 @@ def _lines(rows: Iterator[Row]) -> Iterator[tuple[int, str]]:
     below: deque[Row] = deque(islice(rows, _SAMPLE_ROWS))
     at = -2
     n_to_search = 0  # rows that may still be this table's header
+    n_pairs = 0  # rows from here on that are a name and what it means
     while below:
         this = below.popleft()
         below.extend(islice(rows, 1))
         n_to_search = _SAMPLE_ROWS if this.number > at + 1 else max(0, n_to_search - 1)
         at = this.number
-        if n_to_search and is_header(this, _same_table(this, below), is_first=not names):
+        same = _same_table(this, below) if n_to_search else []
+        if not n_pairs and same and len(same) < _SAMPLE_ROWS and _kinds_are_mixed([this, *same]):
+            names, n_pairs = {}, len(same) + 1
+        if n_pairs:
+            n_pairs -= 1
+            yield at, named([(this.cells[0][1], this.cells[-1][1])])
+        elif n_to_search and is_header(this, same, is_first=not names):
             names, n_to_search = {min(this.columns) - 1: "", **dict(this.cells)}, 0
             yield at, plain([text for _, text in this.cells])
         elif names and all(column in names for column, _ in this.cells) and not (n_to_search and _is_title(this)):
@@ -117,6 +124,20 @@ def is_header(this: Row, below: Sequence[Row], *, is_first: bool) -> bool:
         for column, text in this.cells
     )
     return kinds_differ or is_first
+
+
+def are_pairs(rows: Sequence[Row]) -> bool:
+    """Whether rows are pairs of a name and what it means: two columns, other words in each row of the first."""
+    if len(rows) < 2 or any(len(one.cells) != 2 or one.columns != rows[0].columns for one in rows):
+        return False
+    names = {one.cells[0][1] for one in rows}
+    return len(names) == len(rows) and all(len(name) <= _LONGEST_NAME and not is_value(name) for name in names)
+
+
+def _kinds_are_mixed(rows: Sequence[Row]) -> bool:
+    """Whether they are pairs whose second parts have no kind in common below the first: a filled form."""
+    kinds = {is_value(one.cells[-1][1]) for one in rows[1:]}
+    return len(kinds) == 2 and are_pairs(rows)
 
 
 def is_value(text: str) -> bool:
