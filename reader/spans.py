@@ -18,7 +18,7 @@ class TokenSpan:
     """An answer inside one passage.
 
     :ivar first, last: token rows, inclusive; never those of [CLS] and [SEP]
-    :ivar score: start logit + end logit
+    :ivar score: start logit + end logit, of a span that was cut those it had before
     :ivar margin: score minus that of "no answer here"; comparable across passages
     """
 
@@ -51,7 +51,8 @@ def best_spans(
 
     :param logits: *Shape:* (tokens, 2): start and end logits, row 0 of [CLS] ("no answer here"), the last row of [SEP].
     :param max_tokens: longest span, in tokens.
-    :param paragraphs: rows with which a paragraph begins; no span goes from one paragraph into another.
+    :param paragraphs: rows with which a paragraph begins. A span that goes from one into another is cut to the best one
+        in it that does not, and keeps its score: it is known where the answer stands, only not where it ends.
     """
     n_rows = len(logits) - 1
     if n_rows <= 1:
@@ -65,15 +66,21 @@ def best_spans(
     null = float(logits[0, 0]) + float(logits[0, 1])
     last_of = np.arange(n_tokens)[:, None] + np.arange(width)[None]
     first_of = np.arange(n_tokens)[:, None]
+    crosses = np.zeros(scores.shape, dtype=bool)
     for begins in paragraphs:
-        scores[(first_of < begins - 1) & (last_of >= begins - 1)] = -np.inf
+        crosses |= (first_of < begins - 1) & (last_of >= begins - 1)
     spans: list[TokenSpan] = []
     while len(spans) < n_best:
         row, extra = divmod(int(scores.argmax()), width)
         score = float(scores[row, extra])
         if not np.isfinite(score):
             break
-        spans.append(TokenSpan(row + 1, row + 1 + extra, score, score - null))
+        first, last = row, row + extra
+        if crosses[row, extra]:
+            inside = (first_of >= row) & (last_of <= row + extra) & ~crosses
+            first, more = divmod(int(np.where(inside, scores, -np.inf).argmax()), width)
+            last = first + more
+        spans.append(TokenSpan(first + 1, last + 1, score, score - null))
         scores[(first_of <= row + extra) & (last_of >= row)] = -np.inf
     return spans
 

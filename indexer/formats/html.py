@@ -224,7 +224,7 @@ class Page:
         layout = Layout()
         if not _is_dropped(cell, dropped):
             self._lay_out(cell, layout, dropped)
-        text = one_line(layout.finish()[0])
+        text = one_line(layout.finish()[0].removeprefix("- ").replace("\n- ", ", "))
         return Cell(text, in_head or cell.tag == "th", _span(cell, "colspan"), _span(cell, "rowspan"))
 
 

@@ -60,6 +60,7 @@ def text_of(table: str) -> str:
             f"{_HEAD}<tr hidden><td>no</tr><tr><td>A<td style='display:none'>7<td>2</tr>",
             ["| Product | Price | Stock |", "Product: A, Stock: 2."],
         ),
+        ("<tr><th>Heirs<td><ul><li>Ann<li>Tom</ul></tr><tr><th>Age<td>7</tr>", ["Heirs: Ann, Tom.", "Age: 7."]),
         ("<thead><tr><td>Town<td>Sea</thead><tr><td>Ulm<td>none</tr>", ["| Town | Sea |", "Town: Ulm, Sea: none."]),
         (
             "<tr><th>A<th>B</tr><tr><td>1<td>2</tr><tr><th>C<th>D</tr><tr><td>3<td>4</tr>",

@@ -52,9 +52,12 @@ def test_no_span_goes_over_a_blank_line() -> None:
     assert paragraphs == [3, 4]
     logits = np.zeros((8, 2), np.float32)
     logits[2, 0] = logits[3, 1] = 9
-    assert [(one.first, one.last) for one in best_spans(logits)] == [(2, 3)]
-    every = best_spans(logits, 99, paragraphs=paragraphs)
-    assert {(one.first, one.last) for one in every} >= {(2, 2), (3, 3)}
+    logits[2, 1] = 5
+    (over,), (cut,) = best_spans(logits), best_spans(logits, paragraphs=paragraphs)
+    assert (over.first, over.last, cut.first, cut.last) == (2, 3, 2, 2)
+    assert (over.score, over.margin) == (cut.score, cut.margin)
+    assert [one.score for one in best_spans(logits, 9)] == [one.score for one in best_spans(logits, 9, 30, paragraphs)]
+    every = best_spans(np.ones((8, 2), np.float32), 9, 6, paragraphs)
     assert all(not one.first < begins <= one.last for one in every for begins in paragraphs)
     assert paragraph_rows("\n\na", [(0, 0), (2, 3), (0, 0)]) == [1]
 
