@@ -18,8 +18,9 @@ from pathlib import Path
 from statistics import median
 
 import pypdfium2
+from selectolax.lexbor import LexborHTMLParser
 
-from deformer_qa.indexer.formats import FileLimits, html, pdf
+from deformer_qa.indexer.formats import FileLimits, pdf
 
 TESTS = Path(__file__).resolve().parents[1] / "tests" / "indexer"
 RUNS = 5
@@ -51,7 +52,8 @@ def known_texts() -> list[tuple[Path, str]]:
     sys.path.insert(0, str(TESTS))
     import make_samples_papers as made
 
-    _, lighthouse, _ = html.read(made.LIGHTHOUSE.replace("&shy;", ""))
+    body = LexborHTMLParser(made.LIGHTHOUSE.replace("&shy;", "")).body
+    lighthouse = body.text(separator=" ") if body is not None else ""
     expedition = " ".join(f"{heading} {' '.join(paragraphs)}" for heading, paragraphs in made.EXPEDITION)
     return [
         (TESTS / "samples" / "skerrow-lighthouse.pdf", lighthouse),

@@ -1,7 +1,7 @@
 """How many questions about a table are answered, by the form in which its rows are written? For decision 16.
 
 ``python benchmarks/table_lines.py [NUMBER ...]`` prints a line for each form (about a minute each), or for those of
-these numbers.
+these numbers. The last ones are pages of HTML, whose text is what their format makes of them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -62,19 +63,25 @@ FORMS: dict[str, Line] = {
     "Marvex Price: 12.50. Marvex Stock: 140.": _keyed(" ", ": ", "", "", again=True),
 }
 
+_PAGES = {"<table> with <th>": "th", "<table> of <td>": "td"}
+
 
 def main(numbers: Sequence[int]) -> None:
     """Print for each form how many answers are right."""
     tables, questions = _made(random.Random(3))
-    for number, (form, line) in enumerate(FORMS.items()):
+    for number, (form, line) in enumerate((FORMS | _PAGES).items()):
         if numbers and number not in numbers:
             continue
         with tempfile.TemporaryDirectory() as scratch:
             for name, (header, rows) in tables.items():
-                lines = [name.capitalize(), "", _bars((), header), *(line(header, row) for row in rows)]
-                (Path(scratch) / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+                if isinstance(line, str):
+                    file, source = f"{name}.html", _page(name.capitalize(), line, header, rows)
+                else:
+                    lines = [name.capitalize(), "", _bars((), header), *(line(header, row) for row in rows)]
+                    file, source = f"{name}.txt", "\n".join(lines) + "\n"
+                (Path(scratch) / file).write_text(source, encoding="utf-8")
             index = Index(Path(scratch) / "store")
-            index.index(*Path(scratch).glob("*.txt"))
+            index.index(*Path(scratch).glob("*.[th]*"))
             first = among = abstained = 0
             for question, answer in questions:
                 found = index.ask(question)
@@ -83,6 +90,12 @@ def main(numbers: Sequence[int]) -> None:
                 among += answer in texts
                 abstained += texts[:1] == [answer] and found.no_answer_is_best
             print(f"{number:2}  {form:40} {first:3} {among:3} {abstained:3}  of {len(questions)}", flush=True)
+
+
+def _page(title: str, tag: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    parts = [(tag, header), *(("td", row) for row in rows)]
+    lines = ("".join(f"<{of}>{escape(str(cell))}</{of}>" for cell in row) for of, row in parts)
+    return f"<h1>{title}</h1><table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 Table = tuple[list[str], list[list[Any]]]

@@ -99,7 +99,7 @@ class Pipeline:
                 self.reader, self.passage_weights, asked.states, chosen, states, logits, places
             )
         else:
-            spans = _spans(chosen, logits, max_tokens)
+            spans = _spans(chosen, logits, places, max_tokens)
             probabilities, no_answer = confidences(self.weights.utilities([one.features for one in spans]))
             answers = merged(spans, probabilities, self.weights, places, n_answers)
         clock.mark("read")
@@ -119,6 +119,7 @@ class Pipeline:
         question: NDArray[np.float32],
         chosen: Sequence[Candidate],
         states: Sequence[NDArray[np.float32]],
+        places: Places,
         max_tokens: int = MAX_ANSWER_TOKENS,
     ) -> list[ReadSpan]:
         """The best spans of each candidate, by the joint layers.
@@ -126,7 +127,7 @@ class Pipeline:
         :param question: *Shape:* (question tokens, hidden); layer-k states.
         :param states: of the candidates, each *Shape:* (tokens, hidden).
         """
-        return _spans(chosen, self.reader.read(question, states), max_tokens)
+        return _spans(chosen, self.reader.read(question, states), places, max_tokens)
 
     def search(
         self, query: str, *, n: int = 10, method: Method = "fused", where: Filter | str | None = None
@@ -156,11 +157,13 @@ class Pipeline:
         return Scope(wanted.text, n_documents), among
 
 
-def _spans(chosen: Sequence[Candidate], logits: Sequence[PassageLogits], max_tokens: int) -> list[ReadSpan]:
+def _spans(
+    chosen: Sequence[Candidate], logits: Sequence[PassageLogits], places: Places, max_tokens: int
+) -> list[ReadSpan]:
     return [
         ReadSpan(candidate, span, features(span, candidate))
         for candidate, made in zip(chosen, logits, strict=True)
-        for span in best_spans(made.spans, _SPANS_PER_PASSAGE, max_tokens)
+        for span in best_spans(made.spans, _SPANS_PER_PASSAGE, max_tokens, places.paragraphs(candidate.passage_id))
     ]
 
 

@@ -20,7 +20,7 @@ from deformer_qa.pipeline.retrieval import Candidate
 from deformer_qa.reader.errors import WrongEncoder
 from deformer_qa.reader.passages import sentence_around
 from deformer_qa.reader.reading import SplitReader
-from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, TokenSpan, best_spans
+from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, TokenSpan, best_spans, paragraph_rows
 from deformer_qa.reader.tokens import TokenizedText
 from deformer_qa.store import Snapshot, block_key
 
@@ -83,16 +83,16 @@ class SplitReading:
         passages, states = self._passages(documents)
         logits = self.reader.read(asked, states)
         per_passage = _SPANS_PER_PASSAGE if answers_per_seq is None else answers_per_seq
+        places = _Places(passages, self.reader)
         spans = [
             ReadSpan(passage.candidate, span, features(span, passage.candidate))
-            for passage, made in zip(passages, logits, strict=True)
-            for span in best_spans(made.spans, per_passage, MAX_ANSWER_TOKENS)
+            for number, (passage, made) in enumerate(zip(passages, logits, strict=True))
+            for span in best_spans(made.spans, per_passage, MAX_ANSWER_TOKENS, places.paragraphs(number))
         ]
         all_retrieved = all(_scores(document) for document in documents)
         weights = self._retrieved if all_retrieved else self._given
         utilities = weights.utilities([one.features for one in spans])
         probabilities, none = confidences(utilities)
-        places = _Places(passages, self.reader)
         if overlap_threshold is None:
             order = np.argsort(-utilities, kind="stable")[:top_k]
             found: list[tuple[Place, float, tuple[Place, ...]]] = [
@@ -228,9 +228,7 @@ class _Places:
 
     def span(self, passage_id: int, span: TokenSpan) -> Place:
         passage = self._passages[passage_id]
-        if passage_id not in self._tokens:
-            self._tokens[passage_id] = self._tokenizer.tokenize(passage.text, "passage")
-        first, end = self._tokens[passage_id].characters(span.first, span.last)
+        first, end = self._tokenized(passage_id).characters(span.first, span.last)
         return Place(
             passage=passage_id,
             document=passage.source,
@@ -244,6 +242,14 @@ class _Places:
             end=passage.source_start + end,
             text=passage.text[first:end],
         )
+
+    def paragraphs(self, passage_id: int) -> list[int]:
+        return paragraph_rows(self._passages[passage_id].text, self._tokenized(passage_id).offsets)
+
+    def _tokenized(self, passage_id: int) -> TokenizedText:
+        if passage_id not in self._tokens:
+            self._tokens[passage_id] = self._tokenizer.tokenize(self._passages[passage_id].text, "passage")
+        return self._tokens[passage_id]
 
     def context(self, place: Place) -> tuple[str, int]:
         passage = self._passages[place.passage]

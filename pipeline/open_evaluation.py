@@ -139,8 +139,8 @@ def read_open(
             wanted |= dict.fromkeys(record.id for record in pipeline.snapshot.document_passages(one.gold_document))
         chosen = candidates(pipeline.snapshot, asked.vector, retrieved, list(wanted))
         states = pipeline.snapshot.states([candidate.key for candidate in chosen])
-        spans = pipeline.spans(asked.states, chosen, states)
         places = Places(pipeline.snapshot, pipeline.reader.encoder.tokenizer)
+        spans = pipeline.spans(asked.states, chosen, states, places)
         found = [places.span(span.candidate.passage_id, span.span) for span in spans]
         yield ReadQuestion(
             one,

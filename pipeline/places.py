@@ -6,7 +6,7 @@ from functools import cached_property
 
 from deformer_qa.pipeline.results import Place
 from deformer_qa.reader.passages import sentence_around
-from deformer_qa.reader.spans import TokenSpan
+from deformer_qa.reader.spans import TokenSpan, paragraph_rows
 from deformer_qa.reader.tokens import TextTokenizer, TokenizedText
 from deformer_qa.store import DocumentRecord, PassageRecord, Snapshot
 from deformer_qa.store.locations import location_at, own_metadata
@@ -44,6 +44,11 @@ class Places:
         """The token rows of characters ``start`` to ``end`` of a passage's text."""
         offsets = self._located(passage_id).tokens.offsets
         return [row for row, (first, last) in enumerate(offsets) if last > start and first < end]
+
+    def paragraphs(self, passage_id: int) -> list[int]:
+        """The token rows of a passage with which a paragraph begins, but for its first."""
+        located = self._located(passage_id)
+        return paragraph_rows(located.text, located.tokens.offsets)
 
     def context(self, place: Place) -> tuple[str, int]:
         """The sentence around a place, and where it starts in the document."""

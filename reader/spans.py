@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 MAX_ANSWER_TOKENS = 30
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,7 @@ class TokenSpan:
     """An answer inside one passage.
 
     :ivar first, last: token rows, inclusive; never those of [CLS] and [SEP]
-    :ivar score: start logit + end logit
+    :ivar score: start logit + end logit, of a span that was cut those it had before
     :ivar margin: score minus that of "no answer here"; comparable across passages
     """
 
@@ -25,11 +28,31 @@ class TokenSpan:
     margin: float
 
 
-def best_spans(logits: NDArray[np.float32], n_best: int = 1, max_tokens: int = MAX_ANSWER_TOKENS) -> list[TokenSpan]:
+def paragraph_rows(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
+    """The token rows with which a paragraph begins, behind a blank line, ascending.
+
+    :param offsets: of each row its start and end in the text, (0, 0) for special tokens.
+    """
+    rows, row = [], 1
+    for border in _BLANK_LINE.finditer(text):
+        while row < len(offsets) and offsets[row][1] <= border.end():
+            row += 1
+        rows.append(row)
+    return rows
+
+
+def best_spans(
+    logits: NDArray[np.float32],
+    n_best: int = 1,
+    max_tokens: int = MAX_ANSWER_TOKENS,
+    paragraphs: Sequence[int] = (),
+) -> list[TokenSpan]:
     """The best spans, best first; of two that overlap only the better one.
 
     :param logits: *Shape:* (tokens, 2): start and end logits, row 0 of [CLS] ("no answer here"), the last row of [SEP].
     :param max_tokens: longest span, in tokens.
+    :param paragraphs: rows with which a paragraph begins. A span that goes from one into another is cut to the best one
+        in it that does not, and keeps its score: it is known where the answer stands, only not where it ends.
     """
     n_rows = len(logits) - 1
     if n_rows <= 1:
@@ -43,13 +66,21 @@ def best_spans(logits: NDArray[np.float32], n_best: int = 1, max_tokens: int = M
     null = float(logits[0, 0]) + float(logits[0, 1])
     last_of = np.arange(n_tokens)[:, None] + np.arange(width)[None]
     first_of = np.arange(n_tokens)[:, None]
+    crosses = np.zeros(scores.shape, dtype=bool)
+    for begins in paragraphs:
+        crosses |= (first_of < begins - 1) & (last_of >= begins - 1)
     spans: list[TokenSpan] = []
     while len(spans) < n_best:
         row, extra = divmod(int(scores.argmax()), width)
         score = float(scores[row, extra])
         if not np.isfinite(score):
             break
-        spans.append(TokenSpan(row + 1, row + 1 + extra, score, score - null))
+        first, last = row, row + extra
+        if crosses[row, extra]:
+            inside = (first_of >= row) & (last_of <= row + extra) & ~crosses
+            first, more = divmod(int(np.where(inside, scores, -np.inf).argmax()), width)
+            last = first + more
+        spans.append(TokenSpan(first + 1, last + 1, score, score - null))
         scores[(first_of <= row + extra) & (last_of >= row)] = -np.inf
     return spans
 

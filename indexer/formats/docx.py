@@ -19,6 +19,7 @@ from docx.oxml.ns import qn
 from docx.package import Package
 
 from deformer_qa.indexer.formats.docx_styles import Styles
+from deformer_qa.indexer.formats.grids import Cell, lines
 from deformer_qa.indexer.formats.layout import Layout
 from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.office import checked, library
@@ -170,20 +171,27 @@ class _Reader:
                     self._blocks(cell)
             return
         self.layout.block()
-        for row in cells:
-            self._row([list(self._cell(cell)) for cell in row])
+        pieces = [[list(self._pieces_of_cell(cell)) for cell in row] for row in cells]
+        grid = [
+            [_cell(cell, of_cell, _is_header(row)) for cell, of_cell in zip(in_row, of_row, strict=True)]
+            for row, in_row, of_row in zip(rows, cells, pieces, strict=True)
+        ]
+        for line, of_row in zip(lines(grid), pieces, strict=True):
+            self._row(line, of_row)
         self.layout.block()
 
-    def _row(self, cells: list[list[str | None]]) -> None:
+    def _row(self, line: str, cells: list[list[str | None]]) -> None:
         """Each cell has a mark where it goes on on the next page: a row begins where the latest of its cells does."""
         before = [next((n for n, piece in enumerate(cell) if piece is not None), len(cell)) for cell in cells]
         n_breaks = max((cell.count(None) for cell in cells), default=0)
         n_before = max(before, default=0)
         self._next_page(n_before)
-        self.layout.row([one_line("".join(piece or "" for piece in cell)) for cell in cells])
+        self.layout.line_break()
+        self.layout.text(line)
+        self.layout.line_break()
         self._next_page(n_breaks - n_before)
 
-    def _cell(self, cell: Element) -> Iterator[str | None]:
+    def _pieces_of_cell(self, cell: Element) -> Iterator[str | None]:
         for paragraph in _within(cell, qn("w:p")):
             yield from self._pieces(paragraph)
             yield "\n"
@@ -199,6 +207,20 @@ class _Reader:
         if self._in_list:
             self.layout.end_list()
             self._in_list = False
+
+
+def _is_header(row: Element) -> bool:
+    """Whether it is repeated on each page that the table goes on to."""
+    return row.find(f"{qn('w:trPr')}/{qn('w:tblHeader')}") is not None
+
+
+def _cell(cell: Element, pieces: list[str | None], is_name: bool) -> Cell:
+    span = cell.find(f"{qn('w:tcPr')}/{qn('w:gridSpan')}")
+    merged = cell.find(f"{qn('w:tcPr')}/{qn('w:vMerge')}")
+    stated = "1" if span is None else span.get(qn("w:val"), "1")
+    goes_on = merged is not None and merged.get(qn("w:val")) != "restart"
+    text = one_line("".join(piece or "" for piece in pieces))
+    return Cell(text, is_name, int(stated) if stated.isdecimal() else 1, 0 if goes_on else 1)
 
 
 def _readable(parent: Element) -> Iterator[Element]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from deformer_qa.indexer.formats.decoding import decode, storable
+from deformer_qa.indexer.formats.grids import Cell, lines
 from deformer_qa.indexer.formats.layout import Layout
 from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.metadata import plain
 from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
 
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
@@ -21,7 +24,13 @@ _NEVER_TEXT = frozenset({
     "video",
 })
 _AROUND_THE_TEXT = frozenset({"nav", "header", "footer", "aside", "menu"})
-_AROUND_ROLES = frozenset({"navigation", "banner", "contentinfo", "search"})
+_AROUND_ROLES = frozenset({"alertdialog", "banner", "contentinfo", "dialog", "navigation", "search"})
+_MARK_ROLES = frozenset({"doc-backlink", "doc-noteref", "noteref"})
+_META = {
+    "article:author": "author", "article:published_time": "created", "author": "author", "date": "created",
+    "dc.creator": "author", "dc.date": "created", "dcterms.created": "created", "dcterms.creator": "author",
+    "dcterms.date": "created", "description": "description", "keywords": "keywords",
+}
 _BLOCKS = HEADINGS | {
     "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl", "dt",
     "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "hr", "html", "legend", "main", "nav",
@@ -36,6 +45,7 @@ _NESTING_TAG = re.compile(  # of the elements that are always closed, and whose 
     r"|hgroup|main|menu|nav|ol|pre|search|section|summary|table|ul)\b",
     re.IGNORECASE,
 )
+_MOST_CHARACTERS = 10_000  # of a field of metadata
 _DEEPEST = 5_000  # elements in each other; the time that parsing takes grows with the square
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 
@@ -43,23 +53,45 @@ _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECAS
 def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document; its title is that of the page, else its first heading of level 1, else ``name``.
 
-    List items start with '- ', rows of a table with '| '. Where a page has no text outside its header, navigation and
-    footer, these are its text.
+    List items start with '- ', rows of a table are lines that name its columns. Where a page has no text outside its
+    header, navigation and footer, these are its text.
     """
     notes: list[str] = []
-    title, text, outline = read(decode_page(raw, notes))
-    return ParsedFile((ParsedDocument("", title or name, text, outline),), notes=tuple(notes))
+    tree = _tree(decode_page(raw, notes))
+    text, outline = _readable(tree)
+    return ParsedFile((ParsedDocument("", _title(tree) or name, text, outline, _meta(tree)),), notes=tuple(notes))
 
 
 def read(source: str) -> tuple[str, str, tuple[tuple[int, str], ...]]:
     """Title ('' without one), text and outline of a page, or of a part of a mail or book that is one."""
+    tree = _tree(source)
+    return _title(tree), *_readable(tree)
+
+
+def _tree(source: str) -> LexborHTMLParser:
     _check_depth(source)
-    tree = LexborHTMLParser(source)
+    return LexborHTMLParser(source)
+
+
+def _title(tree: LexborHTMLParser) -> str:
+    return _text_of(tree, "head > title") or _text_of(tree, "h1")
+
+
+def _readable(tree: LexborHTMLParser) -> tuple[str, tuple[tuple[int, str], ...]]:
     page = Page(tree)
     text, outline = page.readable(_NEVER_TEXT | _AROUND_THE_TEXT)
-    if not text:
-        text, outline = page.readable(_NEVER_TEXT)
-    return _text_of(tree, "head > title") or _text_of(tree, "h1"), text, outline
+    return (text, outline) if text else page.readable(_NEVER_TEXT)
+
+
+def _meta(tree: LexborHTMLParser) -> dict[str, Any]:
+    found: dict[str, str] = {}
+    for node in tree.css("head > meta"):
+        stated = node.attributes.get("name") or node.attributes.get("property") or ""
+        if field := _META.get(stated.lower()):
+            found.setdefault(field, one_line(storable(node.attributes.get("content") or "")))
+    language = tree.root.attributes.get("lang") if tree.root is not None else None
+    found["language"] = one_line(storable(language or ""))
+    return plain({field: value for field, value in found.items() if value and len(value) <= _MOST_CHARACTERS})[0]
 
 
 def decode_page(raw: bytes, notes: list[str] | None = None) -> str:
@@ -126,10 +158,10 @@ class Page:
                 layout.line_break()
             elif tag == "li":
                 layout.item() if enters else layout.end_item()
-            elif tag == "tr" and self._is_data(node):
-                layout.row([self._cell(cell, dropped) for cell in _cells(node)] if enters else [])
-            elif tag in ("thead", "tbody", "tfoot") and self._is_data(node):
-                layout.line_break()
+            elif tag == "table" and node.mem_id in self._data_tables:
+                layout.block()
+                if enters:
+                    self._table(node, layout, dropped)
             elif tag == "pre":
                 layout.block()
                 layout.keeps_space = enters
@@ -141,7 +173,7 @@ class Page:
                 layout.block()
 
     def _walk(self, root: LexborNode, dropped: frozenset[str]) -> Iterator[tuple[LexborNode, bool]]:
-        """Each node before (True) and each element also after (False) what it contains; rows of data as a whole."""
+        """Each node before (True) and each element also after (False) what it contains; tables of data as a whole."""
         stack: list[tuple[LexborNode, bool]] = [(root, True)]
         while stack:
             node, enters = stack.pop()
@@ -149,7 +181,7 @@ class Page:
                 if not node.is_element_node or (node is not root and _is_dropped(node, dropped)):
                     continue
                 stack.append((node, False))
-                if not (node.tag == "tr" and self._is_data(node)):
+                if node.mem_id not in self._data_tables:
                     child = node.last_child
                     while child is not None:
                         stack.append((child, True))
@@ -157,39 +189,57 @@ class Page:
             yield node, enters
 
     def _find_data_tables(self, root: LexborNode) -> None:
-        """A table around other tables or headings arranges a page, its cells are blocks of it; the others hold data."""
+        """A table of one column, or around other tables or headings, arranges a page; the others hold data."""
         found: set[int] = set()
+        arranging: set[int] = set()
         around: list[int] = []
         for node, enters in self._walk(root, frozenset()):
             if node.tag == "table" and not enters:
                 around.pop()
             elif enters and (node.tag == "table" or node.tag in HEADINGS):
-                found.difference_update(around[-1:])
+                arranging.update(around[-1:])
                 if node.tag == "table":
                     around.append(node.mem_id)
-                    found.update([node.mem_id] if node.attributes.get("role") != "presentation" else [])
-        self._data_tables = found
+                    arranging.update([node.mem_id] if node.attributes.get("role") == "presentation" else [])
+            elif enters and around and node.tag == "tr" and len(_children(node, "td", "th")) > 1:
+                found.add(around[-1])
+        self._data_tables = found - arranging
 
-    def _is_data(self, part: LexborNode) -> bool:
-        """Whether a row, or a group of rows, belongs to a table of data."""
-        parent = part.parent
-        if part.tag == "tr" and parent is not None and parent.tag != "table":
-            parent = parent.parent
-        return parent is not None and parent.mem_id in self._data_tables
+    def _table(self, table: LexborNode, layout: Layout, dropped: frozenset[str]) -> None:
+        rows = []
+        for part in _children(table, "caption", "thead", "tbody", "tfoot", "tr"):
+            if _is_dropped(part, dropped):
+                continue
+            if part.tag == "caption":
+                self._lay_out(part, layout, dropped)
+            for row in [part] if part.tag == "tr" else _children(part, "tr"):
+                cells = [] if _is_dropped(row, dropped) else _children(row, "td", "th")
+                rows.append([self._cell(cell, dropped, part.tag == "thead") for cell in cells])
+        for line in lines(rows):
+            layout.line_break()
+            layout.text(line)
+        layout.line_break()
 
-    def _cell(self, cell: LexborNode, dropped: frozenset[str]) -> str:
+    def _cell(self, cell: LexborNode, dropped: frozenset[str], in_head: bool) -> Cell:
         layout = Layout()
-        self._lay_out(cell, layout, dropped)
-        return one_line(layout.finish()[0])
+        if not _is_dropped(cell, dropped):
+            self._lay_out(cell, layout, dropped)
+        text = one_line(layout.finish()[0].removeprefix("- ").replace("\n- ", ", "))
+        return Cell(text, in_head or cell.tag == "th", _span(cell, "colspan"), _span(cell, "rowspan"))
 
 
-def _cells(row: LexborNode) -> list[LexborNode]:
-    cells, child = [], row.first_child
+def _children(node: LexborNode, *tags: str) -> list[LexborNode]:
+    found, child = [], node.first_child
     while child is not None:
-        if child.tag in ("td", "th"):
-            cells.append(child)
+        if child.tag in tags:
+            found.append(child)
         child = child.next
-    return cells
+    return found
+
+
+def _span(cell: LexborNode, attribute: str) -> int:
+    stated = (cell.attributes.get(attribute) or "").strip()
+    return max(1, int(stated)) if re.fullmatch("[0-9]{1,5}", stated) else 1
 
 
 def _is_dropped(node: LexborNode, dropped: frozenset[str]) -> bool:
@@ -202,7 +252,20 @@ def _is_dropped(node: LexborNode, dropped: frozenset[str]) -> bool:
         return not _stands_in_article(node)
     if "nav" in dropped and attributes.get("role") in _AROUND_ROLES:
         return True
-    return node.tag in dropped
+    return node.tag in dropped or (node.tag in ("a", "sup") and _is_mark(node))
+
+
+def _is_mark(node: LexborNode) -> bool:
+    """Whether it only leads to a note, back from one, or to a heading's own place: [1], \u21a9, \u00b6."""
+    attributes = node.attributes
+    if attributes.get("role") in _MARK_ROLES or attributes.get("epub:type") in _MARK_ROLES:
+        return True
+    inner = node.first_child
+    raised = inner is not None and inner.next is None and {node.tag, inner.tag} == {"a", "sup"}
+    link = inner if raised and inner is not None and node.tag == "sup" else node
+    if link.tag != "a" or "#" not in (link.attributes.get("href") or ""):
+        return False
+    return raised or not any(map(str.isalnum, node.text(deep=True)))
 
 
 def _stands_in_article(node: LexborNode) -> bool:

@@ -1,9 +1,8 @@
-"""Text put together from blocks, lines, list items and rows as they come, each heading with its place in it."""
+"""Text put together from blocks, lines and list items as they come, each heading with its place in it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from deformer_qa.indexer.formats.parsed import one_line
 
@@ -89,13 +88,6 @@ class Layout:
         """A list item ends; one without text leaves no mark."""
         self._separate(_LINE)
         self._mark = ""
-
-    def row(self, cells: Sequence[str]) -> None:
-        """A row of a table, on a line of its own; one without text leaves nothing."""
-        self._separate(_LINE)
-        if any(cells):
-            self._write(f"| {' | '.join(cells)} |")
-            self._separate(_LINE)
 
     def heading(self) -> None:
         """A heading begins."""

@@ -11,6 +11,7 @@ from typing import Any
 from lxml import etree
 
 from deformer_qa.indexer.formats.archives import member, open_archive, refuse_entities
+from deformer_qa.indexer.formats.grids import Cell, lines
 from deformer_qa.indexer.formats.layout import Layout
 from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.office import XML_PARSER, library, refuse_locked
@@ -92,11 +93,19 @@ def _blocks(layout: Layout, parent: Element) -> None:
             layout.item()
             _blocks(layout, child)
             layout.end_item()
-        elif child.tag == _ROW:
-            cells = child.iterchildren(_CELL)
-            layout.row([one_line(" ".join(_text(one) for one in cell.iter(*_PARAGRAPHS))) for cell in cells])
-        elif child.tag != _ANNOTATION:
+        elif child.tag == f"{_TABLE}table":
+            for line in lines([_cell(cell) for cell in row.iterchildren(_CELL)] for row in child.iter(_ROW)):
+                layout.text(line)
+                layout.line_break()
+        elif child.tag != _ANNOTATION and child.get(_CLASS) not in _AROUND_THE_TEXT:
             _blocks(layout, child)
+
+
+def _cell(cell: Element) -> Cell:
+    text = one_line(" ".join(_text(one) for one in cell.iter(*_PARAGRAPHS)))
+    in_head = next(cell.iterancestors(f"{_TABLE}table-header-rows"), None) is not None
+    over = (cell.get(f"{_TABLE}number-{what}-spanned", "") for what in ("columns", "rows"))
+    return Cell(text, in_head, *(int(one) if one.isdecimal() else 1 for one in over))
 
 
 def _text(paragraph: Element) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import kreuzberg
 
 from deformer_qa.indexer.formats.archives import member, open_archive
+from deformer_qa.indexer.formats.grids import Cell, lines
 from deformer_qa.indexer.formats.layout import Layout
 from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.metadata import plain
@@ -147,8 +148,9 @@ def _table(layout: Layout, grid: Mapping[str, Any], is_spreadsheet: bool, limits
     if is_spreadsheet:
         lay_out(layout, (row(at, cells) for at, cells in enumerate(texts)), limits, is_numbered=False)
         return
-    for cells in texts:
-        layout.row(cells)
+    for line in lines([Cell(text) for text in cells] for cells in texts):
+        layout.text(line)
+        layout.line_break()
 
 
 def _meta(stated: Mapping[str, Any]) -> dict[str, Any]:

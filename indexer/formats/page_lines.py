@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise, zip_longest
+from statistics import quantiles
 
 from deformer_qa.indexer.formats.layout import Layout
 
@@ -32,8 +33,10 @@ _LEAST_PAGES = 3  # in a row, with the same line on them, make it a running one
 _HEADING_SIZE = 1.18  # times that of running text
 _LONGEST_HEADING = 200
 _LONGEST_WORD = 60
+_LEAST_OF_FULL = 20  # characters
 _MOST_LINES_OF_A_TITLE = 4
 _WIDEST_LEADING = 2.2  # between lines of a paragraph, times their size
+_SPREAD = 1.4  # times the usual room a letter takes has a line with gaps in it, as a row of a table
 _SAME = 0.2  # sizes differ less than that in one paragraph
 _Key = tuple[str, int]
 
@@ -102,6 +105,8 @@ class _Writer:
                 ):
                     gaps.setdefault(_rounded(one.size), Counter())[_rounded(one.last_baseline - other.baseline)] += 1
         self._body = max(sizes, key=lambda size: sizes[size], default=0.0)
+        full = [_room_a_letter(line) for page in pages for line in page.lines if _is_full(line)]
+        self._room_a_letter = quantiles(full, n=4)[0] if len(full) > 1 else 0.0  # half of a page may be tables
         self._leading = {size: found.most_common(1)[0][0] for size, found in gaps.items()}
 
     def write(self, page: PrintedPage, following: Line | None) -> None:
@@ -133,13 +138,20 @@ class _Writer:
         if before is not None:
             if not self._goes_on(before, line, after, edge):
                 self.layout.block()
-            elif edge is not None and _has_room(before, line, edge):
+            elif edge is not None and (_has_room(before, line, edge) or self._has_gaps(before, line)):
                 self.layout.line_break()
         if bullet := _BULLET.match(text):
             self.layout.item()
             text = text[bullet.end() :]
         self.layout.text(self._whole(self._joined(text, after)))
         self._before = line
+
+    def _has_gaps(self, before: Line, line: Line) -> bool:
+        """Whether one of two lines is spread over its width as a row of a table is."""
+        if before.last_baseline - line.baseline < 0.5 * line.size or before.text.endswith(_HYPHENS):
+            return False
+        most = _SPREAD * self._room_a_letter
+        return any(_room_a_letter(one) > most > 0 and not _NO_SPACES.search(one.text) for one in (before, line))
 
     def _joined(self, text: str, after: Line | None) -> str:
         """The line as the next one is to be joined to it: without a hyphen that divides a word, or with a space."""
@@ -233,6 +245,15 @@ class _Writer:
 
     def _is_large(self, line: Line, first: Line) -> bool:
         return line.size > _HEADING_SIZE * self._body and _are_alike(line, first)
+
+
+def _is_full(line: Line) -> bool:
+    """Whether a line tells how much room a letter takes: it is not short, nor two lines with a divided word."""
+    return len(line.text) > _LEAST_OF_FULL and abs(line.last_baseline - line.baseline) < 0.5 * line.size
+
+
+def _room_a_letter(line: Line) -> float:
+    return (line.right - line.left) / (len(line.text) * (line.size or 1.0))
 
 
 def squeezed(title: str) -> str:

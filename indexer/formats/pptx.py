@@ -7,7 +7,7 @@ counts them; dates, footers and slide numbers are left out.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lxml import etree
@@ -16,6 +16,7 @@ from pptx.opc.package import OpcPackage
 from pptx.oxml.ns import qn
 from pptx.package import Package
 
+from deformer_qa.indexer.formats.grids import Cell, lines
 from deformer_qa.indexer.formats.layout import Layout
 from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.office import XML_PARSER, checked, library
@@ -107,8 +108,7 @@ class _Reader:
             if hasattr(shape, "shapes"):
                 self._shapes(shape.shapes)
             elif getattr(shape, "has_table", False):
-                for row in shape.table.rows:
-                    self.layout.row([one_line(cell.text) for cell in row.cells])
+                self._rows([[_cell(cell) for cell in row.cells if not cell.is_spanned] for row in shape.table.rows])
             elif getattr(shape, "has_chart", False):
                 self._chart(shape)
             elif shape.has_text_frame:
@@ -117,6 +117,11 @@ class _Reader:
             else:
                 self._diagram(shape)
         self.layout.block()
+
+    def _rows(self, rows: Iterable[Sequence[Cell]]) -> None:
+        for line in lines(rows):
+            self.layout.text(line)
+            self.layout.line_break()
 
     def _lines(self, frame: Any) -> None:
         for paragraph in frame.paragraphs:
@@ -143,10 +148,11 @@ class _Reader:
             return
         self.layout.text(title)
         self.layout.line_break()
-        self.layout.row(["", *(one_line(one.name or "") for one in series)])
+        rows = [[Cell("", is_name=True), *(Cell(one_line(one.name or ""), is_name=True) for one in series)]]
         for number, category in enumerate(categories):
-            cells = [column[number] if number < len(column) else "" for column in columns]
-            self.layout.row([one_line(category), *cells])
+            values = [column[number] if number < len(column) else "" for column in columns]
+            rows.append([Cell(one_line(category)), *map(Cell, values)])
+        self._rows(rows)
 
     def _diagram(self, shape: Any) -> None:
         """The text of SmartArt, whose boxes lie in a part of their own."""
@@ -176,6 +182,11 @@ def _choose(alternatives: Element) -> None:
             alternatives.addprevious(element)
         break
     parent.remove(alternatives)
+
+
+def _cell(cell: Any) -> Cell:
+    spans = (cell.span_width, cell.span_height) if cell.is_merge_origin else (1, 1)
+    return Cell(one_line(cell.text), False, *spans)
 
 
 def _text(paragraph: Any) -> str:

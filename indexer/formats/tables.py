@@ -63,23 +63,30 @@ def _lines(rows: Iterator[Row]) -> Iterator[tuple[int, str]]:
     below: deque[Row] = deque(islice(rows, _SAMPLE_ROWS))
     at = -2
     n_to_search = 0  # rows that may still be this table's header
+    n_pairs = 0  # rows from here on that are a name and what it means
     while below:
         this = below.popleft()
         below.extend(islice(rows, 1))
         n_to_search = _SAMPLE_ROWS if this.number > at + 1 else max(0, n_to_search - 1)
         at = this.number
-        if n_to_search and _is_header(this, _same_table(this, below), is_first=not names):
-            names, n_to_search = dict(this.cells), 0
-            yield at, _plain(this)
+        same = _same_table(this, below) if n_to_search else []
+        if not n_pairs and same and len(same) < _SAMPLE_ROWS and _kinds_are_mixed([this, *same]):
+            names, n_pairs = {}, len(same) + 1
+        if n_pairs:
+            n_pairs -= 1
+            yield at, named([(this.cells[0][1], this.cells[-1][1])])
+        elif n_to_search and is_header(this, same, is_first=not names):
+            names, n_to_search = {min(this.columns) - 1: "", **dict(this.cells)}, 0
+            yield at, plain([text for _, text in this.cells])
         elif names and all(column in names for column, _ in this.cells) and not (n_to_search and _is_title(this)):
             n_to_search = 0
-            yield at, _named(this, names)
+            yield at, named([(names[column], text) for column, text in this.cells])
         else:
-            yield at, _plain(this)
+            yield at, plain([text for _, text in this.cells])
 
 
 def _is_title(this: Row) -> bool:
-    return len(this.cells) == 1 and not _is_value(this.cells[0][1])
+    return len(this.cells) == 1 and not is_value(this.cells[0][1])
 
 
 def _same_table(this: Row, below: Iterable[Row]) -> list[Row]:
@@ -91,16 +98,20 @@ def _same_table(this: Row, below: Iterable[Row]) -> list[Row]:
     return found
 
 
-def _is_header(this: Row, below: Sequence[Row], *, is_first: bool) -> bool:
-    """Whether a row names the columns of those below: by their kinds, else, in the first table, by the look of it."""
+def is_header(this: Row, below: Sequence[Row], *, is_first: bool) -> bool:
+    """Whether a row names the columns of those below: by their kinds, else, in the first table, by the look of it.
+
+    The corner above names of rows may be empty.
+    """
     texts = [text for _, text in this.cells]
     if len(texts) < 2 or not below or len(set(texts)) < len(texts):
         return False
     if not all(len(text) <= _LONGEST_NAME and (_YEAR.fullmatch(text) or not _VALUE.fullmatch(text)) for text in texts):
         return False
-    if all(map(_VALUE.fullmatch, texts)):
+    corner = min(this.columns) - 1
+    if all(map(is_value, texts)) and not any(corner in one.columns for one in below):
         return False
-    if sum(not one.columns <= this.columns for one in below) > _HALF * len(below):
+    if sum(not one.columns <= this.columns | {corner} for one in below) > _HALF * len(below):
         return False
     columns: dict[int, list[str]] = {column: [] for column in this.columns}
     for one in below:
@@ -109,20 +120,37 @@ def _is_header(this: Row, below: Sequence[Row], *, is_first: bool) -> bool:
     if any(text in columns[column] for column, text in this.cells):
         return False
     kinds_differ = any(
-        not _VALUE.fullmatch(text) and 2 * sum(map(_is_value, columns[column])) > len(columns[column])
+        not _VALUE.fullmatch(text) and 2 * sum(map(is_value, columns[column])) > len(columns[column])
         for column, text in this.cells
     )
     return kinds_differ or is_first
 
 
-def _is_value(text: str) -> bool:
+def are_pairs(rows: Sequence[Row]) -> bool:
+    """Whether rows are pairs of a name and what it means: two columns, other words in each row of the first."""
+    if len(rows) < 2 or any(len(one.cells) != 2 or one.columns != rows[0].columns for one in rows):
+        return False
+    names = {one.cells[0][1] for one in rows}
+    return len(names) == len(rows) and all(len(name) <= _LONGEST_NAME and not is_value(name) for name in names)
+
+
+def _kinds_are_mixed(rows: Sequence[Row]) -> bool:
+    """Whether they are pairs whose second parts have no kind in common below the first: a filled form."""
+    kinds = {is_value(one.cells[-1][1]) for one in rows[1:]}
+    return len(kinds) == 2 and are_pairs(rows)
+
+
+def is_value(text: str) -> bool:
+    """Whether it looks like a number, an amount, a date, a code, rather than words."""
     return _VALUE.fullmatch(text) is not None
 
 
-def _named(this: Row, names: dict[int, str]) -> str:
-    return ", ".join(f"{names[column]}: {text}" for column, text in this.cells) + "."
+def named(pairs: Iterable[tuple[str, str]]) -> str:
+    """A line of (name, text); a text without a name stands alone."""
+    line = ", ".join(f"{name.rstrip(' :')}: {text}" if name else text for name, text in pairs)
+    return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
-def _plain(this: Row) -> str:
-    texts = [text for _, text in this.cells]
+def plain(texts: Sequence[str]) -> str:
+    """A line of texts that nothing names."""
     return texts[0] if len(texts) == 1 else f"| {' | '.join(texts)} |"

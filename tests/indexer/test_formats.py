@@ -177,7 +177,7 @@ A table
 About
 
 | A | B |
-| 1 | 2 3 |
+A: 1, B: 2 3.
 
   keep   this
     and that
@@ -317,3 +317,24 @@ def test_a_binary_named_jsonl_is_refused_as_a_whole() -> None:
 
 def test_a_line_separator_inside_a_string_is_no_line_end() -> None:
     assert only("a.jsonl", '{"text": "a\u2028b\x85c"}').text == "a\u2028b\x85c"
+
+
+def test_marks_of_notes_and_links_of_headings_are_no_text_of_a_page() -> None:
+    source = (
+        '<h2>Setup<a href="#setup">¶</a></h2><p>It rang.<sup><a href="#n1">[1]</a></sup> H<sub>2</sub>O, m<sup>2</sup>,'
+        ' see <a href="#two">part 2</a>.<a href="#fn1" role="doc-noteref"><sup>1</sup></a>'
+        '<a href="b.xhtml#n"><sup>2</sup></a></p><ol><li>Cut down. <a href="#r1">↩︎</a></li></ol>'
+        '<div role="dialog">We use cookies.</div>'
+    )
+    document = only("a.html", source)
+    assert document.text == "Setup\n\nIt rang. H2O, m2, see part 2.\n\n- Cut down."
+    assert document.outline == ((0, "Setup"),)
+
+
+def test_html_says_who_wrote_it_when_and_in_which_language() -> None:
+    source = (
+        '<html lang="en-GB"><head><meta name="Author" content="Tamsin  Reeve"><meta name="viewport" content="x">'
+        '<meta property="article:published_time" content="2023-11-05T08:00:00Z"><meta name="keywords"><p>a'
+    )
+    expected = {"author": "Tamsin Reeve", "created": "2023-11-05T08:00:00Z", "language": "en-GB"}
+    assert only("a.html", source).meta == expected

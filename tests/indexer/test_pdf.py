@@ -57,6 +57,19 @@ def test_lines_are_joined_to_paragraphs_and_words_to_words() -> None:
     )
 
 
+def test_rows_with_gaps_in_them_are_lines_of_their_own() -> None:
+    rows = [("Product", "Price", "Stock"), ("Wall lamp", "85.00", "24"), ("Desk lamp", "49.50", "6")]
+    cells = [
+        (50 + 110 * column, 644 - 14 * number, 12, cell)
+        for number, row in enumerate(rows)
+        for column, cell in enumerate(row)
+    ]
+    text = only("a.pdf", printed([*page_of(LONG, LONG, LONG), *cells, *page_of(LONG, LONG, top=588)])).text
+    assert text == (
+        f"{LONG} {LONG} {LONG}\n\nProduct Price Stock\nWall lamp 85.00 24\nDesk lamp 49.50 6\n\n{LONG} {LONG}"
+    )
+
+
 def test_a_small_first_letter_makes_no_small_line() -> None:
     lines = [*page_of(LONG, LONG), (50, 672, 6, "x"), (56, 672, 12, LONG), *page_of(LONG, top=658)]
     assert only("a.pdf", printed(lines)).text == f"{LONG} {LONG} x {LONG} {LONG}"

@@ -107,6 +107,20 @@ def test_a_header_is_told_from_data(text: str, header: bool) -> None:
     assert (": " in read("a.csv", text).text) == header
 
 
+def test_a_filled_form_has_no_header_and_a_corner_may_be_empty() -> None:
+    form = "Applicant,Leona Marsh\nBorn,1988-04-17\nPost,Warehouse clerk\nSalary,2900\n\nName,Price,Room\nLamp,12,4\n"
+    assert [line for _, line in rows(read("a.csv", form))][:6] == [
+        "Applicant: Leona Marsh.",
+        "Born: 1988-04-17.",
+        "Post: Warehouse clerk.",
+        "Salary: 2900.",
+        "| Name | Price | Room |",
+        "Name: Lamp, Price: 12, Room: 4.",
+    ]
+    corner = rows(read("a.csv", ",2021,2022\nLamps,3,4\n"))
+    assert [line for _, line in corner] == ["| 2021 | 2022 |", "Lamps, 2021: 3, 2022: 4."]
+
+
 @given(
     st.lists(
         st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\t;|")), min_size=2, max_size=4),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deformer_qa.reader.spans import best_spans
+from deformer_qa.reader.spans import best_spans, paragraph_rows
 
 
 def _by_trying_all(logits: np.ndarray, n_best: int, max_tokens: int) -> list[tuple[int, int]]:
@@ -42,6 +42,24 @@ def test_of_spans_that_overlap_only_the_better_one_is_kept(seed: int, strength: 
     found = best_spans(logits, 3)
     assert [(one.first, one.last) for one in found] == _by_trying_all(logits, 3, 30)
     assert len(found) == 3
+
+
+def test_no_span_goes_over_a_blank_line() -> None:
+    text = "One two\n\nthree\n \n\n four five\nsix"
+    words = ("One", "two", "three", "four", "five", "six")
+    offsets = [(0, 0), *((text.index(word), text.index(word) + len(word)) for word in words), (0, 0)]
+    paragraphs = paragraph_rows(text, offsets)
+    assert paragraphs == [3, 4]
+    logits = np.zeros((8, 2), np.float32)
+    logits[2, 0] = logits[3, 1] = 9
+    logits[2, 1] = 5
+    (over,), (cut,) = best_spans(logits), best_spans(logits, paragraphs=paragraphs)
+    assert (over.first, over.last, cut.first, cut.last) == (2, 3, 2, 2)
+    assert (over.score, over.margin) == (cut.score, cut.margin)
+    assert [one.score for one in best_spans(logits, 9)] == [one.score for one in best_spans(logits, 9, 30, paragraphs)]
+    every = best_spans(np.ones((8, 2), np.float32), 9, 6, paragraphs)
+    assert all(not one.first < begins <= one.last for one in every for begins in paragraphs)
+    assert paragraph_rows("\n\na", [(0, 0), (2, 3), (0, 0)]) == [1]
 
 
 def test_score_and_margin_are_the_sums_they_say() -> None:
