@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
 from deformer_qa.indexer.formats.jsonl import records
@@ -34,6 +35,7 @@ __all__ = [
     "parse",
 ]
 
+_NO_ROOM = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")  # the loader's words
 _RECORDS = (".jsonl", ".ndjson")
 _RECORD = re.compile(r"(?P<file>.+)(?P<record>#[0-9]+)", re.DOTALL)
 
@@ -66,6 +68,8 @@ def parse(format_: Format, name: str, raw: bytes, limits: FileLimits) -> ParsedF
     except MemoryError:
         raise NotReadable(memory_reason(limits), "limit") from None
     except Exception as error:  # a parser that stumbles over one file must not stop the others
+        if _is_for_memory(error):
+            raise NotReadable(memory_reason(limits), "limit") from None
         found = one_line(f"{type(error).__name__}: {error}")[:200]
         raise NotReadable(f"the reader of {format_.name} failed on it: {found}") from error
     if not any(document.text.strip() for document in parsed.documents) and not parsed.bad_records:
@@ -74,6 +78,17 @@ def parse(format_: Format, name: str, raw: bytes, limits: FileLimits) -> ParsedF
     _check_length(max(lengths, default=0), limits.text_characters, "text")
     _check_length(sum(lengths), DOCUMENTS * limits.text_characters, "documents")
     return parsed
+
+
+def _is_for_memory(error: BaseException | None) -> bool:
+    """Whether memory, or a library that found none to be loaded into, is at the root of an error."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+            return True
+        if isinstance(error, ImportError) and any(said in str(error) for said in _NO_ROOM):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _check_length(n_characters: int, most: int, what: str) -> None:
