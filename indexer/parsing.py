@@ -155,7 +155,9 @@ class FileParser:
             return NotReadable(_time_reason(limits), "limit")
         what = f"exit code {end.code}" if end.code >= 0 else _signal_name(-end.code)
         if -end.code in _NOT_ITS_DOING:
-            return NotReadable(f"the reader of {name} was killed ({what}): by someone, or where memory is short", "system")
+            return NotReadable(
+                f"the reader of {name} was killed ({what}): by someone, or where memory is short", "system"
+            )
         # Libraries that get no memory just end. What they asked for last is at most what they had, if they grow by
         # doubling, so half of the limit is near it.
         if end.code < 0 and end.peak_bytes >= limits.memory_bytes // 2:

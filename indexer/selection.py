@@ -7,8 +7,10 @@ folder before one further up, and the command line's before all.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
@@ -27,11 +29,13 @@ class Selection:
     :ivar include: patterns; where there are any, only files that one of them fits
     :ivar exclude: patterns of files and folders that are left out
     :ivar ignore_files: whether ``.gitignore`` and ``.qaignore`` in the folders count
+    :ivar never: places that are no part of any root, as the report that is being written
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     ignore_files: bool = True
+    never: tuple[Path, ...] = ()
 
     def check(self) -> None:
         """:raises BadPattern: where a pattern is none."""
@@ -66,8 +70,8 @@ class Chooser:
     def __init__(self, selection: Selection, read: Callable[[str, str], bytes | None]) -> None:
         """:param read: gives the content of a file of a folder, both by name, or None where there is none."""
         self._selection, self._read = selection, read
-        self._include = GitIgnoreSpec.from_lines(selection.include)
-        self._exclude = _Rules("", GitIgnoreSpec.from_lines(selection.exclude), "--exclude")
+        self._include = _spec(selection.include)
+        self._exclude = _Rules("", _spec(selection.exclude), "--exclude")
         self._by_folder: dict[str, tuple[_Rules, ...]] = {}
         self.refused: list[tuple[str, str]] = []
 
@@ -89,11 +93,17 @@ class Chooser:
         """Of a folder and all above it, the outermost first."""
         if not self._selection.ignore_files:
             return ()
-        if folder not in self._by_folder:
-            above = self._rules_of(folder.rpartition("/")[0]) if folder else ()
-            own = [rules for name in IGNORE_FILES if (rules := self._rules(folder, name))]
-            self._by_folder[folder] = (*above, *own)
-        return self._by_folder[folder]
+        new = []
+        while folder not in self._by_folder:
+            new.append(folder)
+            if not folder:
+                break
+            folder = folder.rpartition("/")[0]
+        rules = self._by_folder.get(folder, ())
+        for folder in reversed(new):
+            rules = (*rules, *(own for name in IGNORE_FILES if (own := self._rules(folder, name))))
+            self._by_folder[folder] = rules
+        return rules
 
     def _rules(self, folder: str, name: str) -> _Rules | None:
         raw = self._read(folder, name)
@@ -103,7 +113,7 @@ class Chooser:
         if len(raw) > MOST_BYTES:
             self.refused.append((path, f"an ignore file of more than {MOST_BYTES:,} bytes is not used"))
             return None
-        lines = raw.decode("utf-8", "replace").splitlines()
+        lines = raw.decode("utf-8-sig", "replace").replace("\r\n", "\n").split("\n")  # as git parts lines
         good = [line for line in lines if line.strip() and not line.startswith("#") and not _problem(line)]
         bad = [number for number, line in enumerate(lines, start=1) if _problem(line)]
         if bad:
@@ -111,7 +121,13 @@ class Chooser:
         if len(good) > MOST_PATTERNS:
             self.refused.append((path, f"an ignore file of more than {MOST_PATTERNS:,} patterns is not used"))
             return None
-        return _Rules(folder, GitIgnoreSpec.from_lines(good), path) if good else None
+        return _Rules(folder, _spec(good), path) if good else None
+
+
+def _spec(patterns: Sequence[str]) -> GitIgnoreSpec:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of re: "[[" may mean something else one day
+        return GitIgnoreSpec.from_lines(patterns)
 
 
 def _problem(pattern: str) -> str:
@@ -120,8 +136,10 @@ def _problem(pattern: str) -> str:
         len(re.findall(r"\*+", name)) > _MOST_STARS for name in pattern.split("/")
     ):
         return f"more than {_MOST_STARS} of * in one name, or of ** in all"
+    if re.search(r"\[[^\]]*\[[:.=]", pattern):
+        return "classes such as [:alpha:] are not known here"
     try:
-        GitIgnoreSpec.from_lines([pattern])
+        _spec([pattern])
     except ValueError as error:
         return " ".join(str(error).split())
     return ""

@@ -104,7 +104,7 @@ def plan_of(
     snapshot: Snapshot | None, store: Path, places: Sequence[str] | None, limits: FileLimits, selection: Selection
 ) -> tuple[Scope, Plan]:
     scope = choose_scope(places, snapshot.roots if snapshot else ())
-    return scope, make_plan(snapshot, scope, limits, selection, never=[store])
+    return scope, make_plan(snapshot, scope, limits, selection, never=[store, *selection.never])
 
 
 def _carry_out(plan: Plan, corpus: CorpusWriter, prune: bool) -> None:
