@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pathspec import GitIgnoreSpec
 
@@ -60,6 +61,13 @@ class _Rules:
     spec: GitIgnoreSpec
     source: str
 
+    def decide(self, path: str, *, is_folder: bool) -> bool | None:
+        """Whether they leave a path out, by the last one that fits; None where none does."""
+        query = path[len(self.folder) :].lstrip("/") + ("/" if is_folder else "")
+        name = query[query.rstrip("/").rfind("/") + 1 :]
+        patterns = (pattern for pattern in reversed(self.spec.patterns) if pattern.include is not None)
+        return next((pattern.include for pattern in patterns if _fits(pattern, query, name)), None)
+
 
 class Chooser:
     """Decides for each path of one root; reads each folder's ignore files when it first comes to it.
@@ -79,8 +87,7 @@ class Chooser:
         """Why a path is left out, as half a sentence; '' where it is wanted. All folders above it were."""
         folder = path.rpartition("/")[0]
         for rules in (self._exclude, *reversed(self._rules_of(folder))):
-            inner = path[len(rules.folder) :].lstrip("/") + ("/" if is_folder else "")
-            decision = rules.spec.check_file(inner).include
+            decision = rules.decide(path, is_folder=is_folder)
             if decision is not None:
                 if decision:
                     return f"left out by {rules.source}"
@@ -122,6 +129,21 @@ class Chooser:
             self.refused.append((path, f"an ignore file of more than {MOST_PATTERNS:,} patterns is not used"))
             return None
         return _Rules(folder, _spec(good), path) if good else None
+
+
+def _fits(pattern: Any, query: str, name: str) -> bool:
+    """Whether a pattern fits a path itself. pathspec also counts what lies in a folder that fits, which re-includes too
+    much ("build", then "!src", and src/build is back); we never come to what lies in a folder that is left out.
+
+    :param query: the path, relative to the pattern's folder, that of a folder with a last "/"; ``name`` is its end
+    """
+    text = str(pattern.pattern).strip().removeprefix("!").removesuffix("/")
+    if "/" not in text:
+        return pattern.regex.search(name) is not None
+    if text.endswith("/**"):
+        found = pattern.regex.search(query)
+        return found is not None and (text == "/**" or found.end() < len(query))
+    return pattern.regex.fullmatch(query) is not None
 
 
 def _spec(patterns: Sequence[str]) -> GitIgnoreSpec:

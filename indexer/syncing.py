@@ -8,8 +8,8 @@ from pathlib import Path
 from deformer_qa.indexer.encoding import TextEncoder, codebook_of, encoder_info
 from deformer_qa.indexer.errors import RootGone
 from deformer_qa.indexer.events import Event, SyncReport
-from deformer_qa.indexer.files import FoundFile, kind_of, read_file, reason_of
-from deformer_qa.indexer.formats import Kind, NotReadable
+from deformer_qa.indexer.files import FoundFile, kind_of, read_file, reason_of, shown
+from deformer_qa.indexer.formats import BadRecord, Kind, NotReadable
 from deformer_qa.indexer.formats.limits import DEFAULT_LIMITS, FileLimits
 from deformer_qa.indexer.parsing import FileParser
 from deformer_qa.indexer.plan import Plan, format_of, make_plan
@@ -142,6 +142,7 @@ def has_store(store: Path) -> bool:
 def _has_text(plan: Plan, parser: FileParser, limits: FileLimits, progress: Progress) -> bool:
     """Whether a new store would get a document; where not, tells why of every file."""
     reasons: list[tuple[FoundFile, str, Kind]] = []
+    bad: dict[int, Sequence[BadRecord]] = {}  # of the files, by their number in that list
     for work in plan.work:
         try:
             content = read_file(work.file, limits.file_bytes)
@@ -154,12 +155,15 @@ def _has_text(plan: Plan, parser: FileParser, limits: FileLimits, progress: Prog
             if parsed.documents:
                 return True
             reasons.append((work.file, NO_RECORD, parsed.bad_records[0].kind))
+            bad[len(reasons)] = parsed.bad_records
     progress.found(plan.n_files, plan.n_bytes)
     for skipped in plan.skipped:
         progress.file_done(skipped.unread.shown, "skipped", skipped.unread.reason, skipped.unread.kind)
     for ignored in plan.ignored:
         progress.file_done(ignored.shown, "ignored", ignored.reason, ignored.kind)
-    for file, reason, kind in reasons:
+    for number, (file, reason, kind) in enumerate(reasons, start=1):
+        for record in bad.get(number, ()):
+            progress.record_skipped(shown(file.root, file.path + record.record), record.reason, record.kind)
         progress.file_done(file.shown, "skipped", reason, kind)
     return False
 
