@@ -37,7 +37,11 @@ def keep_up(store: Path, paths: Sequence[Path], sync: Callable[[], object]) -> N
         places = _places(store, paths)
         if len(places) != told:
             told = len(places)
-            message("qa: nothing to watch yet; Ctrl-C ends it." if not places else f"qa: watching {told:,} indexed places; Ctrl-C ends it.")
+            message(
+                "qa: nothing to watch yet; Ctrl-C ends it."
+                if not places
+                else f"qa: watching {told:,} indexed places; Ctrl-C ends it."
+            )
         _try(sync)  # what changed before the watch began
         if not places:
             time.sleep(_LOOK_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -171,6 +172,9 @@ def _has_text(plan: Plan, parser: FileParser, limits: FileLimits, progress: Prog
 def report_of(
     snapshot: Snapshot | None, scope: Scope, progress: Progress, indexed: Collection[tuple[str, str]]
 ) -> SyncReport:
+    by_root: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for place in indexed:
+        by_root[place[0]].append(place)
     return SyncReport(
         generation=snapshot.generation if snapshot else None,
         files=progress.counts,
@@ -180,6 +184,10 @@ def report_of(
         skipped=tuple(progress.skipped),
         ignored=tuple(progress.ignored),
         notes=tuple(progress.notes),
-        empty=tuple(target.place for target in scope.targets if not any(target.contains(*place) for place in indexed)),
+        empty=tuple(
+            target.place
+            for target in scope.targets
+            if not any(target.contains(*place) for place in by_root[target.root])
+        ),
         committed=progress.n_commits > 0,
     )
