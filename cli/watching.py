@@ -34,7 +34,7 @@ def keep_up(store: Path, paths: Sequence[Path], sync: Callable[[], object]) -> N
 
     told = 0
     while True:
-        places = _places(store, paths)
+        places = places_to_watch(store, paths)
         if len(places) != told:
             told = len(places)
             message(
@@ -42,11 +42,11 @@ def keep_up(store: Path, paths: Sequence[Path], sync: Callable[[], object]) -> N
                 if not places
                 else f"qa: watching {told:,} indexed places; Ctrl-C ends it."
             )
-        _try(sync)  # what changed before the watch began
         if not places:
             time.sleep(_LOOK_SECONDS)
+            _try(sync)
             continue
-        last_look = time.monotonic()
+        is_first, last_look = True, time.monotonic()
         for changed in watch(
             *(path for path, _ in places),
             watch_filter=concerns_us,
@@ -57,15 +57,16 @@ def keep_up(store: Path, paths: Sequence[Path], sync: Callable[[], object]) -> N
             raise_interrupt=True,
             ignore_permission_denied=True,
         ):
-            if changed:
+            if changed or is_first:  # what changed before the watch began
+                is_first = False
                 _try(sync)
             if changed or time.monotonic() - last_look >= _LOOK_SECONDS:
                 last_look = time.monotonic()
-                if _places(store, paths) != places:
+                if places_to_watch(store, paths) != places:
                     break
 
 
-def _places(store: Path, paths: Sequence[Path]) -> frozenset[tuple[str, int]]:
+def places_to_watch(store: Path, paths: Sequence[Path]) -> frozenset[tuple[str, int]]:
     """The folders to watch, with what tells one from another that was made in its place."""
     from deformer_qa.store import open_snapshot
 

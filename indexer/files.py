@@ -263,7 +263,7 @@ class _Walk:
             self._skip(path, f"a {kind}, no file", "special")
 
     def _is_metadata(self, place: Path, path: str) -> bool:
-        """Whether this is a file beside the one whose metadata it holds; of several, one is used and the others told."""
+        """Whether this holds the metadata of a file beside it; of several, one is used and the others are told."""
         described = _described_by(place.name)
         try:
             if not described or stat.S_ISDIR(os.lstat(place.with_name(described)).st_mode):

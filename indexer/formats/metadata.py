@@ -80,7 +80,7 @@ def plain(fields: Any) -> tuple[dict[str, Any], list[str]]:
         raise NotReadable(f"{len(fields):,} fields, at most {MOST_FIELDS:,} are kept", "metadata")
     kept, left_out, n_left = {}, [], MOST_CHARACTERS
     for name, value in fields.items():
-        if (size := _size(value)) > n_left:
+        if (size := _size(value, n_left)) > n_left:
             left_out.append(f"its metadata {one_line(str(name))[:50]!r} is too long, or all of them together are")
             continue
         n_left -= size
@@ -98,10 +98,10 @@ def _checked(text: str) -> str:
     return text
 
 
-def _size(value: Any) -> int:
-    """Characters of a text, items of a list with their characters."""
+def _size(value: Any, enough: int) -> int:
+    """Characters of a text, items of a list with their characters; not counted on where it is more than enough."""
     if isinstance(value, list):
-        return len(value) + (sum(map(len, filter(_is_text, value))) if len(value) <= MOST_CHARACTERS else 0)
+        return len(value) + (sum(map(len, filter(_is_text, value))) if len(value) <= enough else 0)
     return len(value) if isinstance(value, str) else 0
 
 
