@@ -109,7 +109,8 @@ def index(
 
     is_piped = Path("-") in paths
     _check_usage(paths, is_piped=is_piped, dry_run=dry_run, watch=watch, name=name, include=include, exclude=exclude)
-    folder, selection = located(store), Selection(include, exclude, ignore_files=not no_ignore)
+    folder, never = located(store), () if report is None else (report,)
+    selection = Selection(include, exclude, ignore_files=not no_ignore, never=never)
     selection.check()
     outcomes = Outcomes(report)
     # Before any model is loaded: a path that is not there is told at once.
@@ -119,12 +120,13 @@ def index(
         return _ended(run.preview(), strict)
     chosen = _encoder(encoder, reader_folder)
     if is_piped:
-        return _ended(run.piped(chosen, name or "stdin", sys.stdin.buffer.read()), strict)
+        # One byte more than may be, so that what is too long is known as such, and what never ends does end.
+        return _ended(run.piped(chosen, name or "stdin", sys.stdin.buffer.read(run.limits.file_bytes + 1)), strict)
     done = run.sync(chosen)
     if watch:
         from deformer_qa.cli.watching import keep_up
 
-        keep_up(folder, lambda: run.sync(chosen, quietly=True))
+        keep_up(folder, places, lambda: run.sync(chosen, quietly=True))
     return _ended(done, strict)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from deformer_qa.indexer.formats.limits import FileLimits
 
 _MIB = 2**20
+_MOST = 2**40  # in MiB still a number of bytes that the system takes
 _LIMITS: dict[str, tuple[str, int, str]] = {  # option: field of FileLimits, unit, help
     "max-file-size": ("file_bytes", _MIB, "MiB of a file."),
     "max-text": ("text_characters", 1, "Characters of the text of a document."),
@@ -22,7 +23,7 @@ _LIMITS: dict[str, tuple[str, int, str]] = {  # option: field of FileLimits, uni
     "max-members": ("members", 1, "Files in an archive, as office documents are."),
     "max-unpacked": ("unpacked_bytes", _MIB, "MiB of an archive when unpacked."),
     "max-ratio": ("ratio", 1, "How many times a member of an archive may be packed."),
-    "max-nesting": ("nesting", 1, "Elements, lists or message parts in each other."),
+    "max-nesting": ("nesting", 1, "Values of JSON, or parts of mail, in each other."),
     "max-seconds": ("seconds", 1, "Seconds for reading one file."),
     "max-memory": ("memory_bytes", _MIB, "MiB of memory for reading files."),
 }
@@ -63,7 +64,9 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     wrapped: Callable[..., Any] = with_limits
     for option, (_, _, what) in reversed(_LIMITS.items()):
-        wrapped = click.option(f"--{option}", type=click.IntRange(min=1), metavar="N", help=f"At most: {what}")(wrapped)
+        wrapped = click.option(f"--{option}", type=click.IntRange(1, _MOST), metavar="N", help=f"At most: {what}")(
+            wrapped
+        )
     return wrapped
 
 
@@ -95,14 +98,21 @@ def existing_paths(paths: tuple[Path, ...]) -> list[Path]:
 
 
 def _fitting(pattern: Path) -> list[Path]:
+    """What a pattern fits, as in a shell: nothing hidden, unless it begins with "." in the pattern too."""
     try:
         relative = pattern.relative_to(pattern.anchor) if pattern.anchor else pattern
-        found = sorted(path for path in Path(pattern.anchor or ".").glob(str(relative)))
+        found = sorted(Path(pattern.anchor or ".").glob(str(relative)))
     except (ValueError, NotImplementedError, OSError) as error:
         raise click.UsageError(f"{pattern}: not a pattern ({error}).") from error
+    if not any(_is_hidden(name) for name in relative.parts):
+        found = [path for path in found if not any(map(_is_hidden, path.parts))]
     if not found:
         raise click.UsageError(f"{pattern}: no file or folder fits this pattern.")
     return found
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") and name not in (".", "..")
 
 
 def _is_there(path: Path) -> bool:

@@ -79,6 +79,9 @@ class _Watcher:
             sys.stdout.flush()
 
 
+_REPORT = b'{\n "schema": 1,\n'  # how a report begins; nothing else is written over
+
+
 class Outcomes:
     """What became of each file, for ``--report`` and ``--dry-run``."""
 
@@ -89,11 +92,16 @@ class Outcomes:
         """
         self._file = file
         self._files: list[FileDone] = []
-        if file is not None:
-            try:
-                file.open("a").close()
-            except OSError as error:
-                raise click.UsageError(f"--report {file}: cannot be written ({error.strerror}).") from error
+        if file is None or (file.exists() and not file.is_file() and not file.is_dir()):  # /dev/stdout, a pipe
+            return
+        try:
+            with file.open("a+b") as stream:
+                stream.seek(0)
+                head = stream.read(len(_REPORT))
+        except OSError as error:
+            raise click.UsageError(f"--report {file}: cannot be written ({error.strerror}).") from error
+        if head not in (b"", _REPORT):
+            raise click.UsageError(f"--report {file}: this file is there and is no report; choose another name.")
 
     def clear(self) -> None:
         """Another run begins."""

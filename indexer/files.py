@@ -16,6 +16,8 @@ from deformer_qa.indexer.selection import MOST_BYTES, Chooser, Selection
 PIPED = "stdin"
 """In place of a root, of documents that came through a pipe: they are in no folder and are not synced."""
 
+_FOLDER = os.O_DIRECTORY | getattr(os, "O_PATH", 0)  # the latter: one may be passed through that may not be listed
+_GROWTH_BYTES = 2**20  # that a file may have more than it had when it was opened
 _YOUNG_NS = 2 * 10**9  # a file changed this recently may change again within the resolution of its time stamps
 _KINDS = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISBLK, "device"), (stat.S_ISCHR, "device"))
 
@@ -120,10 +122,10 @@ def list_files(
         return Listing((), (Unread(root, "", reason, kind_of(error), hides_content=True),))
     walk = _Walk(root, top if is_folder else top.parent, never, selection or Selection())
     if is_folder:
-        walk.enter(top / part if part else top, part)
+        walk.enter_part(part)
         walk.follow_links()
     else:
-        walk.enter(top, top.name)
+        walk.enter_part(top.name)
     return walk.listing()
 
 
@@ -144,8 +146,7 @@ def read_file(file: FoundFile, max_bytes: int) -> FileContent:
 
 
 def _read(place: Path, max_bytes: int, option: str = " (--max-file-size)") -> tuple[bytes, str]:
-    # not blocking, lest a pipe took its place; no link, lest one out of the root did
-    fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    fd = _opened(place, os.O_NONBLOCK)  # not blocking, lest a pipe took its place
     with os.fdopen(fd, "rb") as stream:
         before = os.fstat(fd)
         if not stat.S_ISREG(before.st_mode):
@@ -153,11 +154,29 @@ def _read(place: Path, max_bytes: int, option: str = " (--max-file-size)") -> tu
         if before.st_size > max_bytes:
             reason = f"{before.st_size:,} bytes, at most {max_bytes:,} are read{option}"
             raise NotReadable(reason, "limit")
-        raw = stream.read(max_bytes + 1)
-        if len(raw) > max_bytes:
+        raw = stream.read(before.st_size + 1)
+        if len(raw) > before.st_size:  # a log, say
+            raw += stream.read(min(_GROWTH_BYTES, max_bytes + 1 - len(raw)))
+        if len(raw) > min(max_bytes, before.st_size + _GROWTH_BYTES):
             raise NotReadable("it grows while it is read", "gone")
         after = os.fstat(fd)
     return raw, _state(after) if _state(before) == _state(after) and len(raw) == after.st_size else ""
+
+
+def _opened(place: Path, how: int) -> int:
+    """Open for reading without following any link: one out of the root may stand now where a folder or file was."""
+    *above, name = place.parts
+    folder: int | None = None
+    try:
+        for step in above:
+            fd = os.open(step, _FOLDER | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            if folder is not None:
+                os.close(folder)
+            folder = fd
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | how, dir_fd=folder)
+    finally:
+        if folder is not None:
+            os.close(folder)
 
 
 def reason_of(error: OSError) -> str:
@@ -196,6 +215,10 @@ class _Walk:
             tuple(sorted(self._ignored, key=lambda unread: unread.path)),
         )
 
+    def enter_part(self, path: str) -> None:
+        """Take all, or the part of it that ``path`` names."""
+        self.enter(self._top / path, path)
+
     def enter(self, place: Path, path: str) -> None:
         """Take what ``place`` is or contains; ``path`` names it, relative to the root."""
         pending = [] if self._is_kept_out(Path(os.path.realpath(place))) else [(place, path)]
@@ -208,13 +231,15 @@ class _Walk:
             try:
                 state = os.stat(place) if not path else os.lstat(place)
                 is_folder = stat.S_ISDIR(state.st_mode)
+                if path != named and not is_folder and self._is_metadata(place, path):
+                    continue
                 if path != named and (reason := self._chooser.why_not(path, is_folder=is_folder)):
                     self._ignored.append(Unread(self._root, path, reason, "ignored"))
                     continue
                 if not is_folder:
                     self.take(place, path, state)
                     continue
-                names = [] if (state.st_dev, state.st_ino) in self._kept_out else os.listdir(place)
+                names = [] if (state.st_dev, state.st_ino) in self._kept_out else _names_in(place)
             except OSError as error:
                 self._skip(path, f"cannot be listed: {reason_of(error)}", kind_of(error), hides_content=True)
                 continue
@@ -224,6 +249,10 @@ class _Walk:
         """Take one entry that is no folder."""
         if stat.S_ISLNK(state.st_mode):
             self._links.append((place, path))
+        elif (state.st_dev, state.st_ino) in self._kept_out:
+            return
+        elif file_of(path) != path:
+            self._skip(path, "its name is as that of a record of a JSON lines file; rename it", "name")
         elif stat.S_ISREG(state.st_mode):
             sidecar, its_state = _sidecar_of(place)
             whole = f"{_state(state)}+{its_state}" if _state(state) and its_state else ""
@@ -232,6 +261,19 @@ class _Walk:
         else:
             kind = next((name for test, name in _KINDS if test(state.st_mode)), "special file")
             self._skip(path, f"a {kind}, no file", "special")
+
+    def _is_metadata(self, place: Path, path: str) -> bool:
+        """Whether this holds the metadata of a file beside it; of several, one is used and the others are told."""
+        described = _described_by(place.name)
+        try:
+            if not described or stat.S_ISDIR(os.lstat(place.with_name(described)).st_mode):
+                return False
+        except OSError:
+            return False
+        used, _ = _sidecar_of(place.with_name(described))
+        if used != place.name:
+            self._skip(path, f"the metadata of {described} are read from {used}", "metadata")
+        return True
 
     def follow_links(self) -> None:
         """Take what links add: a link may lead to further ones, but never twice to the same place."""
@@ -253,14 +295,13 @@ class _Walk:
         return any(real.is_relative_to(never) for never in self._never)
 
     def _wanted(self, names: list[str], path: str) -> Iterator[str]:
-        there = set(names)
         for name in names:
             try:
                 name.encode("utf-8")
             except UnicodeEncodeError:
                 self._skip(f"{path}/{name}" if path else name, "its name is not UTF-8", "name")
                 continue
-            if not name.startswith(".") and _described_by(name) not in there:
+            if not name.startswith("."):
                 yield name
 
     def _ignore_file(self, folder: str, name: str) -> bytes | None:
@@ -275,6 +316,14 @@ class _Walk:
         self._unread.append(Unread(self._root, path, reason, kind, hides_content))
 
 
+def _names_in(folder: Path) -> list[str]:
+    fd = _opened(folder, os.O_DIRECTORY)
+    try:
+        return os.listdir(fd)
+    finally:
+        os.close(fd)
+
+
 def _described_by(name: str) -> str:
     """The file whose metadata a file of this name holds; '' where it is none such by its name."""
     return next((name.removesuffix(suffix) for suffix in SIDECAR_SUFFIXES if name.endswith(suffix)), "")
@@ -284,9 +333,11 @@ def _sidecar_of(place: Path) -> tuple[str, str]:
     """Name and state of the file beside a file that holds its metadata; empty where there is none."""
     for suffix in SIDECAR_SUFFIXES:
         try:
-            return f"{place.name}{suffix}", _state(os.lstat(place.with_name(f"{place.name}{suffix}")))
+            state = os.lstat(place.with_name(f"{place.name}{suffix}"))
         except OSError:
             continue
+        if not stat.S_ISDIR(state.st_mode):
+            return f"{place.name}{suffix}", _state(state)
     return "", ""
 
 

@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 from deformer_qa.indexer import formats
@@ -21,7 +21,8 @@ from deformer_qa.indexer.formats.metadata import from_sidecar
 from deformer_qa.indexer.formats.registry import BY_NAME
 
 LENGTH_BYTES = 8
-_SPARE_SECONDS = 5  # of the processor, after which the system ends a process whose parent is gone
+NO_MEMORY = 77  # exit code where there is not even memory for saying so
+_SPARE_SECONDS = 5  # after which the system ends a process whose parent is gone, busy or asleep
 
 
 def main() -> None:
@@ -37,9 +38,14 @@ def main() -> None:
     _set_limit(resource.RLIMIT_AS, limits.memory_bytes)
     _send(answers, b"")  # ready
     while header := _received(requests):
-        raw, sidecar = requests.read(header["n_bytes"]), requests.read(header["n_sidecar_bytes"])
         _set_limit(resource.RLIMIT_CPU, _cpu_seconds() + int(limits.seconds) + _SPARE_SECONDS)
-        _send(answers, _answer(header, raw, sidecar, limits))
+        signal.alarm(int(limits.seconds) + _SPARE_SECONDS)
+        try:
+            raw, sidecar = requests.read(header["n_bytes"]), requests.read(header["n_sidecar_bytes"])
+            _send(answers, _answer(header, raw, sidecar, limits))
+        except MemoryError:
+            os._exit(NO_MEMORY)
+        signal.alarm(0)
 
 
 def _answer(header: dict[str, Any], raw: bytes, sidecar: bytes, limits: FileLimits) -> bytes:
@@ -47,11 +53,13 @@ def _answer(header: dict[str, Any], raw: bytes, sidecar: bytes, limits: FileLimi
         parsed = formats.parse(BY_NAME[header["format"]], header["name"], raw, limits)
         if header["sidecar"]:
             parsed = _with_sidecar(parsed, header["sidecar"], sidecar)
-        return _encoded(asdict(replace(parsed, documents=tuple(map(_storable, parsed.documents)))))
+        return _encoded(_told(parsed))
     except NotReadable as reason:
         return _encoded({"reason": str(reason), "kind": reason.kind})
     except MemoryError:
         return _encoded({"reason": formats.memory_reason(limits), "kind": "limit"})
+    except Exception as error:  # of ours, on one file: the others are read all the same
+        return _encoded({"reason": f"reading it failed: {type(error).__name__}: {error}"[:200], "kind": "damaged"})
 
 
 def _with_sidecar(parsed: ParsedFile, name: str, raw: bytes) -> ParsedFile:
@@ -68,19 +76,28 @@ def _with_sidecar(parsed: ParsedFile, name: str, raw: bytes) -> ParsedFile:
     return replace(parsed, documents=documents, notes=(*parsed.notes, *notes))
 
 
-def _storable(document: ParsedDocument) -> ParsedDocument:
-    """The document without what UTF-8 cannot say; as long as before, so its offsets stay."""
-    return replace(
-        document,
-        title=storable(document.title),
-        text=storable(document.text),
-        outline=tuple((offset, storable(heading)) for offset, heading in document.outline),
-        meta={storable(key): _storable_value(value) for key, value in document.meta.items()},
-        locations={
-            kind: tuple((offset, _storable_value(value)) for offset, value in marks)
+def _told(parsed: ParsedFile) -> dict[str, Any]:
+    """What JSON says of a file."""
+    return {
+        "documents": list(map(_told_document, parsed.documents)),
+        "bad_records": [{"record": one.record, "reason": one.reason, "kind": one.kind} for one in parsed.bad_records],
+        "notes": parsed.notes,
+    }
+
+
+def _told_document(document: ParsedDocument) -> dict[str, Any]:
+    """A document without what UTF-8 cannot say; as long as before, so its offsets stay."""
+    return {
+        "record": document.record,
+        "title": storable(document.title),
+        "text": storable(document.text),
+        "outline": [(offset, storable(heading)) for offset, heading in document.outline],
+        "meta": {storable(key): _storable_value(value) for key, value in document.meta.items()},
+        "locations": {
+            kind: [(offset, _storable_value(value)) for offset, value in marks]
             for kind, marks in document.locations.items()
         },
-    )
+    }
 
 
 def _storable_value(value: Any) -> Any:
@@ -94,7 +111,8 @@ def _received(requests: BinaryIO) -> dict[str, Any]:
 
 
 def _send(answers: BinaryIO, answer: bytes) -> None:
-    answers.write(len(answer).to_bytes(LENGTH_BYTES, "little") + answer)
+    answers.write(len(answer).to_bytes(LENGTH_BYTES, "little"))
+    answers.write(answer)
     answers.flush()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deformer_qa.indexer.encoding import TextEncoder, codebook_of, encoder_info
 from deformer_qa.indexer.events import Event, SyncReport
-from deformer_qa.indexer.files import PIPED, FileContent, FoundFile
+from deformer_qa.indexer.files import PIPED, FileContent, FoundFile, printable
 from deformer_qa.indexer.formats import file_of
 from deformer_qa.indexer.formats.limits import DEFAULT_LIMITS, FileLimits
 from deformer_qa.indexer.formats.parsed import NotReadable
@@ -39,11 +39,15 @@ def index_bytes(
     :raises StoreError: where the store cannot be opened or written.
     """
     progress = Progress(on_event)
+    name = printable(name)
     file = FoundFile(PIPED, name, Path(name), len(raw), "")
     content = FileContent(raw, ("", b""), "")
     nowhere = Scope((), {}, ())
     with FileParser(limits) as parser:
         progress.found(1, len(raw))
+        if refusal := _unwanted(name, raw, limits):
+            progress.file_done(file.shown, "skipped", str(refusal), refusal.kind)
+            return report_of(None, nowhere, progress, ())
         if not has_store(store) and (refusal := _refusal(file, content, parser)):
             progress.file_done(file.shown, "skipped", str(refusal), refusal.kind)
             return report_of(None, nowhere, progress, ())
@@ -57,6 +61,15 @@ def index_bytes(
             corpus.commit()
             corpus.merge()
             return report_of(writer.snapshot, nowhere, progress, corpus.indexed)
+
+
+def _unwanted(name: str, raw: bytes, limits: FileLimits) -> NotReadable | None:
+    """What is wrong with it before anything is read; what was there under its name stays."""
+    if len(raw) > limits.file_bytes:
+        return NotReadable(f"more than {limits.file_bytes:,} bytes (--max-file-size)", "limit")
+    if file_of(name) != name:
+        return NotReadable("its name is as that of a record of a JSON lines file; choose another", "name")
+    return None
 
 
 def _refusal(file: FoundFile, content: FileContent, parser: FileParser) -> NotReadable | None:

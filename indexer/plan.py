@@ -24,7 +24,7 @@ from deformer_qa.indexer.files import (
     reason_of,
 )
 from deformer_qa.indexer.formats import FileLimits, Format, NotReadable
-from deformer_qa.indexer.roots import Scope
+from deformer_qa.indexer.roots import Scope, Target
 from deformer_qa.indexer.selection import Selection
 from deformer_qa.store import DocumentInfo, Snapshot
 
@@ -111,7 +111,9 @@ def make_plan(
 
 class _Planner:
     def __init__(self, snapshot: Snapshot | None, scope: Scope, limits: FileLimits) -> None:
-        self._scope = scope
+        self._targets: dict[str, list[Target]] = defaultdict(list)
+        for target in scope.targets:
+            self._targets[target.root].append(target)
         self._limits = limits
         self._known = _documents_by_place(snapshot, scope)
         self._lost = _by_place((root, document) for root in scope.gone for document in _documents(snapshot, root))
@@ -186,7 +188,7 @@ class _Planner:
         return FileWork(file, tuple(own), tuple(moved), encodes=len(moved) < len(missing))
 
     def _is_in_scope(self, place: Place) -> bool:
-        return any(target.contains(*place) for target in self._scope.targets)
+        return any(target.contains(*place) for target in self._targets[place[0]])
 
     def _is_hidden(self, place: Place) -> bool:
         root, path = place

@@ -8,7 +8,7 @@ outright becomes a root of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,19 +66,23 @@ def existing_place(path: Path) -> str:
 
 def choose_scope(places: Sequence[str] | None, recorded: Sequence[str]) -> Scope:
     """The scope of a sync of some places, or of all recorded roots (None)."""
-    gone = [root for root in recorded if _is_gone(root)]
+    gone = {root: None for root in recorded if _is_gone(root)}
     present = [root for root in recorded if root not in gone]
-    targets: list[Target] = []
-    for target in sorted((_target(place, present) for place in (present if places is None else places)), key=_depth):
-        if not any(_holds(chosen, target) for chosen in targets):
-            targets.append(target)
+    by_place = {os.path.realpath(root): root for root in sorted(present, key=len, reverse=True)}
+    targets: dict[str, Target] = {}  # by their places
+    for target in sorted((_target(place, by_place) for place in (present if places is None else places)), key=_depth):
+        if not any(covers(outer, target.place) for outer in _way_to(target.place) if outer in targets):
+            targets[target.place] = target
     absorbed = {
-        root: target.root
+        root: targets[place].root
         for root in recorded
-        for target in targets
-        if root != target.root and covers(target.root, root) and covers(target.place, root)
+        for place in _way_to(root)
+        if place in targets
+        and targets[place].root != root
+        and covers(targets[place].root, root)
+        and covers(place, root)
     }
-    return Scope(tuple(targets), absorbed, tuple(root for root in gone if root not in absorbed))
+    return Scope(tuple(targets.values()), absorbed, tuple(root for root in gone if root not in absorbed))
 
 
 def covers(outer: str, inner: str) -> bool:
@@ -90,21 +94,25 @@ def covers(outer: str, inner: str) -> bool:
     return not any(name.startswith(".") for name in Path(inner).relative_to(outer).parts)
 
 
-def _target(place: str, present: Iterable[str]) -> Target:
-    """The outermost recorded root, or part of it, that a place is; else a new root."""
-    for root in sorted(present, key=len):
-        real = os.path.realpath(root)
-        if covers(real, place):
-            return Target(root, "" if place == real else Path(place).relative_to(real).as_posix())
+def _target(place: str, by_place: Mapping[str, str]) -> Target:
+    """The outermost recorded root, or part of it, that a place is; else a new root.
+
+    :param by_place: the recorded roots by their real places.
+    """
+    for real in _way_to(place):
+        if real in by_place and covers(real, place):
+            return Target(by_place[real], "" if place == real else Path(place).relative_to(real).as_posix())
     return Target(place)
+
+
+def _way_to(place: str) -> list[str]:
+    """A place and all folders above it, the outermost first: with thousands of roots, looking at each takes minutes."""
+    path = Path(place)
+    return [*map(str, reversed(path.parents)), place]
 
 
 def _depth(target: Target) -> tuple[int, str]:
     return len(Path(target.place).parts), target.place
-
-
-def _holds(outer: Target, inner: Target) -> bool:
-    return covers(outer.place, inner.place)
 
 
 def _is_gone(root: str) -> bool:

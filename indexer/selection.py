@@ -7,8 +7,11 @@ folder before one further up, and the command line's before all.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from pathspec import GitIgnoreSpec
 
@@ -27,11 +30,13 @@ class Selection:
     :ivar include: patterns; where there are any, only files that one of them fits
     :ivar exclude: patterns of files and folders that are left out
     :ivar ignore_files: whether ``.gitignore`` and ``.qaignore`` in the folders count
+    :ivar never: places that are no part of any root, as the report that is being written
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     ignore_files: bool = True
+    never: tuple[Path, ...] = ()
 
     def check(self) -> None:
         """:raises BadPattern: where a pattern is none."""
@@ -56,6 +61,13 @@ class _Rules:
     spec: GitIgnoreSpec
     source: str
 
+    def decide(self, path: str, *, is_folder: bool) -> bool | None:
+        """Whether they leave a path out, by the last one that fits; None where none does."""
+        query = path[len(self.folder) :].lstrip("/") + ("/" if is_folder else "")
+        name = query[query.rstrip("/").rfind("/") + 1 :]
+        patterns = (pattern for pattern in reversed(self.spec.patterns) if pattern.include is not None)
+        return next((pattern.include for pattern in patterns if _fits(pattern, query, name)), None)
+
 
 class Chooser:
     """Decides for each path of one root; reads each folder's ignore files when it first comes to it.
@@ -66,8 +78,8 @@ class Chooser:
     def __init__(self, selection: Selection, read: Callable[[str, str], bytes | None]) -> None:
         """:param read: gives the content of a file of a folder, both by name, or None where there is none."""
         self._selection, self._read = selection, read
-        self._include = GitIgnoreSpec.from_lines(selection.include)
-        self._exclude = _Rules("", GitIgnoreSpec.from_lines(selection.exclude), "--exclude")
+        self._include = _spec(selection.include)
+        self._exclude = _Rules("", _spec(selection.exclude), "--exclude")
         self._by_folder: dict[str, tuple[_Rules, ...]] = {}
         self.refused: list[tuple[str, str]] = []
 
@@ -75,8 +87,7 @@ class Chooser:
         """Why a path is left out, as half a sentence; '' where it is wanted. All folders above it were."""
         folder = path.rpartition("/")[0]
         for rules in (self._exclude, *reversed(self._rules_of(folder))):
-            inner = path[len(rules.folder) :].lstrip("/") + ("/" if is_folder else "")
-            decision = rules.spec.check_file(inner).include
+            decision = rules.decide(path, is_folder=is_folder)
             if decision is not None:
                 if decision:
                     return f"left out by {rules.source}"
@@ -89,11 +100,17 @@ class Chooser:
         """Of a folder and all above it, the outermost first."""
         if not self._selection.ignore_files:
             return ()
-        if folder not in self._by_folder:
-            above = self._rules_of(folder.rpartition("/")[0]) if folder else ()
-            own = [rules for name in IGNORE_FILES if (rules := self._rules(folder, name))]
-            self._by_folder[folder] = (*above, *own)
-        return self._by_folder[folder]
+        new = []
+        while folder not in self._by_folder:
+            new.append(folder)
+            if not folder:
+                break
+            folder = folder.rpartition("/")[0]
+        rules = self._by_folder.get(folder, ())
+        for folder in reversed(new):
+            rules = (*rules, *(own for name in IGNORE_FILES if (own := self._rules(folder, name))))
+            self._by_folder[folder] = rules
+        return rules
 
     def _rules(self, folder: str, name: str) -> _Rules | None:
         raw = self._read(folder, name)
@@ -103,7 +120,7 @@ class Chooser:
         if len(raw) > MOST_BYTES:
             self.refused.append((path, f"an ignore file of more than {MOST_BYTES:,} bytes is not used"))
             return None
-        lines = raw.decode("utf-8", "replace").splitlines()
+        lines = raw.decode("utf-8-sig", "replace").replace("\r\n", "\n").split("\n")  # as git parts lines
         good = [line for line in lines if line.strip() and not line.startswith("#") and not _problem(line)]
         bad = [number for number, line in enumerate(lines, start=1) if _problem(line)]
         if bad:
@@ -111,7 +128,28 @@ class Chooser:
         if len(good) > MOST_PATTERNS:
             self.refused.append((path, f"an ignore file of more than {MOST_PATTERNS:,} patterns is not used"))
             return None
-        return _Rules(folder, GitIgnoreSpec.from_lines(good), path) if good else None
+        return _Rules(folder, _spec(good), path) if good else None
+
+
+def _fits(pattern: Any, query: str, name: str) -> bool:
+    """Whether a pattern fits a path itself. pathspec also counts what lies in a folder that fits, which re-includes too
+    much ("build", then "!src", and src/build is back); we never come to what lies in a folder that is left out.
+
+    :param query: the path, relative to the pattern's folder, that of a folder with a last "/"; ``name`` is its end
+    """
+    text = str(pattern.pattern).strip().removeprefix("!").removesuffix("/")
+    if "/" not in text:
+        return pattern.regex.search(name) is not None
+    if text.endswith("/**"):
+        found = pattern.regex.search(query)
+        return found is not None and (text == "/**" or found.end() < len(query))
+    return pattern.regex.fullmatch(query) is not None
+
+
+def _spec(patterns: Sequence[str]) -> GitIgnoreSpec:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of re: "[[" may mean something else one day
+        return GitIgnoreSpec.from_lines(patterns)
 
 
 def _problem(pattern: str) -> str:
@@ -120,8 +158,10 @@ def _problem(pattern: str) -> str:
         len(re.findall(r"\*+", name)) > _MOST_STARS for name in pattern.split("/")
     ):
         return f"more than {_MOST_STARS} of * in one name, or of ** in all"
+    if re.search(r"\[[^\]]*\[[:.=]", pattern):
+        return "classes such as [:alpha:] are not known here"
     try:
-        GitIgnoreSpec.from_lines([pattern])
+        _spec([pattern])
     except ValueError as error:
         return " ".join(str(error).split())
     return ""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from deformer_qa.indexer.encoding import TextEncoder, codebook_of, encoder_info
 from deformer_qa.indexer.errors import RootGone
 from deformer_qa.indexer.events import Event, SyncReport
-from deformer_qa.indexer.files import FoundFile, kind_of, read_file, reason_of
-from deformer_qa.indexer.formats import Kind, NotReadable
+from deformer_qa.indexer.files import FoundFile, kind_of, read_file, reason_of, shown
+from deformer_qa.indexer.formats import BadRecord, Kind, NotReadable
 from deformer_qa.indexer.formats.limits import DEFAULT_LIMITS, FileLimits
 from deformer_qa.indexer.parsing import FileParser
 from deformer_qa.indexer.plan import Plan, format_of, make_plan
@@ -104,7 +105,7 @@ def plan_of(
     snapshot: Snapshot | None, store: Path, places: Sequence[str] | None, limits: FileLimits, selection: Selection
 ) -> tuple[Scope, Plan]:
     scope = choose_scope(places, snapshot.roots if snapshot else ())
-    return scope, make_plan(snapshot, scope, limits, selection, never=[store])
+    return scope, make_plan(snapshot, scope, limits, selection, never=[store, *selection.never])
 
 
 def _carry_out(plan: Plan, corpus: CorpusWriter, prune: bool) -> None:
@@ -142,6 +143,7 @@ def has_store(store: Path) -> bool:
 def _has_text(plan: Plan, parser: FileParser, limits: FileLimits, progress: Progress) -> bool:
     """Whether a new store would get a document; where not, tells why of every file."""
     reasons: list[tuple[FoundFile, str, Kind]] = []
+    bad: dict[int, Sequence[BadRecord]] = {}  # of the files, by their number in that list
     for work in plan.work:
         try:
             content = read_file(work.file, limits.file_bytes)
@@ -154,12 +156,15 @@ def _has_text(plan: Plan, parser: FileParser, limits: FileLimits, progress: Prog
             if parsed.documents:
                 return True
             reasons.append((work.file, NO_RECORD, parsed.bad_records[0].kind))
+            bad[len(reasons)] = parsed.bad_records
     progress.found(plan.n_files, plan.n_bytes)
     for skipped in plan.skipped:
         progress.file_done(skipped.unread.shown, "skipped", skipped.unread.reason, skipped.unread.kind)
     for ignored in plan.ignored:
         progress.file_done(ignored.shown, "ignored", ignored.reason, ignored.kind)
-    for file, reason, kind in reasons:
+    for number, (file, reason, kind) in enumerate(reasons, start=1):
+        for record in bad.get(number, ()):
+            progress.record_skipped(shown(file.root, file.path + record.record), record.reason, record.kind)
         progress.file_done(file.shown, "skipped", reason, kind)
     return False
 
@@ -167,6 +172,9 @@ def _has_text(plan: Plan, parser: FileParser, limits: FileLimits, progress: Prog
 def report_of(
     snapshot: Snapshot | None, scope: Scope, progress: Progress, indexed: Collection[tuple[str, str]]
 ) -> SyncReport:
+    by_root: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for place in indexed:
+        by_root[place[0]].append(place)
     return SyncReport(
         generation=snapshot.generation if snapshot else None,
         files=progress.counts,
@@ -176,6 +184,10 @@ def report_of(
         skipped=tuple(progress.skipped),
         ignored=tuple(progress.ignored),
         notes=tuple(progress.notes),
-        empty=tuple(target.place for target in scope.targets if not any(target.contains(*place) for place in indexed)),
+        empty=tuple(
+            target.place
+            for target in scope.targets
+            if not any(target.contains(*place) for place in by_root[target.root])
+        ),
         committed=progress.n_commits > 0,
     )

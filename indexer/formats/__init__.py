@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from deformer_qa.indexer.formats.jsonl import records
 from deformer_qa.indexer.formats.limits import DOCUMENTS, FileLimits
+from deformer_qa.indexer.formats.metadata import MOST_CHARACTERS, plain
 from deformer_qa.indexer.formats.parsed import (
     BadRecord,
     Kind,
@@ -34,6 +39,8 @@ __all__ = [
     "parse",
 ]
 
+_NO_ROOM = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")  # the loader's words
+_LONGEST_NAME = 1_000  # characters of a title or heading
 _RECORDS = (".jsonl", ".ndjson")
 _RECORD = re.compile(r"(?P<file>.+)(?P<record>#[0-9]+)", re.DOTALL)
 
@@ -66,6 +73,8 @@ def parse(format_: Format, name: str, raw: bytes, limits: FileLimits) -> ParsedF
     except MemoryError:
         raise NotReadable(memory_reason(limits), "limit") from None
     except Exception as error:  # a parser that stumbles over one file must not stop the others
+        if _is_for_memory(error):
+            raise NotReadable(memory_reason(limits), "limit") from None
         found = one_line(f"{type(error).__name__}: {error}")[:200]
         raise NotReadable(f"the reader of {format_.name} failed on it: {found}") from error
     if not any(document.text.strip() for document in parsed.documents) and not parsed.bad_records:
@@ -73,7 +82,40 @@ def parse(format_: Format, name: str, raw: bytes, limits: FileLimits) -> ParsedF
     lengths = [len(document.text) for document in parsed.documents]
     _check_length(max(lengths, default=0), limits.text_characters, "text")
     _check_length(sum(lengths), DOCUMENTS * limits.text_characters, "documents")
-    return parsed
+    return _with_short_names(parsed)
+
+
+def _with_short_names(parsed: ParsedFile) -> ParsedFile:
+    """Titles, headings and metadata as long as such are: they are kept beside every passage, and shown with it.
+
+    A heading stands in the text too, so nothing is lost of it; what else is cut is a note.
+    """
+    documents, notes = [], []
+    for document in parsed.documents:
+        if len(document.title) > _LONGEST_NAME:
+            notes.append(f"its title of {len(document.title):,} characters is cut to {_LONGEST_NAME:,}")
+        if any(len(heading) > _LONGEST_NAME for _, heading in document.outline):
+            outline = tuple((offset, heading[:_LONGEST_NAME]) for offset, heading in document.outline)
+            document = replace(document, outline=outline)
+        meta, left_out = plain(document.meta) if _n_characters(document.meta) > MOST_CHARACTERS else (document.meta, [])
+        documents.append(replace(document, title=document.title[:_LONGEST_NAME], meta=meta))
+        notes += left_out
+    return replace(parsed, documents=tuple(documents), notes=(*parsed.notes, *notes))
+
+
+def _n_characters(meta: Mapping[str, Any]) -> int:
+    return sum(len(value) if isinstance(value, str | list) else 0 for value in meta.values())
+
+
+def _is_for_memory(error: BaseException | None) -> bool:
+    """Whether memory, or a library that found none to be loaded into, is at the root of an error."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+            return True
+        if isinstance(error, ImportError) and any(said in str(error) for said in _NO_ROOM):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _check_length(n_characters: int, most: int, what: str) -> None:

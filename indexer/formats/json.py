@@ -76,7 +76,7 @@ class _Writer:
         while stack:
             path, value = stack.pop()
             if len(path) > self._deepest:
-                raise NotReadable(f"JSON nested more than {self._deepest:,} deep", "limit")
+                raise NotReadable(f"JSON nested more than {self._deepest:,} deep (--max-nesting)", "limit")
             lines, inner = [], []
             for key, one in [("", value)] if _is_line(value) else _fields(value):
                 if _is_line(one):

@@ -19,6 +19,7 @@ from deformer_qa.indexer.formats.parsed import (
 )
 
 TEXT_FIELDS = ("text", "content", "context", "body")
+MOST_RECORDS = 1_000_000  # each has a hash in the indexer's memory, and would be a document
 
 
 def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
@@ -36,8 +37,10 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
 
 
 def records(raw: bytes) -> Iterator[tuple[str, bytes]]:
-    """Each record, good or bad, by its name, without parsing it."""
+    """Each record, good or bad, by its name, without parsing it. :raises NotReadable: where they are too many."""
     raw = _as_utf8(raw)
+    if raw.count(b"\n") > MOST_RECORDS:
+        raise NotReadable(f"more than {MOST_RECORDS:,} lines; divide it into several files", "limit")
     for number, line in enumerate(raw.split(b"\n")):
         if stripped := line.strip():
             yield f"#{number}", stripped

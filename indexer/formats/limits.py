@@ -17,7 +17,7 @@ class FileLimits:
     :ivar members: files in an archive, as office documents and e-books are
     :ivar unpacked_bytes: all members of an archive together
     :ivar ratio: unpacked to packed bytes of one member (small members may have any)
-    :ivar nesting: elements, lists or parts in each other
+    :ivar nesting: values of JSON, or parts of mail, in each other
     :ivar seconds: of a clock on the wall, for reading one file's text
     :ivar memory_bytes: address space of the process that reads it
     """

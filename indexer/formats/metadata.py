@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from deformer_qa.indexer.formats.parsed import NotReadable, one_line
 
 MOST_CHARACTERS = 100_000
 MOST_FIELDS = 1_000
+_DEEPEST = 100
 SIDECAR_SUFFIXES = (".meta.json", ".meta.yaml", ".meta.yml")
 
 
@@ -39,19 +40,35 @@ def from_yaml(text: str) -> tuple[dict[str, Any], list[str]]:
     """The fields of a YAML mapping, as ``plain``. :raises NotReadable: where it is none."""
     import yaml
 
+    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     try:
-        return plain(yaml.load(_checked(text), yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader))
+        _check_nesting(yaml.parse(_checked(text), loader))
+        return plain(yaml.load(text, loader))
+    except NotReadable:
+        raise
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1:,}" if mark else ""
         problem = getattr(error, "problem", None) or "cannot be read"
         raise NotReadable(f"not YAML ({one_line(str(problem))[:100]}{place})", "metadata") from None
-    except (ValueError, RecursionError) as error:
+    except Exception as error:  # what makes values of a YAML stumbles over many in its own ways
         raise NotReadable(f"not YAML ({one_line(str(error))[:100]})", "metadata") from None
+
+
+def _check_nesting(events: Iterable[Any]) -> None:
+    """The library crashes on what is nested too deep."""
+    depth = 0
+    for event in events:
+        kind = type(event).__name__
+        depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
+        if depth > _DEEPEST:
+            raise NotReadable(f"not YAML that is read (more than {_DEEPEST} lists or fields in each other)", "metadata")
 
 
 def plain(fields: Any) -> tuple[dict[str, Any], list[str]]:
     """Texts, numbers, truth values and lists of them by name; dates become ISO 8601 texts. Then what was left out.
+
+    A text or list that YAML names again and again counts each time, lest a small file becomes large metadata.
 
     :raises NotReadable: where these are no fields with names.
     """
@@ -61,8 +78,12 @@ def plain(fields: Any) -> tuple[dict[str, Any], list[str]]:
         raise NotReadable("expected fields with names", "metadata")
     if len(fields) > MOST_FIELDS:
         raise NotReadable(f"{len(fields):,} fields, at most {MOST_FIELDS:,} are kept", "metadata")
-    kept, left_out = {}, []
+    kept, left_out, n_left = {}, [], MOST_CHARACTERS
     for name, value in fields.items():
+        if (size := _size(value, n_left)) > n_left:
+            left_out.append(f"its metadata {one_line(str(name))[:50]!r} is too long, or all of them together are")
+            continue
+        n_left -= size
         if _is_plain(value) or (isinstance(value, list) and all(map(_is_plain, value))):
             kept[storable(str(name))] = [_scalar(one) for one in value] if isinstance(value, list) else _scalar(value)
         elif value is not None:
@@ -75,6 +96,17 @@ def _checked(text: str) -> str:
         reason = f"metadata of {len(text):,} characters, at most {MOST_CHARACTERS:,} are read"
         raise NotReadable(reason, "metadata")
     return text
+
+
+def _size(value: Any, enough: int) -> int:
+    """Characters of a text, items of a list with their characters; not counted on where it is more than enough."""
+    if isinstance(value, list):
+        return len(value) + (sum(map(len, filter(_is_text, value))) if len(value) <= enough else 0)
+    return len(value) if isinstance(value, str) else 0
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _is_plain(value: Any) -> bool:

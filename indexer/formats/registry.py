@@ -119,6 +119,7 @@ _COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """The container of office files before 2007, of encrypted ones since, and of Outlook's messages."""
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
 
+_HEAD_BYTES = 2**16  # in which a page or a mail is known; patterns on a whole file of blanks take half a minute
 _PAGE = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<!--.{0,1000}?-->\s*)?(?:<\?xml[^>]{0,200}>\s*)?<(?:!doctype html|html)\b",
     re.IGNORECASE | re.DOTALL,
@@ -189,9 +190,10 @@ def _known(format_: Format, suffix: str) -> Format:
 
 def _of_text(raw: bytes, suffix: str, named: Format | None) -> Format:
     """Of a file without a suffix, with an unknown one, or with that of a format which its content is not in."""
-    if _PAGE.match(raw):
+    head = raw[:_HEAD_BYTES]
+    if _PAGE.match(head):
         return BY_NAME["html"]
-    if _MESSAGE.match(raw):
+    if _MESSAGE.match(head):
         return BY_NAME["eml"]
     if b"<FictionBook" in raw[:2_000]:
         return BY_NAME["other"]

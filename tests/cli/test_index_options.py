@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 import pytest
 
+from deformer_qa.cli.watching import places_to_watch
+
 
 class Ended(Protocol):
     """How a command ended; see ``conftest``."""
@@ -94,6 +96,37 @@ def test_a_report_that_cannot_be_written_is_told_before_the_work(qa: Qa, corpus:
     assert "cannot be written" in ended.err
 
 
+def test_a_report_is_never_written_over_a_document_nor_indexed(qa: Qa, corpus: Path, tmp_path: Path) -> None:
+    (corpus / "z.txt").write_text("The ferry leaves at noon.")
+    ended = qa("index", corpus, "--store", tmp_path / "store", "--dry-run", "--report", corpus / "z.txt")
+    assert (ended.code, (corpus / "z.txt").read_text()) == (2, "The ferry leaves at noon.")
+    assert "this file is there and is no report" in ended.err
+    for _ in range(2):
+        ended = qa("index", corpus, "--store", tmp_path / "store", "--dry-run", "--report", corpus / "r.json")
+        assert ended.code == 0
+        assert "r.json" not in ended.out
+    assert "r.json" not in {Path(one["path"]).name for one in json.loads((corpus / "r.json").read_text())["outcomes"]}
+
+
+def test_a_pattern_fits_nothing_hidden_unless_it_says_so(qa: Qa, corpus: Path, tmp_path: Path) -> None:
+    (corpus / ".hid").mkdir()
+    (corpus / ".hid/x.txt").write_text("Words.")
+    ended = qa("index", corpus / "**/*.txt", "--store", tmp_path / "s", "--dry-run")
+    assert ".hid" not in ended.out + ended.err
+    ended = qa("index", corpus / ".hid/*.txt", "--store", tmp_path / "s", "--dry-run")
+    assert ended.out.startswith("added\t")
+
+
+def test_a_watch_sees_that_a_place_was_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    assert places_to_watch(tmp_path / "no store", [folder]) == frozenset()
+    folder.mkdir()
+    before = places_to_watch(tmp_path / "no store", [folder])
+    folder.rename(tmp_path / "d")
+    folder.mkdir()
+    assert places_to_watch(tmp_path / "no store", [folder]) not in (before, frozenset())
+
+
 def test_patterns_choose_files_and_a_quoted_pattern_stands_for_them(qa: Qa, corpus: Path, tmp_path: Path) -> None:
     ended = qa(
         "index", corpus, "--store", tmp_path / "s1", "--include", "*.md", "--include", "*.txt", "--exclude", "old"
@@ -118,6 +151,8 @@ def test_what_comes_on_stdin_is_indexed_under_its_name(qa: Qa, tmp_path: Path, m
 
     assert piped(b"").err == "qa: skipped 1 (empty): stdin: empty\n"
     assert not store.exists()
+    assert "(--max-file-size)" in piped(b"x" * (2**20 + 1), "--max-file-size", "1").err
+    assert "(name)" in piped(b"x", "--name", "a.jsonl#0").err
     assert piped(b"# Vault\n\nThe password is Kelpie.\n", "--name", "vault.md").out.startswith("1 added;")
     assert piped(b"# Vault\n\nThe password is Dingo.\n", "--name", "vault.md").out.startswith("1 updated;")
     assert qa("index", "--store", store).code == 0, "a sync leaves it alone"
@@ -138,6 +173,7 @@ def test_what_comes_on_stdin_is_indexed_under_its_name(qa: Qa, tmp_path: Path, m
         (["-", "--name", ".."], "expected the name of a file"),
         ([".", "--dry-run", "--watch"], "--dry-run goes without --watch"),
         ([".", "--max-pages", "0"], "--max-pages"),
+        ([".", "--max-memory", "9999999999999"], "--max-memory"),
     ],
 )
 def test_what_does_not_go_together_is_wrong_usage(qa: Qa, arguments: list[str], said: str) -> None:

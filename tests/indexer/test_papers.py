@@ -264,6 +264,6 @@ def test_floods_of_numbers_in_json_are_told_by_their_length() -> None:
 
 
 def test_json_deeper_than_the_limit_is_refused() -> None:
-    with pytest.raises(NotReadable, match=r"^JSON nested more than 20 deep$"):
+    with pytest.raises(NotReadable, match=r"^JSON nested more than 20 deep \(--max-nesting\)$"):
         named("json", '{"a":' * 22 + '"b"' + "}" * 22, FileLimits(nesting=20))
     assert named("json", '{"a":' * 20 + '"b"' + "}" * 20, FileLimits(nesting=20)).documents[0].text

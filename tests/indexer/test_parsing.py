@@ -12,6 +12,7 @@ import pytest
 from tiny_world import World
 
 from deformer_qa.indexer import FileCounts, FileLimits
+from deformer_qa.indexer.errors import ParserMissing
 from deformer_qa.indexer.formats import Format, NotReadable
 from deformer_qa.indexer.formats.registry import BY_NAME
 from deformer_qa.indexer.parsing import FileParser
@@ -20,6 +21,7 @@ TEXT = BY_NAME["text"]
 
 EVIL = """
 import os, signal, sys, time
+from deformer_qa.indexer import parser_process
 from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile
 
 def parse(name, raw, limits):
@@ -68,11 +70,86 @@ def test_whatever_a_parser_does_the_next_file_is_read() -> None:
         "os._exit(3)": ("the reader of text crashed on it (exit code 3)", "damaged"),
         "raise KeyError('x y')": ("the reader of text failed on it: KeyError: 'x y'", "damaged"),
         "def f(): f()\nf()": ("nested too deeply", "limit"),
+        "raise ImportError('x.so: failed to map segment from shared object')": (
+            "reading it takes more than 400 MiB of memory (--max-memory)",
+            "limit",
+        ),
+        "kept = bytearray(250 << 20); raise ValueError from MemoryError()": (
+            "reading it takes more than 400 MiB of memory (--max-memory)",
+            "limit",
+        ),
+        "os._exit(parser_process.NO_MEMORY)": ("reading it takes more than 400 MiB of memory (--max-memory)", "limit"),
+        "os.kill(os.getpid(), 45)": ("the reader of text crashed on it (signal 45)", "damaged"),
+        "os.kill(os.getpid(), signal.SIGKILL)": (
+            "the reader of text was killed (SIGKILL): by someone, or where memory is short",
+            "system",
+        ),
     }
     with FileParser(limits) as parser:
         for code, reason in expected.items():
             assert refusal(parser, code) == reason, code
             assert parser.parse(TEXT, "b.txt", b"pass").documents[0].text == "a text", f"after {code}"
+
+
+@pytest.mark.usefixtures("evil")
+def test_a_parser_that_aborts_near_its_limit_of_memory_is_told_so() -> None:
+    with FileParser(FileLimits(memory_bytes=400 * 2**20)) as parser:
+        reason, kind = refusal(parser, "kept = bytearray(250 << 20); time.sleep(0.2); os.abort()")
+        assert kind == "limit"
+        assert reason.startswith("the reader of text ended (SIGABRT) at ")
+        assert reason.endswith(" MiB of memory, at most 400 (--max-memory)")
+        reason, kind = refusal(parser, "time.sleep(0.2); os.abort()")
+        assert (reason, kind) == ("the reader of text crashed on it (SIGABRT)", "damaged")
+
+
+@pytest.mark.usefixtures("evil")
+def test_what_earlier_files_left_behind_costs_no_later_file() -> None:
+    with FileParser(FileLimits(memory_bytes=400 * 2**20)) as parser:
+        for code in ("sys.kept = bytearray(250 << 20)", "sys.kept2 = bytearray(250 << 20)", "getattr(sys, 'kept', 0)"):
+            assert parser.parse(TEXT, "a.txt", code.encode()).documents
+        parser.parse(TEXT, "a.txt", b"sys.poisoned = True")
+        assert parser.parse(TEXT, "a.txt", b"hasattr(sys, 'poisoned') and os.abort()").documents
+
+
+@pytest.mark.usefixtures("evil")
+def test_a_file_whose_reader_is_killed_from_outside_is_read_again(tmp_path: Path) -> None:
+    with FileParser(FileLimits()) as parser:
+        parser.parse(TEXT, "a.txt", b"pass")
+        assert parser._process is not None
+        os.kill(parser._process.pid, signal.SIGKILL)  # while it waits
+        assert parser.parse(TEXT, "a.txt", b"pass").documents
+        parser.close()
+        first = f"p = {str(tmp_path / 'd')!r}\nif not os.path.isdir(p): os.mkdir(p); os.kill(os.getpid(), 15)"
+        assert parser.parse(TEXT, "a.txt", first.encode()).documents, "even in a process of its own"
+
+
+@pytest.mark.usefixtures("evil")
+def test_a_parser_that_sleeps_while_its_indexer_dies_is_ended_by_the_system() -> None:
+    with FileParser(FileLimits(seconds=1.0)) as parser:
+        left = "assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 6; assert not signal.getsignal(signal.SIGALRM)"
+        assert parser.parse(TEXT, "a.txt", left.encode()).documents
+
+
+def test_a_file_for_which_there_is_not_even_memory_to_receive_it_is_beyond_the_limit() -> None:
+    with FileParser(FileLimits(memory_bytes=80 * 2**20)) as parser, pytest.raises(NotReadable) as error:
+        parser.parse(TEXT, "a.txt", b"words\n" * (15 * 2**20))
+    assert error.value.kind == "limit"
+    assert "(--max-memory)" in str(error.value)
+
+
+def test_limits_beyond_what_the_system_can_say_are_none() -> None:
+    with FileParser(FileLimits(seconds=float("inf"), memory_bytes=2**80)) as parser:
+        assert parser.parse(TEXT, "a.txt", b"words").documents
+
+
+@pytest.mark.parametrize("program", ["", "/no/such/python", "/bin/false"])
+def test_a_process_that_does_not_start_is_no_files_fault(
+    world: World, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    world.write("a.txt", "Words.")
+    monkeypatch.setattr("sys.executable", program)
+    with pytest.raises(ParserMissing, match="did not start"):
+        world.sync(world.folder)
 
 
 @pytest.mark.usefixtures("evil")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
+import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,9 @@ from tiny_world import World
 
 from deformer_qa.indexer import BadPattern, FileCounts, Noted, Selection
 from deformer_qa.indexer.files import list_files
+from deformer_qa.indexer.formats.metadata import from_yaml
+from deformer_qa.indexer.formats.parsed import NotReadable
+from deformer_qa.indexer.selection import Chooser
 
 FILES = ("a.txt", "a.md", "b/a.txt", "b/c.log", "b/d/e.txt", "b/d/f.md", "g/h.txt")
 
@@ -57,6 +63,41 @@ def test_ignore_files_count_from_their_folder_down_and_the_deepest_last(folder: 
     assert taken(folder, exclude=("!h.txt",)) == {"a.md", "b/a.txt", "b/c.log", "g/h.txt"}
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected"),  # as "git ls-files --others --exclude-per-directory=.gitignore" says
+    [
+        ("*\n!*/\n!*.md\n", {"a.md", "b/d/f.md"}),
+        ("d\n!b\n", set(FILES) - {"b/d/e.txt", "b/d/f.md"}),
+        ("*.txt\n!b\n", {"a.md", "b/c.log", "b/d/f.md"}),
+        ("/*\n!/b\n", {"b/a.txt", "b/c.log", "b/d/e.txt", "b/d/f.md"}),
+        ("b/**\n!b/d/\n!b/d/e.txt\n", {"a.txt", "a.md", "g/h.txt", "b/d/e.txt"}),
+        ("/**\n!/g/\n", set()),
+        ("\ufeffg/\r\n*.log\r\n", set(FILES) - {"g/h.txt", "b/c.log"}),
+        ("x\x0ca.md\nx\u2028a.txt\nx\x85g\n", set(FILES)),
+        ("b/d\n!e.txt\n", set(FILES) - {"b/d/e.txt", "b/d/f.md"}),
+        ("[[]\n", set(FILES)),
+    ],
+)
+def test_ignore_files_say_what_they_say_to_git(folder: Path, lines: str, expected: set[str]) -> None:
+    (folder / ".gitignore").write_text(lines, newline="")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert taken(folder) == expected
+
+
+def test_a_deep_path_is_under_the_rules_of_all_folders_above() -> None:
+    rules = {"": b"*.log\n", "a/" * 1_999 + "a": b"!x.log\n"}
+    chooser = Chooser(Selection(), lambda folder, name: rules.get(folder) if name == ".gitignore" else None)
+    assert chooser.why_not("a/" * 1_500 + "x.log", is_folder=False) == "left out by .gitignore"
+    assert chooser.why_not("a/" * 2_000 + "x.log", is_folder=False) == ""
+
+
+def test_what_is_never_part_of_a_root_is_passed_over(world: World) -> None:
+    world.write_small_corpus()
+    never = Selection(never=(world.folder / "one.txt", world.folder / "sub"))
+    assert world.sync(world.folder, selection=never).files == FileCounts(added=1)
+
+
 def test_what_is_named_itself_is_wanted(folder: Path) -> None:
     (folder / ".gitignore").write_text("*\n")
     assert taken(folder / "a.txt") == {"a.txt"}
@@ -75,7 +116,7 @@ def test_what_is_left_out_is_told(folder: Path) -> None:
     assert {unread.kind for unread in listing.ignored} == {"ignored"}
 
 
-@pytest.mark.parametrize("pattern", ["a*b*c*d*e", "**/**/**/**/a", "["])
+@pytest.mark.parametrize("pattern", ["a*b*c*d*e", "**/**/**/**/a", "[[:alpha:]]", "["])
 def test_a_pattern_that_takes_for_ever_or_is_none_is_refused(folder: Path, pattern: str, world: World) -> None:
     (folder / ".gitignore").write_text(f"*.log\n{pattern}\n")
     if pattern != "[":  # which git takes literally
@@ -130,6 +171,44 @@ def test_metadata_beside_a_file_are_those_of_its_documents(world: World, name: s
     assert world.sync().files == FileCounts(unchanged=3, updated=1)
     (one,) = (info for info in world.documents().values() if info.path == "one.txt")
     assert (one.title, one.meta) == ("one", {})
+
+
+def test_of_two_files_of_metadata_one_is_used_and_the_other_told(world: World) -> None:
+    world.write("a.txt", "Words.")
+    world.write("a.txt.meta.json", '{"year": 1}')
+    world.write("a.txt.meta.yaml", "year: 2")
+    report = world.sync(world.folder)
+    assert report.files == FileCounts(added=1, skipped=1)
+    assert report.skipped[0].reason == "the metadata of a.txt are read from a.txt.meta.json"
+    assert [info.meta for info in world.documents().values()] == [{"year": 1}]
+
+
+def test_folders_are_neither_metadata_nor_have_any(world: World) -> None:
+    world.write("a.txt", "Words.")
+    world.write("a.txt.meta.json/inside.txt", "Words inside.")
+    world.write("folder/b.txt", "Words of b.")
+    world.write("folder.meta.json", '{"text": "Words of json."}')
+    report = world.sync(world.folder)
+    assert (report.files, report.notes) == (FileCounts(added=4), ())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 99_000,
+        "- " * 40_000,
+        "a: !!timestamp x",
+        "a: &a [" + "x," * 40_000 + "]\n" + "".join(f"{n}: *a\n" for n in range(900)),
+        f"a: &a {'x' * 60_000}\n" + "".join(f"{n}: *a\n" for n in range(900)),
+    ],
+)
+def test_no_yaml_crashes_hangs_or_grows(content: str) -> None:
+    began = time.monotonic()
+    with suppress(NotReadable):
+        meta, notes = from_yaml(content)
+        assert notes
+        assert len(json.dumps(meta)) < 500_000
+    assert time.monotonic() - began < 10
 
 
 def test_metadata_of_no_file_are_a_file_of_their_own(world: World) -> None:

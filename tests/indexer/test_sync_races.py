@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tiny_world import World
 
 from deformer_qa.indexer import Event, FileCounts, Found
-from deformer_qa.indexer.formats import DETECTION, VERSIONS, registry
+from deformer_qa.indexer.files import FoundFile, read_file
+from deformer_qa.indexer.formats import DETECTION, VERSIONS, NotReadable, registry
 
 
 def when_found(world: World, do: Callable[[], object]) -> Callable[[Event], None]:
@@ -77,3 +79,26 @@ def test_a_new_version_of_a_format_reads_its_files_anew_and_encodes_only_new_tex
     report = world.sync()
     assert (report.files, report.n_passages_encoded) == (FileCounts(updated=1, unchanged=3), 0)
     assert world.ids() == ids
+
+
+def test_a_folder_that_became_a_link_out_of_the_root_is_not_read(world: World, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/a.txt").write_text("Secret words.")
+    world.write("sub/a.txt", "Words.")
+    world.write("b.txt", "Others.")
+
+    def swap() -> None:
+        (world.folder / "sub").rename(tmp_path / "away")
+        (world.folder / "sub").symlink_to(tmp_path / "outside")
+
+    report = world.sync(world.folder, on_event=when_found(world, swap))
+    assert report.files == FileCounts(added=1, skipped=1)
+    assert world.answers() == {"b.txt": ["Others."]}
+
+
+def test_a_limit_larger_than_memory_costs_no_memory(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"x" * 10)
+    file = FoundFile(str(tmp_path), "log", tmp_path / "log", 10, "")
+    assert read_file(file, 10**18).raw == b"x" * 10
+    with pytest.raises(NotReadable, match="at most 9 are read"):
+        read_file(file, 9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from deformer_qa.indexer import (
     FileLimits,
     Skipped,
 )
+from deformer_qa.indexer.roots import choose_scope
 from deformer_qa.store import verify
 
 
@@ -151,3 +153,26 @@ def test_commits_are_told_of_with_their_generation(world: World) -> None:
     assert commits[-1].n_passages_encoded == 11
     assert world.sync().generation == report.generation
     assert verify(world.store) == []
+
+
+def test_a_file_named_like_a_record_stops_nothing(world: World) -> None:
+    world.write_small_corpus()
+    world.write("four.jsonl#0", "Words of a file.")
+    report = world.sync(world.folder)
+    assert report.files == FileCounts(added=4, skipped=1)
+    assert report.skipped[0].kind == "name"
+
+
+def test_bad_records_are_told_where_no_store_is_made(world: World) -> None:
+    world.write("a.jsonl", "broken\n{}\n")
+    report = world.sync(world.folder)
+    assert [one.path for one in report.skipped] == [str(world.folder / f"a.jsonl{end}") for end in ("#0", "#1", "")]
+
+
+def test_thousands_of_paths_take_moments(tmp_path: Path) -> None:
+    places = [str(tmp_path / str(number)) for number in range(4_000)]
+    for place in places:
+        Path(place).touch()
+    began = time.monotonic()
+    assert len(choose_scope(places, places).targets) == 4_000
+    assert time.monotonic() - began < 10
