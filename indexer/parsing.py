@@ -115,7 +115,7 @@ class FileParser:
             if not is_used and -end.code not in _NOT_ITS_DOING:
                 raise self._reason_of(end, format_) from None
         self.close()
-        seconds = max(self._limits.seconds / 2, deadline - time.monotonic())
+        seconds = max(self._limits.seconds / 4, deadline - time.monotonic())
         try:
             return self._ask(format_, name, raw, sidecar, seconds)
         except _Ended as end:
