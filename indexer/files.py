@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -18,6 +19,7 @@ PIPED = "stdin"
 
 _FOLDER = os.O_DIRECTORY | getattr(os, "O_PATH", 0)  # the latter: one may be passed through that may not be listed
 _GROWTH_BYTES = 2**20  # that a file may have more than it had when it was opened
+_OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _YOUNG_NS = 2 * 10**9  # a file changed this recently may change again within the resolution of its time stamps
 _KINDS = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISBLK, "device"), (stat.S_ISCHR, "device"))
 
@@ -118,7 +120,7 @@ def list_files(
     try:
         is_folder = stat.S_ISDIR(os.stat(top).st_mode)
     except OSError as error:
-        reason = f"cannot be looked at: {reason_of(error)}"
+        reason = f"cannot be looked at: {reason_of(error, root)}"
         return Listing((), (Unread(root, "", reason, kind_of(error), hides_content=True),))
     walk = _Walk(root, top if is_folder else top.parent, never, selection or Selection())
     if is_folder:
@@ -140,7 +142,7 @@ def read_file(file: FoundFile, max_bytes: int) -> FileContent:
     try:
         beside, its_state = _read(file.source.with_name(file.sidecar), 4 * MOST_CHARACTERS, option="")
     except (OSError, NotReadable) as error:
-        reason = reason_of(error) if isinstance(error, OSError) else str(error)
+        reason = reason_of(error, file.shown) if isinstance(error, OSError) else str(error)
         return FileContent(raw, ("", b""), "", (f"its metadata in {file.sidecar} are not used: {reason}",))
     return FileContent(raw, (file.sidecar, beside), f"{state}+{its_state}" if state and its_state else "")
 
@@ -179,8 +181,13 @@ def _opened(place: Path, how: int) -> int:
             os.close(folder)
 
 
-def reason_of(error: OSError) -> str:
-    """Why the system did not let us: half a sentence."""
+def reason_of(error: OSError, place: str) -> str:
+    """Why the system did not let us at a place: half a sentence.
+
+    :raises OSError: where it is this process that has too little of something: that is no file's fault.
+    """
+    if error.errno in _OURS:
+        raise OSError(error.errno, error.strerror, place) from error
     return (error.strerror or type(error).__name__).lower()
 
 
@@ -241,7 +248,8 @@ class _Walk:
                     continue
                 names = [] if (state.st_dev, state.st_ino) in self._kept_out else _names_in(place)
             except OSError as error:
-                self._skip(path, f"cannot be listed: {reason_of(error)}", kind_of(error), hides_content=True)
+                reason = reason_of(error, shown(self._root, path))
+                self._skip(path, f"cannot be listed: {reason}", kind_of(error), hides_content=True)
                 continue
             pending += [(place / name, f"{path}/{name}" if path else name) for name in self._wanted(names, path)]
 
@@ -309,7 +317,8 @@ class _Walk:
             return _read(self._top / folder / name, MOST_BYTES)[0]
         except NotReadable:
             return b"\0" * (MOST_BYTES + 1)  # too long, or no file: it is told as one that is not used
-        except OSError:
+        except OSError as error:
+            reason_of(error, str(self._top / folder / name))
             return None
 
     def _skip(self, path: str, reason: str, kind: Kind, *, hides_content: bool = False) -> None:

@@ -169,7 +169,7 @@ class _Planner:
             self._skipped.append(SkippedFile(unread, tuple(known)))
             return
         except OSError as error:
-            reason = f"cannot be read: {reason_of(error)}"
+            reason = f"cannot be read: {reason_of(error, file.shown)}"
             unread = Unread(file.root, file.path, reason, kind_of(error), hides_content=True)
             self._skipped.append(SkippedFile(unread, ()))
             self._hidden.append(unread)

@@ -76,7 +76,7 @@ def _tell(work: FileWork, parser: FileParser, limits: FileLimits, progress: Prog
         content = read_file(file, limits.file_bytes)
         parsed = parser.parse(format_of(file, content), file.path, content.raw, content.sidecar)
     except OSError as error:
-        progress.file_done(file.shown, "skipped", f"cannot be read: {reason_of(error)}", kind_of(error))
+        progress.file_done(file.shown, "skipped", f"cannot be read: {reason_of(error, file.shown)}", kind_of(error))
         return False
     except NotReadable as reason:
         progress.file_done(file.shown, "skipped", str(reason), reason.kind)

@@ -149,7 +149,7 @@ def _has_text(plan: Plan, parser: FileParser, limits: FileLimits, progress: Prog
             content = read_file(work.file, limits.file_bytes)
             parsed = parser.parse(format_of(work.file, content), work.file.path, content.raw, content.sidecar)
         except OSError as error:
-            reasons.append((work.file, f"cannot be read: {reason_of(error)}", kind_of(error)))
+            reasons.append((work.file, f"cannot be read: {reason_of(error, work.file.shown)}", kind_of(error)))
         except NotReadable as error:
             reasons.append((work.file, str(error), error.kind))
         else:

@@ -94,7 +94,7 @@ class CorpusWriter:
             content = read_file(work.file, self._limits.file.file_bytes)
         except OSError as error:
             self._progress.start_file(work.file.n_bytes)
-            why = f"cannot be read: {reason_of(error)}"
+            why = f"cannot be read: {reason_of(error, work.file.shown)}"
             self._progress.file_done(work.file.shown, "skipped", why, kind_of(error))
         except NotReadable as reason:
             self._progress.start_file(work.file.n_bytes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import tempfile
@@ -38,6 +40,26 @@ def test_a_file_over_the_limit_is_skipped(world: World) -> None:
     assert report.files == FileCounts(added=1, skipped=1)
     why = "101 bytes, at most 100 are read (--max-file-size)"
     assert report.skipped == (Skipped(str(world.folder / "a.txt"), why, "limit"),)
+
+
+@pytest.mark.parametrize("call", ["os.open", "os.listdir"])
+def test_too_few_descriptors_are_no_fault_of_a_file(world: World, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    world.write_small_corpus()
+    world.sync(world.folder)
+    world.write("five.txt", "Words of five.")
+    before = world.answers()
+    real = getattr(os, call.removeprefix("os."))
+
+    def fails(place: object, *rest: object, **more: object) -> object:
+        if call == "os.listdir" or "corpus" in str(place) or str(place).endswith(".txt"):
+            raise OSError(errno.EMFILE, "Too many open files", place)
+        return real(place, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"deformer_qa.indexer.files.{call}", fails)
+        with pytest.raises(OSError, match="Too many open files"):
+            world.sync(world.folder)
+    assert world.answers() == before
 
 
 def test_a_document_that_the_encoder_refuses_stops_no_other(world: World) -> None:
