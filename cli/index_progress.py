@@ -23,7 +23,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from deformer_qa.cli.display import printable
 from deformer_qa.cli.output import message, print_json, print_plain
 from deformer_qa.cli.progress_bar import progress_bar
 from deformer_qa.indexer.events import Committed, Event, FileDone, Found, PassagesEncoded, SyncReport
@@ -165,7 +164,7 @@ def print_summary(report: SyncReport, form: str, *, is_preview: bool = False) ->
             line = f"{shown}; {report.n_passages_encoded:,} passages encoded, {report.n_passages:,} in the index."
         sys.stdout.write(line + "\n")
     for path in report.empty:
-        message(f"qa: {printable(path)}: nothing to index there.")
+        message(f"qa: {path}: nothing to index there.")
     _print_reasons(report)
 
 

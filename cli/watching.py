@@ -15,7 +15,6 @@ from deformer_qa.store.errors import StoreError, StoreLocked
 _QUIET_MS = 1_000
 """So long nothing must have changed before files are read: an editor, or a copy, may still be writing."""
 
-
 _LOOK_SECONDS = 5.0
 """So often it is looked whether the roots are other ones, or others are there: a watch of a folder ends with it."""
 

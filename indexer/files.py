@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deformer_qa.indexer.formats import Kind, NotReadable, file_of
 from deformer_qa.indexer.formats.metadata import MOST_CHARACTERS, SIDECAR_SUFFIXES
-from deformer_qa.indexer.selection import MOST_BYTES, Chooser, Selection
+from deformer_qa.indexer.selection import EVERYTHING, MOST_BYTES, Chooser, Selection
 
 PIPED = "stdin"
 """In place of a root, of documents that came through a pipe: they are in no folder and are not synced."""
@@ -108,7 +108,7 @@ def printable(path: str) -> str:
 
 
 def list_files(
-    root: str, part: str = "", *, never: Collection[Path] = (), selection: Selection | None = None
+    root: str, part: str = "", *, never: Collection[Path] = (), selection: Selection = EVERYTHING
 ) -> Listing:
     """The files of a root, or of the ``part`` of it that is named by a relative path.
 
@@ -122,7 +122,7 @@ def list_files(
     except OSError as error:
         reason = f"cannot be looked at: {reason_of(error, root)}"
         return Listing((), (Unread(root, "", reason, kind_of(error), hides_content=True),))
-    walk = _Walk(root, top if is_folder else top.parent, never, selection or Selection())
+    walk = _Walk(root, top if is_folder else top.parent, never, selection)
     if is_folder:
         walk.enter_part(part)
         walk.follow_links()
@@ -144,7 +144,7 @@ def read_file(file: FoundFile, max_bytes: int) -> FileContent:
     except (OSError, NotReadable) as error:
         reason = reason_of(error, file.shown) if isinstance(error, OSError) else str(error)
         return FileContent(raw, ("", b""), "", (f"its metadata in {file.sidecar} are not used: {reason}",))
-    return FileContent(raw, (file.sidecar, beside), f"{state}+{its_state}" if state and its_state else "")
+    return FileContent(raw, (file.sidecar, beside), _both(state, its_state))
 
 
 def _read(place: Path, max_bytes: int, option: str = " (--max-file-size)") -> tuple[bytes, str]:
@@ -263,8 +263,7 @@ class _Walk:
             self._skip(path, "its name is as that of a record of a JSON lines file; rename it", "name")
         elif stat.S_ISREG(state.st_mode):
             sidecar, its_state = _sidecar_of(place)
-            whole = f"{_state(state)}+{its_state}" if _state(state) and its_state else ""
-            file_state = whole if sidecar else _state(state)
+            file_state = _both(_state(state), its_state) if sidecar else _state(state)
             self._files.append(FoundFile(self._root, path, place, state.st_size, file_state, sidecar))
         else:
             kind = next((name for test, name in _KINDS if test(state.st_mode)), "special file")
@@ -348,6 +347,11 @@ def _sidecar_of(place: Path) -> tuple[str, str]:
         if not stat.S_ISDIR(state.st_mode):
             return f"{place.name}{suffix}", _state(state)
     return "", ""
+
+
+def _both(state: str, its_state: str) -> str:
+    """The state of a file and of the one beside it; '' where one of them has none."""
+    return f"{state}+{its_state}" if state and its_state else ""
 
 
 def _state(state: os.stat_result) -> str:

@@ -84,14 +84,14 @@ class FileParser:
         """
         if not raw:
             raise NotReadable("empty", "empty")
-        with self._running(path):
+        with self._running():
             answer = self._answer(format_, PurePosixPath(path).stem, raw, sidecar)
         if "reason" in answer:
             raise NotReadable(answer["reason"], answer["kind"])
         return _parsed(answer, formats.hashes(format_, raw, sidecar[1]))
 
     @contextmanager
-    def _running(self, path: str) -> Iterator[None]:
+    def _running(self) -> Iterator[None]:
         """A process is there; after trouble it is not."""
         try:
             yield

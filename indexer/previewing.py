@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deformer_qa.indexer.events import Event, Outcome, SyncReport
-from deformer_qa.indexer.files import kind_of, read_file, reason_of, shown
+from deformer_qa.indexer.files import shown
 from deformer_qa.indexer.formats import NotReadable, ParsedFile
 from deformer_qa.indexer.formats.limits import DEFAULT_LIMITS, FileLimits
 from deformer_qa.indexer.pairing import pair_documents
 from deformer_qa.indexer.parsing import FileParser
-from deformer_qa.indexer.plan import FileWork, Plan, format_of
+from deformer_qa.indexer.plan import FileWork, Plan
 from deformer_qa.indexer.progress import Progress
 from deformer_qa.indexer.roots import existing_place
 from deformer_qa.indexer.selection import EVERYTHING, Selection
-from deformer_qa.indexer.syncing import check_roots, has_store, plan_of, report_of
+from deformer_qa.indexer.syncing import check_roots, has_store, plan_of, read_and_parse, report_of
 from deformer_qa.indexer.writing import NO_RECORD
 from deformer_qa.store import Snapshot, open_snapshot
 
@@ -73,11 +73,7 @@ def _tell(work: FileWork, parser: FileParser, limits: FileLimits, progress: Prog
     file = work.file
     progress.start_file(file.n_bytes)
     try:
-        content = read_file(file, limits.file_bytes)
-        parsed = parser.parse(format_of(file, content), file.path, content.raw, content.sidecar)
-    except OSError as error:
-        progress.file_done(file.shown, "skipped", f"cannot be read: {reason_of(error, file.shown)}", kind_of(error))
-        return False
+        content, parsed = read_and_parse(file, parser, limits)
     except NotReadable as reason:
         progress.file_done(file.shown, "skipped", str(reason), reason.kind)
         return False

@@ -9,8 +9,8 @@ from pathlib import Path
 from deformer_qa.indexer.encoding import TextEncoder, codebook_of, encoder_info
 from deformer_qa.indexer.errors import RootGone
 from deformer_qa.indexer.events import Event, SyncReport
-from deformer_qa.indexer.files import FoundFile, kind_of, read_file, reason_of, shown
-from deformer_qa.indexer.formats import BadRecord, Kind, NotReadable
+from deformer_qa.indexer.files import FileContent, FoundFile, kind_of, read_file, reason_of, shown
+from deformer_qa.indexer.formats import BadRecord, Kind, NotReadable, ParsedFile
 from deformer_qa.indexer.formats.limits import DEFAULT_LIMITS, FileLimits
 from deformer_qa.indexer.parsing import FileParser
 from deformer_qa.indexer.plan import Plan, format_of, make_plan
@@ -51,7 +51,7 @@ def sync(
     :param vector_index: auto, flat, or a factory string; None takes the store's choice, "auto" for a new one.
     :param prune: drop recorded roots that are gone, instead of an error.
     :param on_event: called in this thread, often.
-    :param limits: what a file may be and cost; it is read in a process of its own, which is killed at them.
+    :param limits: what a file may be and cost; files are read in a process beside this one, which is killed at them.
     :param selection: what is wanted of the paths; what was indexed and is not wanted any more leaves.
     :raises BadPattern, PathMissing, PathUnusable, RootGone: before anything is changed.
     :raises EncoderFailing: where the encoder fails on one document after the other.
@@ -140,16 +140,22 @@ def has_store(store: Path) -> bool:
     return True
 
 
+def read_and_parse(file: FoundFile, parser: FileParser, limits: FileLimits) -> tuple[FileContent, ParsedFile]:
+    """What a file holds, and its documents. :raises NotReadable: also where the system does not let us."""
+    try:
+        content = read_file(file, limits.file_bytes)
+    except OSError as error:
+        raise NotReadable(f"cannot be read: {reason_of(error, file.shown)}", kind_of(error)) from error
+    return content, parser.parse(format_of(file, content), file.path, content.raw, content.sidecar)
+
+
 def _has_text(plan: Plan, parser: FileParser, limits: FileLimits, progress: Progress) -> bool:
     """Whether a new store would get a document; where not, tells why of every file."""
     reasons: list[tuple[FoundFile, str, Kind]] = []
     bad: dict[int, Sequence[BadRecord]] = {}  # of the files, by their number in that list
     for work in plan.work:
         try:
-            content = read_file(work.file, limits.file_bytes)
-            parsed = parser.parse(format_of(work.file, content), work.file.path, content.raw, content.sidecar)
-        except OSError as error:
-            reasons.append((work.file, f"cannot be read: {reason_of(error, work.file.shown)}", kind_of(error)))
+            _, parsed = read_and_parse(work.file, parser, limits)
         except NotReadable as error:
             reasons.append((work.file, str(error), error.kind))
         else:

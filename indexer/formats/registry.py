@@ -156,7 +156,7 @@ def _format_of(path: str, raw: bytes) -> Format:
     if raw.startswith(_COMPOUND):
         if _ENCRYPTED_PACKAGE in raw:
             raise NotReadable("encrypted: it opens with a password only", "encrypted")
-        return _known(BY_NAME["other"], suffix)
+        return BY_NAME["other"]
     if raw.startswith(b"{\\rtf"):
         return BY_NAME["other"]
     for signature, what in _BINARY:
@@ -182,10 +182,6 @@ def _of_archive(raw: bytes, named: Format | None) -> Format:
     if named and not named.is_text:
         return named
     raise NotReadable("a zip archive; unpack it to have its files read", "no reader")
-
-
-def _known(format_: Format, suffix: str) -> Format:
-    return _BY_SUFFIX.get(suffix, format_) if suffix in format_.suffixes else format_
 
 
 def _of_text(raw: bytes, suffix: str, named: Format | None) -> Format:

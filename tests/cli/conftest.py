@@ -6,26 +6,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+sys.path.append(str(Path(__file__).parent))  # for running
+
+from running import Ended, Qa
+
 from deformer_qa.cli.main import run
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def qa(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Ended]:
+def qa(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Qa:
     """Run ``qa`` with some arguments, in an empty folder, without the user's configuration."""
     here = tmp_path / "here"
     here.mkdir()

@@ -13,27 +13,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 import xxhash
+from running import Ended, Qa
 
 from deformer_qa.cli.main import run
 from deformer_qa.reader.shipped import SHIPPED
 from deformer_qa.store import open_snapshot
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
-
-
-class Ended(Protocol):
-    """How a command ended; see ``conftest``."""
-
-    code: int
-    out: str
-    err: str
-
-
-Qa = Callable[..., Ended]
 
 
 def one_line(ended: Ended) -> str:

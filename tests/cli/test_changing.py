@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pytest
+from running import Ended, Qa
 
 from deformer_qa.cli.patterns import Pattern
 from deformer_qa.store import DocumentRecord, EncoderInfo, PassageDraft, Writer, block_key
 
-
-class Ended(Protocol):
-    """How a command ended; see ``conftest``."""
-
-    code: int
-    out: str
-    err: str
-
-
-Qa = Callable[..., Ended]
 ENCODER = EncoderInfo("tiny", 4, 4, {"name": "tiny", "k": 1})
 DOCUMENTS: dict[str, dict[str, Any]] = {
     "a.txt": {"year": 1990},

@@ -11,24 +11,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
+from running import Qa
 
 from deformer_qa.cli.display import printable
 
-
-class Ended(Protocol):
-    """How a command ended; see ``conftest``."""
-
-    code: int
-    out: str
-    err: str
-
-
-Qa = Callable[..., Ended]
 QUESTION = "On what date was Magellan killed?"
 ANSWER = "27 April 1521"
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

@@ -9,11 +9,12 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
+from running import Ended, Qa
 
 from deformer_qa.cli.ask import opened
 from deformer_qa.indexer.formats import ParsedFile
@@ -25,17 +26,6 @@ from hostile_files import CANARY, n_bad, plant
 SECONDS = int(os.environ.get("QA_HOSTILE_SECONDS", "2"))  # of a file; the default of qa index is 20
 LIMITS = ("--max-seconds", str(SECONDS), "--max-text", "50000")
 N_EMPTY = 20_000
-
-
-class Ended(Protocol):
-    """How a command ended; see ``conftest``."""
-
-    code: int
-    out: str
-    err: str
-
-
-Qa = Callable[..., Ended]
 
 
 @pytest.fixture

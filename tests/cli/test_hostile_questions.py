@@ -10,12 +10,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 from hostile_texts import EMPTY, LONGEST, MIB, NO_TEXT, TOO_LONG, Case, filters, questions
+from running import Ended, Qa
 
 from deformer_qa.cli.ask import AskOptions
 from deformer_qa.cli.session import Session
@@ -26,17 +25,6 @@ from deformer_qa.reader.reading import SplitReader
 
 SECONDS = 2.0
 """Of processor time for one question or filter, once the reader is loaded."""
-
-
-class Ended(Protocol):
-    """How a command ended; see ``conftest``."""
-
-    code: int
-    out: str
-    err: str
-
-
-Qa = Callable[..., Ended]
 
 
 QUESTIONS, FILTERS = list(questions()), list(filters())

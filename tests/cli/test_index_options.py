@@ -11,22 +11,12 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
+from running import Ended, Qa
 
 from deformer_qa.cli.watching import places_to_watch
-
-
-class Ended(Protocol):
-    """How a command ended; see ``conftest``."""
-
-    code: int
-    out: str
-    err: str
-
-
-Qa = Callable[..., Ended]
 
 
 @pytest.fixture

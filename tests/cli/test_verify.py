@@ -5,26 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import pytest
+from running import Qa
 
 from deformer_qa.indexer.syncing import sync
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.store import Writer, open_snapshot, verify
-
-
-class Ended(Protocol):
-    """How a command ended; see ``conftest``."""
-
-    code: int
-    out: str
-    err: str
-
-
-Qa = Callable[..., Ended]
 
 
 @pytest.fixture
