@@ -18,6 +18,7 @@ from deformer_qa.reader.codebook import CodebookArrays
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.families import family_of
 from deformer_qa.reader.layers import Context
+from deformer_qa.reader.lead import LEAD_VERSION, LeadRule
 from deformer_qa.reader.models import (
     DEFAULT_ENCODER,
     ModelFolder,
@@ -30,6 +31,8 @@ from deformer_qa.reader.passages import BORDERS_VERSION, PassageBorders
 from deformer_qa.reader.tokens import TextTokenizer
 
 Pooling = Literal["mean", "cls"]
+_LEAD_SHARE = 8
+"""A lead may take this part of what the encoder takes: 32 of 256 tokens."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Encoder:
     A text is always encoded alone and without padding, so that its vector and states depend on nothing but the text:
     not on its batch, not on the commit it came in. On CPU that costs nothing (docs/decisions/0003).
 
+    :ivar lead_rule: by which the names above a passage become what is read before it, see ``lead``
     :ivar n_passes: texts encoded since loading; a test counts them
     :ivar codebook: by which a store may keep the states as codes, where the reader it came with has one
     """
@@ -63,6 +67,7 @@ class Encoder:
         pooling: Pooling,
         normalize: bool,
         borders: PassageBorders,
+        lead_rule: LeadRule,
         source: str,
         sha256: dict[str, str],
         lower: nn.ModuleList | None = None,
@@ -73,7 +78,8 @@ class Encoder:
         self.backbone = backbone.eval().requires_grad_(False)
         self._own_lower = lower.eval().requires_grad_(False) if lower is not None else None
         self.tokenizer, self.k, self.pooling, self.normalize = tokenizer, k, pooling, normalize
-        self.borders, self.source, self._sha256 = borders, source, sha256
+        self.borders, self.lead_rule = borders, lead_rule
+        self.source, self._sha256 = source, sha256
         self.device = torch.device("cpu")
         self.n_passes = 0
         self.codebook: CodebookArrays | None = None
@@ -109,13 +115,15 @@ class Encoder:
             raise UnsupportedModel(
                 f'{folder.path}: found pooling "cls", but texts end with that token; supported: mean.'
             )
+        lead_rule = LeadRule(budget=max_tokens // _LEAD_SHARE)
         return cls(
             backbone,
             tokenizer,
             k,
             pooling=pooling,
             normalize=normalize,
-            borders=PassageBorders(budget=max_tokens - tokenizer.n_special),
+            borders=PassageBorders(budget=max_tokens - tokenizer.n_special - lead_rule.budget),
+            lead_rule=lead_rule,
             source=folder.name,
             sha256=dict(folder.sha256),
             lower=None if folder.tuned_makes_vectors else lower,
@@ -148,6 +156,7 @@ class Encoder:
             "normalize": self.normalize,
             "max_tokens": self.tokenizer.max_tokens,
             "borders": {"version": BORDERS_VERSION, **asdict(self.borders)},
+            "lead": {"version": LEAD_VERSION, **asdict(self.lead_rule)},
         }
 
     @property
@@ -155,6 +164,15 @@ class Encoder:
         """32 hex digits; equal ids mean equal passages, vectors and states."""
         about = {key: value for key, value in self.about.items() if key != "name"}
         return hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+    def lead(self, title: str, heading: str) -> str:
+        """What is read before the text of a passage that stands under these names; '' where both are empty.
+
+        :param title: of the document, as its content says it: one that is only the name of its file would make a
+            renamed file another text.
+        :param heading: of the section that the passage begins in.
+        """
+        return self.lead_rule.lead(title, heading, self.tokenizer)
 
     @torch.inference_mode()
     def encode(self, text: str, what: str = "text") -> EncodedText:

@@ -1,0 +1,59 @@
+"""What the encoder reads before a passage's text: the names above it, those of its document and of its section.
+
+A passage says "it" of what its title names. Read together, both the vector and the states know what it is about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deformer_qa.reader.tokens import TextTokenizer
+
+LEAD_VERSION = 1
+"""Part of the encoder id: states of passages with other leads are other states."""
+
+_BETWEEN = " › "
+
+
+@dataclass(frozen=True)
+class LeadRule:
+    """The rule by which names become a lead; fixed for an encoder, as its readers are trained on the same leads.
+
+    :ivar budget: tokens of a lead at most, the mark between two names included
+    """
+
+    budget: int = 32
+
+    def lead(self, title: str, heading: str, tokenizer: TextTokenizer) -> str:
+        """ "Title › Heading" on one line; a name that is missing or says the same again is left out.
+
+        Where both do not fit each is cut at a blank to half of the budget, or to what the other leaves.
+        """
+        names = [" ".join(name.split()) for name in (title, heading)]
+        names = [name for name in names if name]
+        if len(names) == 2 and names[1].casefold() in names[0].casefold():
+            names.pop()
+        if len(names) < 2:
+            return _cut(names[0], self.budget, tokenizer) if names else ""
+        room = self.budget - tokenizer.count(_BETWEEN)
+        for_heading = max(room // 2, room - tokenizer.count(names[0]))
+        for_title = room - min(tokenizer.count(names[1]), for_heading)
+        cut = (_cut(name, most, tokenizer) for name, most in zip(names, (for_title, for_heading), strict=True))
+        return _BETWEEN.join(name for name in cut if name)
+
+
+def with_lead(lead: str, text: str) -> str:
+    """What the encoder reads: the lead on a line of its own before the text."""
+    return f"{lead}\n{text}" if lead else text
+
+
+def _cut(name: str, most: int, tokenizer: TextTokenizer) -> str:
+    """The first words of a name, ``most`` tokens of them at most; letters where its first word alone has more."""
+    offsets = tokenizer.offsets(name)
+    if len(offsets) <= most:
+        return name
+    end = offsets[most - 1][1] if most else 0
+    if end < len(name) and not name[end].isspace():
+        blank = name.rfind(" ", 0, end)
+        end = blank if blank > 0 else end
+    return name[:end].rstrip()
