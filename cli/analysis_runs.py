@@ -74,11 +74,11 @@ def training_options(command: Callable[..., int]) -> Callable[..., int]:
         **given: Any,
     ) -> int:
         from deformer_qa.cli.train_progress import training_progress
-        from deformer_qa.reader.analysis.trained import Bench
+        from deformer_qa.lab.analysis.trained import Bench
+        from deformer_qa.lab.recipes import recipe_file
+        from deformer_qa.lab.train.recipe import read_recipe
         from deformer_qa.reader.data_files import sha256_of
-        from deformer_qa.reader.recipes import recipe_file
         from deformer_qa.reader.squad import read_squad
-        from deformer_qa.reader.training.recipe import read_recipe
         from deformer_qa.store.encodings import DEFAULT_ENCODING, encoding_named
 
         chosen = read_recipe(recipe_file(recipe))

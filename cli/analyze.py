@@ -14,8 +14,8 @@ from deformer_qa.cli.counting import counting
 from deformer_qa.cli.output import format_option
 
 if TYPE_CHECKING:
-    from deformer_qa.reader.analysis.trained import Bench
-    from deformer_qa.reader.training.recipe import Recipe
+    from deformer_qa.lab.analysis.trained import Bench
+    from deformer_qa.lab.train.recipe import Recipe
 
 
 @click.group()
@@ -37,8 +37,8 @@ def ablation(recipe: Recipe, bench: Bench, about: dict[str, Any], form: str) -> 
 
     All rows start from the same whole reader, trained on the same questions, and see them in the same order.
     """
-    from deformer_qa.reader.analysis.ablation import ablate
-    from deformer_qa.reader.analysis.record import Record
+    from deformer_qa.lab.analysis.ablation import ablate
+    from deformer_qa.lab.analysis.record import Record
 
     rows = ablate(recipe, bench, Record(bench.out / "ablation.json", about))
     values = {name: row["f1"] for name, row in rows.items()}
@@ -71,8 +71,8 @@ def layers(recipe: Recipe, bench: Bench, about: dict[str, Any], ks: tuple[int, .
     All layers above k are joint ones, as in the paper. Speed, memory and operations are of 20 passages of 160 tokens
     and a question of 16, passages' states at hand, against the whole reader.
     """
-    from deformer_qa.reader.analysis.layers import against_layers
-    from deformer_qa.reader.analysis.record import Record
+    from deformer_qa.lab.analysis.layers import against_layers
+    from deformer_qa.lab.analysis.record import Record
     from deformer_qa.reader.encoder import Encoder
 
     ks = ks or tuple(range(1, Encoder.load(recipe.encoder, k=0).backbone.shape.n_layers))
@@ -137,9 +137,9 @@ def variance(file: Path, reader: Path | None, passages: int, out: Path, form: st
     """How far a passage's states move with the question, layer by layer, in the undecomposed model (Figure 2)."""
     import random
 
-    from deformer_qa.reader.analysis.record import Record
-    from deformer_qa.reader.analysis.trained import weights_of
-    from deformer_qa.reader.analysis.variance import passage_variance, undivided
+    from deformer_qa.lab.analysis.record import Record
+    from deformer_qa.lab.analysis.trained import weights_of
+    from deformer_qa.lab.analysis.variance import passage_variance, undivided
     from deformer_qa.reader.data_files import sha256_of
     from deformer_qa.reader.squad import read_squad
 

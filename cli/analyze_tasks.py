@@ -75,10 +75,10 @@ def tasks(
     """
     import torch
 
-    from deformer_qa.reader.analysis.measuring import machine
-    from deformer_qa.reader.analysis.record import Record
-    from deformer_qa.reader.analysis.shapes import MODELS, published_costs
-    from deformer_qa.reader.analysis.tasks import measure_task
+    from deformer_qa.lab.analysis.measuring import machine
+    from deformer_qa.lab.analysis.record import Record
+    from deformer_qa.lab.analysis.shapes import MODELS, published_costs
+    from deformer_qa.lab.analysis.tasks import measure_task
     from deformer_qa.reader.checkpoint import WEIGHTS
     from deformer_qa.reader.data_files import sha256_of
     from deformer_qa.reader.description import describe_reader

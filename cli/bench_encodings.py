@@ -62,7 +62,7 @@ def encodings(
     "error" is the largest absolute error of a value; "lost" the share of the states' variance that is lost; "decoding"
     how many times as long as fp16 it takes to decode the states of 20 paragraphs, each alone, in turn (median).
     """
-    from deformer_qa.reader.analysis.measuring import machine
+    from deformer_qa.lab.analysis.measuring import machine
     from deformer_qa.reader.evaluation import SplitPassageReader, figures, predictions
     from deformer_qa.reader.squad import read_squad
 
@@ -146,7 +146,7 @@ def _errors(encoding: Encoding, sample: list[NDArray[np.float32]]) -> dict[str, 
 
 def _decoding_times(chosen: dict[str, Encoding], sample: list[NDArray[np.float32]]) -> dict[str, dict[str, float]]:
     """How many times as long as fp16 each takes."""
-    from deformer_qa.reader.analysis.measuring import ratio, seconds_in_turn
+    from deformer_qa.lab.analysis.measuring import ratio, seconds_in_turn
 
     def decoding(encoding: Encoding) -> Any:
         encoded = [encoding.encode(states) for states in sample[:20]]

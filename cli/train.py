@@ -69,9 +69,9 @@ def reader(
     Those are: whole, frozen, deformer, whole-again, quick, race-whole, race.
     """
     from deformer_qa.cli.train_progress import training_progress
-    from deformer_qa.reader.recipes import recipe_file
-    from deformer_qa.reader.training.recipe import read_recipe
-    from deformer_qa.reader.training.run import train_reader
+    from deformer_qa.lab.recipes import recipe_file
+    from deformer_qa.lab.train.recipe import read_recipe
+    from deformer_qa.lab.train.run import train_reader
 
     chosen = read_recipe(recipe_file(recipe))
     with training_progress() as on_log:

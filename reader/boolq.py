@@ -28,6 +28,8 @@ def read_boolq(path: Path) -> list[BoolqQuestion]:
     """
     questions = []
     for number, record in enumerate(read_json_records(path), 1):
+        if isinstance(record, dict) and "answer" in record and not isinstance(record["answer"], bool):
+            continue  # a question of another kind among them, or one to which nobody knows the answer
         if not isinstance(record, dict) or any(not isinstance(record.get(key), kind) for key, kind in _KINDS.items()):
             raise BadTrainingData(
                 f'{path}: record {number}: expected "question" and "passage" (texts) and "answer" (true or false).'

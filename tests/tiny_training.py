@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-from deformer_qa.reader.training.recipe import Recipe, Source
+from deformer_qa.lab.train.recipe import Recipe, Source
 
 PLACES = ["ulm", "basel", "prague", "lodz", "turku"]
 QUESTION = "where was the city?"

@@ -18,14 +18,14 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import AutoModelForQuestionAnswering, PreTrainedModel, XLNetForQuestionAnsweringSimple
 
+from deformer_qa.lab.train.examples import Example, collate
+from deformer_qa.lab.train.model import ReaderInTraining
+from deformer_qa.lab.train.starting import starting_joint, starting_lower
 from deformer_qa.reader.checkpoint import save_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.fine_tuned import FineTunedReader
 from deformer_qa.reader.reading import SplitReader
-from deformer_qa.reader.training.examples import Example, collate
-from deformer_qa.reader.training.model import ReaderInTraining
-from deformer_qa.reader.training.starting import starting_joint, starting_lower
 
 QUESTION = "when was the city?"
 TEXTS = [

@@ -10,6 +10,12 @@ import pytest
 import torch
 from tiny_training import recipe_of
 
+from deformer_qa.lab.recipes import recipe_file
+from deformer_qa.lab.train.examples import NO, NO_VERDICT, YES, collate, make_examples
+from deformer_qa.lab.train.losses import distillation, layerwise_similarity, span_cross_entropy
+from deformer_qa.lab.train.model import ReaderInTraining
+from deformer_qa.lab.train.recipe import Source, read_recipe, recipe_from
+from deformer_qa.lab.train.run import train_reader
 from deformer_qa.reader.boolq import read_boolq
 from deformer_qa.reader.checkpoint import load_joint
 from deformer_qa.reader.description import describe_reader
@@ -18,13 +24,7 @@ from deformer_qa.reader.errors import BadTrainingData, ModelNotFound, Unsupporte
 from deformer_qa.reader.evaluation import SplitPassageReader, figures, predictions, verdicts
 from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.reading import SplitReader
-from deformer_qa.reader.recipes import recipe_file
 from deformer_qa.reader.squad import read_squad
-from deformer_qa.reader.training.examples import NO, NO_VERDICT, YES, collate, make_examples
-from deformer_qa.reader.training.losses import distillation, layerwise_similarity, span_cross_entropy
-from deformer_qa.reader.training.model import ReaderInTraining
-from deformer_qa.reader.training.recipe import Source, read_recipe, recipe_from
-from deformer_qa.reader.training.run import train_reader
 
 
 def test_a_split_reader_learns_and_is_the_same_after_loading(
@@ -42,7 +42,7 @@ def test_a_split_reader_learns_and_is_the_same_after_loading(
 def test_a_stopped_run_goes_on_from_its_last_checkpoint(
     training_data: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deformer_qa.reader.training import run
+    from deformer_qa.lab.train import run
 
     short = recipe_of(tiny_bert, passes=5.0)
     train_reader(short, training_data, tmp_path / "whole")
@@ -121,7 +121,7 @@ def test_layers_may_learn_at_rates_of_their_own_and_saves_be_averaged(
 ) -> None:
     from safetensors.torch import load_file
 
-    from deformer_qa.reader.training import run
+    from deformer_qa.lab.train import run
 
     trainers = []
     make = run._trainer

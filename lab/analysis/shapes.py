@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deformer_qa.reader.analysis.measuring import Run, bytes_requested, operations, ratio, seconds_in_turn
-from deformer_qa.reader.analysis.record import Record
+from deformer_qa.lab.analysis.measuring import Run, bytes_requested, operations, ratio, seconds_in_turn
+from deformer_qa.lab.analysis.record import Record
 from deformer_qa.reader.backbone import Backbone
 from deformer_qa.reader.families import family_named
 from deformer_qa.reader.joint import JointLayers

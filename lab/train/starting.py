@@ -8,12 +8,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from deformer_qa.lab.train.recipe import Recipe
 from deformer_qa.reader.checkpoint import encoder_of, load_joint
 from deformer_qa.reader.description import describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.joint import JointLayers
-from deformer_qa.reader.training.recipe import Recipe
 
 
 def starting_joint(encoder: Encoder, recipe: Recipe, start_from: Path | None) -> JointLayers:

@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deformer_qa.lab.train.examples import NO_VERDICT
+from deformer_qa.lab.train.frozen import Frozen
+from deformer_qa.lab.train.losses import compared_cross_entropy, distillation, layerwise_similarity
+from deformer_qa.lab.train.recipe import Recipe
 from deformer_qa.reader.backbone import run_layers
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.joint import JointLayers
-from deformer_qa.reader.training.examples import NO_VERDICT
-from deformer_qa.reader.training.frozen import Frozen
-from deformer_qa.reader.training.losses import distillation, layerwise_similarity, span_cross_entropy
-from deformer_qa.reader.training.recipe import Recipe
 
 _ROWS_COMPARED = 2
 """Of each batch, where tuned layers are held to the vectors of before: on all rows that would double a step."""
@@ -61,11 +61,12 @@ class ReaderInTraining(LayersInTraining):
         question_mask: Tensor,
         passage: Tensor,
         passage_mask: Tensor,
+        of_example: Tensor,
         start: Tensor,
         end: Tensor,
         verdict: Tensor,
     ) -> dict[str, Tensor]:
-        """Loss (scalar) and logits (batch, passage tokens, 2) of a padded batch, see ``examples.collate``."""
+        """Loss (scalar) and logits (passages, tokens, 2) of a padded batch, see ``examples.collate``."""
         frozen, recipe = self._frozen, self.recipe
         texts = ((question, question_mask), (passage, passage_mask))
         apart = [self._apart(ids, mask) for ids, mask in texts]
@@ -79,17 +80,19 @@ class ReaderInTraining(LayersInTraining):
         if frozen.has_teacher:
             aim = frozen.teacher_states(frozen.embed(question), frozen.embed(passage), context)
         spans = verdict == NO_VERDICT
+        rows = spans[of_example]
         share = spans.float().mean()  # losses are means over the batch, of either kind its share
         loss = logits.new_zeros(())
         if spans.any():
-            ce = span_cross_entropy(logits[spans], passage_mask[spans], start[spans], end[spans])
+            numbers = (torch.cumsum(spans, 0) - 1)[of_example[rows]]
+            ce = compared_cross_entropy(logits[rows], passage_mask[rows], numbers, start[spans], end[spans])
             loss = loss + share * recipe.ce * ce
             if aim and recipe.kd:
                 aimed = frozen.teacher_logits(aim[-1][:, passage_rows]).spans
-                kd = distillation(logits[spans], aimed[spans], passage_mask[spans], recipe.temperature)
+                kd = distillation(logits[rows], aimed[rows], passage_mask[rows], recipe.temperature)
                 loss = loss + share * recipe.kd * kd
-        if not spans.all():
-            loss = loss + (1 - share) * recipe.ce * F.cross_entropy(yes_no[~spans], verdict[~spans])
+        if not spans.all():  # each of these has one passage
+            loss = loss + (1 - share) * recipe.ce * F.cross_entropy(yes_no[~rows], verdict[~spans])
         if aim and recipe.lrs:
             loss = loss + recipe.lrs * layerwise_similarity(states, aim[-len(states) :], both_mask)
         if recipe.tune_lower and recipe.retrieval:

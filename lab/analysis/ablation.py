@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from deformer_qa.reader.analysis.record import Record
-from deformer_qa.reader.analysis.trained import Bench, weights_of
+from deformer_qa.lab.analysis.record import Record
+from deformer_qa.lab.analysis.trained import Bench, weights_of
+from deformer_qa.lab.train.recipe import Recipe
+from deformer_qa.lab.train.starting import starting_joint
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
-from deformer_qa.reader.training.recipe import Recipe
-from deformer_qa.reader.training.starting import starting_joint
 
 WHOLE, SPLIT, MINUS_LRS, MINUS_BOTH = "whole", "split", "minus LRS", "minus KD and LRS"
 

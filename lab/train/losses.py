@@ -9,15 +9,29 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def span_cross_entropy(logits: Tensor, mask: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """Mean of the cross entropies of start and end.
+def compared_cross_entropy(logits: Tensor, mask: Tensor, of_example: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """Mean of the cross entropies of start and end among all tokens of all passages of an example, or "none of them".
 
-    :param logits: *Shape:* (batch, tokens, 2).
-    :param mask: *Shape:* (batch, tokens), bool; padding takes no probability.
-    :param start, end: *Shape:* (batch,), rows.
+    Each passage's logits count from those of its own "no answer here" (row 0), and "none of them" is 0; over a single
+    passage that is the cross entropy over its tokens and row 0. With more it is the shared normalisation of Clark and
+    Gardner (2018), which makes margins comparable across passages.
+
+    :param logits: *Shape:* (passages, tokens, 2).
+    :param mask: *Shape:* (passages, tokens), bool; padding takes no probability.
+    :param of_example: *Shape:* (passages,), ascending from 0: whose passage each is; an example's first is the one that
+        ``start`` and ``end`` mean.
+    :param start, end: *Shape:* (examples,), rows; 0 for "none of them".
     """
-    scores = _masked(logits, mask)
-    return (F.cross_entropy(scores[..., 0], start) + F.cross_entropy(scores[..., 1], end)) / 2
+    scores = _masked(logits - logits[:, :1].float(), mask)
+    n_examples = len(start)
+    of_passage = torch.logsumexp(scores[:, 1:], dim=1)  # (passages, 2)
+    first = torch.searchsorted(of_example, torch.arange(n_examples, device=of_example.device))
+    place = torch.arange(len(of_example), device=of_example.device) - first[of_example]
+    table = scores.new_full((n_examples, int(place.max()) + 2, 2), -30_000.0)
+    table = table.index_put((of_example, place + 1), of_passage)
+    table = torch.cat([torch.zeros_like(table[:, :1]), table[:, 1:]], dim=1)
+    aimed = torch.stack([scores[first, start, 0], scores[first, end, 1]], dim=1)
+    return (torch.logsumexp(table, dim=1) - aimed).mean()
 
 
 def distillation(logits: Tensor, teacher: Tensor, mask: Tensor, temperature: float) -> Tensor:

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from deformer_qa.reader.analysis.ablation import checked, whole_of
-from deformer_qa.reader.analysis.measuring import bytes_requested, machine, operations, ratio, seconds_in_turn
-from deformer_qa.reader.analysis.record import Record
-from deformer_qa.reader.analysis.trained import Bench, weights_of
+from deformer_qa.lab.analysis.ablation import checked, whole_of
+from deformer_qa.lab.analysis.measuring import bytes_requested, machine, operations, ratio, seconds_in_turn
+from deformer_qa.lab.analysis.record import Record
+from deformer_qa.lab.analysis.trained import Bench, weights_of
+from deformer_qa.lab.train.recipe import Recipe
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.reading import SplitReader
-from deformer_qa.reader.training.recipe import Recipe
 
 _CANDIDATES, _QUESTION, _PASSAGE = 20, 16, 160
 """Of one question: passages read, tokens of the question, tokens of a passage."""

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deformer_qa.reader.training.losses import choice_distillation, layerwise_similarity
-from deformer_qa.reader.training.model import LayersInTraining
+from deformer_qa.lab.train.losses import choice_distillation, layerwise_similarity
+from deformer_qa.lab.train.model import LayersInTraining
 
 _UNSEEN = -30_000.0
 

@@ -22,7 +22,15 @@ class Source:
     :ivar elsewhere: questions with an answer, on a passage retrieved for them that does not hold it
     :ivar claims: questions with an answer, made yes/no questions: does their own answer follow, or another of the
         paragraph's answers; a coin decides
+    :ivar compared: questions with an answer, on its passage beside ``rivals`` others retrieved for them, all read as one
+        choice; every fourth of them without its own passage, so that none of the others is to be believed
+    :ivar rivals: passages beside the own one, of ``compared`` questions and of those about tables
+    :ivar titles: share of the paragraphs that are read with their article's title as the lead, as passages in use are
     :ivar yes_no: yes/no questions (BoolQ's records), on their passage
+    :ivar cells: questions about tables whose answer is a cell or a part of one (WikiTableQuestions' records)
+    :ivar lookups: made-up questions about the same tables: a cell by its row and column
+    :ivar made_tables: made-up tables, as a share of the file's own, each with a few look-ups
+    :ivar held_back: share of the articles, passages or tables that no question is taken of, for choosing and fitting
     :ivar choices: multiple-choice questions (RACE's records), on their article; a recipe of these has no other source
     """
 
@@ -31,8 +39,20 @@ class Source:
     unanswerable: float = 0.0
     elsewhere: float = 0.0
     claims: float = 0.0
+    compared: float = 0.0
+    rivals: int = 2
+    titles: float = 0.0
     yes_no: float = 0.0
+    cells: float = 0.0
+    lookups: float = 0.0
+    made_tables: float = 0.0
+    held_back: float = 0.0
     choices: float = 0.0
+
+    @property
+    def is_of_tables(self) -> bool:
+        """Whether its file is one of tables and questions about them."""
+        return bool(self.cells or self.lookups or self.made_tables)
 
 
 @dataclass(frozen=True)
@@ -137,15 +157,26 @@ _NOT_NEGATIVE = (
 
 def _source(entry: Any, where: str) -> Source:
     source = Source(**_checked(entry, Source, where))
-    passes = {key: value for key, value in asdict(source).items() if key != "file"}
+    passes = {key: value for key, value in asdict(source).items() if key in _PASSES}
+    for key in ("titles", "held_back"):
+        if not 0 <= getattr(source, key) <= 1:
+            raise BadTrainingData(f"{where}: {key}: expected a share, 0 to 1, found {getattr(source, key)}.")
+    if source.rivals < 0:
+        raise BadTrainingData(f"{where}: rivals: expected 0 or more, found {source.rivals}.")
     if not all(0 <= value < math.inf for value in passes.values()) or not any(passes.values()):
         raise BadTrainingData(f"{where}: expected passes above 0 for at least one of: {', '.join(passes)}.")
-    for key, kept_in in (("yes_no", "BoolQ's"), ("choices", "RACE's")):
-        if passes[key] and sum(map(bool, passes.values())) > 1:
-            raise BadTrainingData(f"{where}: {key} is of {kept_in} records, which have no other kind of question.")
+    kinds = (("yes_no",), "BoolQ's"), (("choices",), "RACE's"), (("cells", "lookups", "made_tables"), "tables'")
+    for keys, kept_in in kinds:
+        others = [key for key, value in passes.items() if value and key not in keys]
+        if others and any(passes[key] for key in keys):
+            raise BadTrainingData(f"{where}: {keys[0]} is of {kept_in} records, which have no other kind of question.")
     return source
 
 
+_PASSES = (
+    *("answerable", "unanswerable", "elsewhere", "claims", "compared"),
+    *("yes_no", "cells", "lookups", "made_tables", "choices"),
+)
 _KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deformer_qa.lab.train.padding import padded
 from deformer_qa.reader.encoder import Encoder, pooled
-from deformer_qa.reader.training.padding import padded
 
 _TEXTS_PER_BATCH = 48
 _QUESTIONS_AT_ONCE = 1_024

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deformer_qa.reader.analysis.trained import Through
+from deformer_qa.lab.analysis.trained import Through
 from deformer_qa.reader.boolq import read_boolq
 from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.evaluation import SplitPassageReader, choices, figures, predictions, verdicts

@@ -1,4 +1,4 @@
-"""``python -m deformer_qa.reader.training``: ``qa train reader`` where only torch, transformers and safetensors are."""
+"""``python -m deformer_qa.lab.train``: ``qa train reader`` where only torch, transformers and safetensors are."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 import sys
 from pathlib import Path
 
+from deformer_qa.lab.recipes import recipe_file
 from deformer_qa.reader.errors import ReaderError
 from deformer_qa.reader.kernel_defaults import set_kernel_defaults
-from deformer_qa.reader.recipes import recipe_file
 
 
 def main() -> int:
     """Parse, train; 2 for bad input."""
-    parser = argparse.ArgumentParser(prog="python -m deformer_qa.reader.training")
+    parser = argparse.ArgumentParser(prog="python -m deformer_qa.lab.train")
     parser.add_argument("recipe", help="a TOML file, or the name of a recipe that ships")
     parser.add_argument("--data", type=Path, required=True, help="the folder of the recipe's data files")
     parser.add_argument("--out", type=Path, required=True, help="where the reader and its steps go")
@@ -23,8 +23,8 @@ def main() -> int:
     parser.add_argument("--device", help="cpu, or the accelerator there is (the default)")
     given = parser.parse_args()
     set_kernel_defaults()  # before torch is imported
-    from deformer_qa.reader.training.recipe import read_recipe
-    from deformer_qa.reader.training.run import train_reader
+    from deformer_qa.lab.train.recipe import read_recipe
+    from deformer_qa.lab.train.run import train_reader
 
     try:
         recipe = read_recipe(recipe_file(given.recipe))

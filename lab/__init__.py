@@ -1,0 +1,1 @@
+"""How good is the reader, and how was it made? Training, recipes, and the figures of the paper."""
