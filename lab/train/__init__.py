@@ -1,1 +1,1 @@
-"""How is a reader trained? Recipe, examples, losses, the run. Imports only torch, transformers and safetensors."""
+"""How is a reader trained? Recipe, examples, losses, the run."""

@@ -362,7 +362,8 @@ def _lead_of(title: str, text: str, share: float) -> str:
 
 def _drawn(nearest: Sequence[tuple[int, ...]], n: int, chance: _Chance) -> list[tuple[int, ...]]:
     """``n`` of some passages, the nearer the likelier."""
-    left, drawn = list(nearest), []
+    left = list(nearest)
+    drawn: list[tuple[int, ...]] = []
     while left and len(drawn) < n:
         drawn.append(left.pop(min(int(chance.expovariate(_HARDNESS)), len(left) - 1)))
     return drawn

@@ -22,8 +22,8 @@ class Source:
     :ivar elsewhere: questions with an answer, on a passage retrieved for them that does not hold it
     :ivar claims: questions with an answer, made yes/no questions: does their own answer follow, or another of the
         paragraph's answers; a coin decides
-    :ivar compared: questions with an answer, on its passage beside ``rivals`` others retrieved for them, all read as one
-        choice; every fourth of them without its own passage, so that none of the others is to be believed
+    :ivar compared: questions with an answer, on its passage beside ``rivals`` others retrieved for them, all read as
+        one choice; every fourth of them without its own passage, so that none of the others is to be believed
     :ivar rivals: passages beside the own one, of ``compared`` questions and of those about tables
     :ivar titles: share of the paragraphs that are read with their article's title as the lead, as passages in use are
     :ivar yes_no: yes/no questions (BoolQ's records), on their passage

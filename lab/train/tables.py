@@ -18,6 +18,8 @@ from deformer_qa.reader.errors import BadTrainingData
 
 _BARS, _COLONS = 0.12, 0.05
 """Shares of the tables that are written as people write them in plain text: between bars, or with colons between."""
+_EMPTY = 0.03
+"""Share of the cells of made-up tables that have nothing in them."""
 _LONGEST_TABLE = 60
 """Rows of a table that are used: longer ones have nothing that a shorter one does not teach."""
 _SPACES = re.compile(r"\s+")
@@ -111,8 +113,8 @@ def read_tables(path: Path) -> list[Table]:
         used = {entry["table"] for entry in content["train"]}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadTrainingData(
-            f'{path}: not tables and questions ({type(error).__name__}: {error}); expected "tables" (name: rows, the header '
-            'first) and "train" (records with "table", "question", "answers", "answer_is").'
+            f'{path}: not tables and questions ({type(error).__name__}: {error}); expected "tables" (name: rows, the '
+            'header first) and "train" (records with "table", "question", "answers", "answer_is").'
         ) from error
     return [
         Table(name, "", rows, tuple(asked[name])) for name, rows in tables.items() if name in used and len(rows) > 1
@@ -143,20 +145,24 @@ def _cell_question(entry: dict[str, object], rows: Sequence[Sequence[str]]) -> C
 
 _OF_VALUES = (
     "what is the {column} of {key}?", "what was the {column} of {key}?", "{key} {column}", "{column} of {key}",
-    "what {column} does {key} have?", "which {column} has {key}?", "what is the {column} for {key}?", "{column} {key}?",
-    "what was {key}'s {column}?", "give the {column} of {key}", "what is listed as {column} for {key}?",
+    "what {column} does {key} have?", "which {column} has {key}?", "what is the {column} for {key}?",
+    "{column} {key}?", "what was {key}'s {column}?", "give the {column} of {key}",
+    "what is listed as {column} for {key}?",
 )  # fmt: skip
 _OF_YEARS = (
-    "what was the {column} in {key}?", "{column} in {key}", "{column} {key}", "in {key}, what was the {column}?",
-    "what is the {column} of {key}?", "how high was the {column} in {key}?", "which {column} is given for {key}?",
+    "what was the {column} in {key}?", "{column} in {key}", "{column} {key}",
+    "in {key}, what was the {column}?", "what is the {column} of {key}?", "how high was the {column} in {key}?",
+    "which {column} is given for {key}?",
 )  # fmt: skip
 _OF_COUNTS = (
-    "how many {column} were there in {key}?", "how many {column} in {key}?", "number of {column} in {key}", "{column} in {key}",
-    "how many {column} were counted in {key}?", "what was the number of {column} in {key}?",
+    "how many {column} were there in {key}?", "how many {column} in {key}?", "number of {column} in {key}",
+    "{column} in {key}", "how many {column} were counted in {key}?",
+    "what was the number of {column} in {key}?",
 )  # fmt: skip
 _OF_KEYS = (
     "which {key_column} has the {column} {value}?", "what {key_column} has {value} as {column}?",
-    "{key_column} with {column} {value}", "whose {column} is {value}?", "which {key_column} is listed with {value}?",
+    "{key_column} with {column} {value}", "whose {column} is {value}?",
+    "which {key_column} is listed with {value}?",
 )  # fmt: skip
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
 _LONGEST_CELL = 60
@@ -199,57 +205,32 @@ def _as_typed(question: str, chance: random.Random) -> str:
 # Made-up tables
 
 _MEASURES = (
-    "apples", "pears", "plums", "visitors", "members", "births", "deaths", "accidents", "trains", "buses", "bicycles", "ferries",
-    "tourists", "students", "teachers", "books", "loans", "letters", "parcels", "calls", "tickets", "seats", "rooms", "beds",
-    "orders", "returns", "customers", "employees", "machines", "pumps", "boilers", "sheep", "goats", "cows", "horses", "hens",
-    "eggs", "seals", "whales", "herons", "storks", "bees", "trees", "roses", "houses", "bridges", "storms", "fires",
-    "arrests", "thefts", "votes", "seats won", "tonnes of coal", "barrels", "bottles", "cars", "trucks", "flights", "passengers",
+    "apples", "pears", "plums", "visitors", "members", "births", "deaths", "accidents", "trains", "buses",
+    "bicycles", "ferries", "tourists", "students", "teachers", "books", "loans", "letters", "parcels", "calls",
+    "tickets", "seats", "rooms", "beds", "orders", "returns", "customers", "employees", "machines", "pumps",
+    "boilers", "sheep", "goats", "cows", "horses", "hens", "eggs", "seals", "whales", "herons", "storks",
+    "bees", "trees", "roses", "houses", "bridges", "storms", "fires", "arrests", "thefts", "votes", "seats won",
+    "tonnes of coal", "barrels", "bottles", "cars", "trucks", "flights", "passengers",
 )  # fmt: skip
 _AMOUNTS = (
-    "price", "cost", "balance", "weight", "length", "height", "area", "population", "revenue", "profit", "turnover", "rent",
-    "temperature", "rainfall", "depth", "speed", "power", "capacity", "salary", "fee", "score", "rank", "age", "yield", "stock",
+    "price", "cost", "balance", "weight", "length", "height", "area", "population", "revenue", "profit",
+    "turnover", "rent", "temperature", "rainfall", "depth", "speed", "power", "capacity", "salary", "fee",
+    "score", "rank", "age", "yield", "stock",
 )  # fmt: skip
 _WORDS = (
-    "city", "country", "colour", "material", "owner", "driver", "captain", "supplier", "department", "status", "category", "shelf",
-    "region", "language", "instrument", "street", "warehouse", "editor", "contact", "type",
+    "city", "country", "colour", "material", "owner", "driver", "captain", "supplier", "department", "status",
+    "category", "shelf", "region", "language", "instrument", "street", "warehouse", "editor", "contact", "type",
 )  # fmt: skip
 _DATES = ("since", "opened", "founded", "last ordered", "due date", "born", "delivered", "inspected", "expires")
 _THINGS = (
-    "customer", "product", "station", "town", "ship", "river", "peak", "pump", "employee", "farm", "school", "museum", "branch",
-    "project", "invoice", "vehicle", "well", "mine", "depot", "clinic", "code", "part", "article", "name", "item", "option",
+    "customer", "product", "station", "town", "ship", "river", "peak", "pump", "employee", "farm", "school",
+    "museum", "branch", "project", "invoice", "vehicle", "well", "mine", "depot", "clinic", "code", "part",
+    "article", "name", "item", "option",
 )  # fmt: skip
-_SYLLABLES = [
-    "ar",
-    "bel",
-    "cor",
-    "dan",
-    "el",
-    "fen",
-    "gar",
-    "hol",
-    "in",
-    "jor",
-    "kel",
-    "lum",
-    "mar",
-    "nor",
-    "or",
-    "pel",
-    "quen",
-    "ros",
-    "sal",
-    "tor",
-    "ul",
-    "ver",
-    "wen",
-    "yor",
-    "zan",
-    "bra",
-    "cre",
-    "dro",
-    "fli",
-    "gre",
-]
+_SYLLABLES = (
+    "ar", "bel", "cor", "dan", "el", "fen", "gar", "hol", "in", "jor", "kel", "lum", "mar", "nor", "or", "pel", "quen",
+    "ros", "sal", "tor", "ul", "ver", "wen", "yor", "zan", "bra", "cre", "dro", "fli", "gre",
+)  # fmt: skip
 
 
 def made_table(number: int, chance: random.Random) -> Table:
@@ -293,6 +274,8 @@ def _keys(n: int, chance: random.Random) -> list[str]:
 
 
 def _made_value(kind: str, few: Sequence[str], chance: random.Random) -> str:
+    if chance.random() < _EMPTY:
+        return ""
     if kind == "count":
         value = chance.randrange(1, 10 ** chance.randrange(1, 6))
         return f"{value:,}" if chance.random() < 0.5 else str(value)

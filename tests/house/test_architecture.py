@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-ROOMS = ("pipeline", "indexer", "store", "reader", "cli")
+ROOMS = ("pipeline", "indexer", "store", "reader", "lab", "cli")
 ALLOWED = {
     "store": set(),
     "reader": set(),
     "indexer": {"reader", "store"},
     "pipeline": {"reader", "store"},
-    "cli": {"reader", "store", "indexer", "pipeline"},
+    "lab": {"reader", "store", "indexer", "pipeline"},
+    "cli": {"reader", "store", "indexer", "pipeline", "lab"},
 }
 HEAVY = ("torch", "transformers", "sentence_transformers", "haystack", "faiss")
 

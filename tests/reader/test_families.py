@@ -307,7 +307,8 @@ def test_every_family_is_trained_with_its_lower_layers_and_narrowed(
     joint = starting_joint(encoder, recipe, None)
     model = ReaderInTraining(encoder, joint, whole.joint, recipe, starting_lower(encoder, recipe, None))
     items = [
-        Example(encoder.tokenizer.tokenize(QUESTION).ids, encoder.tokenizer.tokenize(text).ids, 1, 2) for text in TEXTS
+        Example(encoder.tokenizer.tokenize(QUESTION).ids, (encoder.tokenizer.tokenize(text).ids,), 1, 2)
+        for text in TEXTS
     ]
     loss = model(**collate(items))["loss"]
     loss.backward()
@@ -323,7 +324,7 @@ def test_every_family_is_trained_with_its_lower_layers_and_narrowed(
         for item, text in zip(items, TEXTS, strict=True):
             alone = begun.read(encoder.states(QUESTION), [encoder.states(text)])[0].spans
             together = model(**collate(items))["logits"][items.index(item)].detach()
-            _close(together[: len(item.passage)], alone)
+            _close(together[: len(item.passages[0])], alone)
 
 
 # What is refused

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from tiny_training import recipe_of
 
 from deformer_qa.lab.recipes import recipe_file
 from deformer_qa.lab.train.examples import NO, NO_VERDICT, YES, collate, make_examples
-from deformer_qa.lab.train.losses import distillation, layerwise_similarity, span_cross_entropy
+from deformer_qa.lab.train.losses import compared_cross_entropy, distillation, layerwise_similarity
 from deformer_qa.lab.train.model import ReaderInTraining
 from deformer_qa.lab.train.recipe import Source, read_recipe, recipe_from
 from deformer_qa.lab.train.run import train_reader
@@ -213,11 +214,34 @@ def test_training_computes_what_reading_computes(training_data: Path, tiny_bert:
     for row, item in enumerate(items):
         asked, read = (
             encoder.backbone.run(encoder.backbone.embed(torch.tensor([ids])), None, 0, 2)[0].detach().numpy()
-            for ids in (item.question, item.passage)
+            for ids in (item.question, item.passages[0])
         )
         (logits,) = reader.read(asked, [read])
         expected = torch.from_numpy(logits.spans)
-        torch.testing.assert_close(first[row, : len(item.passage)].detach(), expected, atol=5e-3, rtol=0)  # half
+        torch.testing.assert_close(first[row, : len(item.passages[0])].detach(), expected, atol=5e-3, rtol=0)  # half
+
+
+def test_passages_compared_share_one_softmax_with_none_of_them() -> None:
+    torch.manual_seed(0)
+    logits, mask = torch.randn(4, 7, 2), torch.ones(4, 7, dtype=torch.bool)
+    mask[1, 4:] = False
+    of_example, start, end = torch.tensor([0, 0, 1, 1]), torch.tensor([2, 0]), torch.tensor([3, 0])
+    margins = logits - logits[:, :1]  # row 0 of each passage is its "no answer here"
+
+    def surprise(passages: list[int], row: int, kind: int) -> torch.Tensor:
+        rivals = torch.cat([torch.zeros(1), *(margins[one, 1:, kind][mask[one, 1:]] for one in passages)])
+        return torch.logsumexp(rivals, 0) - margins[passages[0], row, kind]
+
+    expected = (surprise([0, 1], 2, 0) + surprise([0, 1], 3, 1) + surprise([2, 3], 0, 0) + surprise([2, 3], 0, 1)) / 4
+    torch.testing.assert_close(compared_cross_entropy(logits, mask, of_example, start, end), expected)
+
+
+def test_over_one_passage_it_is_the_cross_entropy_over_its_tokens() -> None:
+    torch.manual_seed(1)
+    logits, mask = torch.randn(3, 7, 2), torch.ones(3, 7, dtype=torch.bool)
+    start, end = torch.tensor([1, 0, 3]), torch.tensor([1, 0, 6])
+    expected = (F.cross_entropy(logits[..., 0], start) + F.cross_entropy(logits[..., 1], end)) / 2
+    torch.testing.assert_close(compared_cross_entropy(logits, mask, torch.arange(3), start, end), expected)
 
 
 def test_losses_ignore_padding_and_vanish_for_equals() -> None:
@@ -228,7 +252,10 @@ def test_losses_ignore_padding_and_vanish_for_equals() -> None:
     start, end = torch.tensor([1, 2, 3]), torch.tensor([1, 3, 6])
     noisy = logits.masked_fill(~mask[..., None], 50.0)
     noisy_states = [one.masked_fill(~mask[..., None], 9.0) for one in states]
-    assert span_cross_entropy(noisy, mask, start, end) == span_cross_entropy(logits, mask, start, end)
+    alone = torch.arange(3)
+    assert compared_cross_entropy(noisy, mask, alone, start, end) == compared_cross_entropy(
+        logits, mask, alone, start, end
+    )
     assert float(distillation(noisy, logits, mask, 2.0)) == pytest.approx(0.0, abs=1e-6)
     assert float(distillation(logits + torch.randn(3, 7, 2), logits, mask, 2.0)) > 0.01
     assert float(layerwise_similarity(noisy_states, states, mask)) == 0.0
@@ -272,7 +299,7 @@ def test_a_recipe_that_distils_needs_a_whole_teacher(
 
 
 def test_the_shipped_recipes_are_whole(tmp_path: Path) -> None:
-    for path in (Path(__file__).parents[2] / "reader" / "recipes").glob("*.toml"):
+    for path in (Path(__file__).parents[2] / "lab" / "recipes").glob("*.toml"):
         assert read_recipe(recipe_file(path.stem)).name == path.stem
     own = tmp_path / "own.toml"
     own.write_text("")
