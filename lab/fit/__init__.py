@@ -1,0 +1,1 @@
+"""How are answers of different passages compared, and how sure is one? Fitted on what a recipe held back."""
