@@ -42,7 +42,7 @@ def main() -> None:
     chance = random.Random(SEED)
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
-        index_paragraphs([one.context for one in asked.paragraphs], store, reader.encoder)
+        index_paragraphs(asked.paragraphs, store, reader.encoder)
         with Pipeline.open(store, reader) as pipeline:
             questions = sampled(open_questions(pipeline.snapshot, asked), given.questions, SEED)
             rows = [

@@ -81,7 +81,7 @@ def text_of_pypdf(raw: bytes) -> str:
 
 
 def our_text(raw: bytes) -> str:
-    return pdf.parse("", raw, FileLimits()).documents[0].text
+    return pdf.parse(raw, FileLimits()).documents[0].text
 
 
 if __name__ == "__main__":

@@ -120,14 +120,17 @@ def _encodings(reader: SplitReader, names: tuple[str, ...], data: Path | None) -
 
 
 def _states(reader: SplitReader, questions: SquadSet) -> list[NDArray[np.float32]]:
-    contexts = list(dict.fromkeys(one.context for one in questions.paragraphs))
-    step = max(1, len(contexts) // _MEASURED_ON)
-    spans = [
-        (text, span)
-        for text in contexts[::step]
-        for span in reader.encoder.borders.split(text, reader.encoder.tokenizer)
+    from deformer_qa.reader.lead import with_lead
+
+    encoder = reader.encoder
+    titles = {one.context: one.title for one in questions.paragraphs}
+    step = max(1, len(titles) // _MEASURED_ON)
+    wholes = [
+        with_lead(encoder.lead(titles[text], ""), text[span.start : span.end])
+        for text in list(titles)[::step]
+        for span in encoder.borders.split(text, encoder.tokenizer)
     ]
-    return [reader.encoder.states(text[span.start : span.end], "passage") for text, span in spans]
+    return [encoder.states(whole, "passage") for whole in wholes]
 
 
 def _errors(encoding: Encoding, sample: list[NDArray[np.float32]]) -> dict[str, float]:

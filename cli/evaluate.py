@@ -16,6 +16,7 @@ from deformer_qa.cli.evaluation_runs import (
     fail_under_option,
     file_argument,
     judged,
+    no_titles_option,
     passage_reader,
     print_figures,
     run_options,
@@ -63,6 +64,7 @@ evaluate.add_command(open_)
     help="Also fit confidences, and thresholds for a risk of 0.1, 0.2 and 0.3, on half of the articles, and report how "
     "they hold on the other half.",
 )
+@no_titles_option
 @run_options
 @fail_under_option("F1")
 @format_option
@@ -71,11 +73,13 @@ def squad(
     reader: str | None,
     k: int | None,
     calibrate: bool,
+    no_titles: bool,
     run: Run,
     fail_under: float | None,
     form: str,
 ) -> int:
-    """EM and F1 on the questions of a SQuAD FILE (.json or .json.xz), each read in its own paragraph.
+    """EM and F1 on the questions of a SQuAD FILE (.json or .json.xz), each read in its own paragraph
+    below the title of its article, as a store has it.
 
     In a file without "is_impossible" (v1.1) every question gets an answer; in one with it (v2.0) only where the best
     span scores above "no answer here".
@@ -87,7 +91,7 @@ def squad(
     writable(run.predictions)
     if calibrate and len({one.article for one in questions.paragraphs}) < _ARTICLES_NEEDED:
         raise click.UsageError(f"--calibrate: needs {_ARTICLES_NEEDED} articles or more to fit and to report on.")
-    measured, about = passage_reader(reader, k, run)
+    measured, about = passage_reader(reader, k, run, titles=not no_titles)
     n = sum(1 for _ in questions.questions())
     made = []
     began = time.perf_counter()
@@ -106,17 +110,20 @@ def squad(
 @evaluate.command()
 @file_argument
 @reader_option
+@no_titles_option
 @run_options
 @fail_under_option("ACCURACY")
 @format_option
 def boolq(
     file: Path,
     reader_folder: Path | None,
+    no_titles: bool,
     run: Run,
     fail_under: float | None,
     form: str,
 ) -> int:
-    """Accuracy on the yes/no questions of a BoolQ FILE (JSON list or lines, also .xz), each read in its own passage.
+    """Accuracy on the yes/no questions of a BoolQ FILE (JSON list or lines, also .xz), each read in its own passage
+    below the title of its article, where the file has it.
 
     The calibration error and AUROC are of the probability of the label given, as it is, against that being right.
     """
@@ -129,7 +136,7 @@ def boolq(
     questions = read_boolq(file)
     questions = questions[: run.limit or None]
     writable(run.predictions)
-    split, about = split_reader(reader_folder or SHIPPED, run)
+    split, about = split_reader(reader_folder or SHIPPED, run, titles=not no_titles)
     if not split.reader.joint.knows_yes_and_no:
         raise click.UsageError(f"{reader_folder or SHIPPED}: this reader was not trained on yes/no questions.")
     yeses = []

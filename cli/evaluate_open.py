@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 @file_argument
 @store_option
 @reader_option
-@click.option("--build", is_flag=True, help="First index the file's paragraphs into the store, one document each.")
+@click.option(
+    "--build",
+    is_flag=True,
+    help="First index the file's paragraphs into the store, one document each, below their articles' titles.",
+)
 @click.option(
     "--encoding", type=click.Choice(ENCODINGS), help="With --build: how a new store keeps states. Default: as qa index."
 )
@@ -74,7 +78,7 @@ def open_(
     if build:
         if store is None:
             raise click.UsageError("--build needs --store DIR, a store of its own for the file's paragraphs.")
-        index_paragraphs([one.context for one in questions.paragraphs], located(store), reader.encoder, encoding)
+        index_paragraphs(questions.paragraphs, located(store), reader.encoder, encoding)
     with Pipeline.open(located(store), reader) as pipeline:
         n = sum(bool(question.answers) for _, question in questions.questions())
         with counting(n + min(n, sample)) as advance:

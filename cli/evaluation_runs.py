@@ -77,12 +77,24 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
     return with_run
 
 
+no_titles_option = click.option(
+    "--no-titles",
+    is_flag=True,
+    help="Read passages without the title of their article above them; asking a store reads them with it.",
+)
+
+
 def fail_under_option(measure: str) -> Callable[..., Any]:
     return click.option("--fail-under", type=float, metavar=measure, help=f"Exit with 1 if {measure} is below.")
 
 
-def passage_reader(name: str | None, k: int | None, run: Run) -> tuple[PassageReader, dict[str, Any]]:
-    """A reader of ours, or a fine-tuned checkpoint; and what is said of it beside the figures."""
+def passage_reader(
+    name: str | None, k: int | None, run: Run, titles: bool = True
+) -> tuple[PassageReader, dict[str, Any]]:
+    """A reader of ours, or a fine-tuned checkpoint; and what is said of it beside the figures.
+
+    :param titles: whether a reader of ours reads passages below their article's title; a checkpoint never does.
+    """
     from deformer_qa.reader.description import DESCRIPTION, describe_reader
     from deformer_qa.reader.fine_tuned import FineTunedReader
     from deformer_qa.reader.reading import SplitReader
@@ -90,41 +102,47 @@ def passage_reader(name: str | None, k: int | None, run: Run) -> tuple[PassageRe
     folder = SHIPPED if name is None else Path(name)
     if name is not None and not (folder / DESCRIPTION).is_file():
         if k:
-            return _through_states(SplitReader.from_fine_tuned(name, k).to(run.device), name, run)
+            return _through_states(SplitReader.from_fine_tuned(name, k).to(run.device), name, run, titles=False)
         if run.precision != "fp32":
             raise click.UsageError(f"--precision {run.precision}: {name} is a fine-tuned checkpoint, read in fp32.")
         _nothing_stored(name, run)
-        return FineTunedReader.load(name).to(run.device), {"reader": name, "k": 0, "precision": run.precision}
+        said = {"reader": name, "k": 0, "precision": run.precision, "titles": False}
+        return FineTunedReader.load(name).to(run.device), said
     about = describe_reader(folder)
     if k is not None and k != about.k:
         raise click.UsageError(f"--k {k}: {folder} was trained with k={about.k}; give that, or nothing.")
     if not about.knows_spans:
         raise click.UsageError(f"{folder}: this reader was not trained on questions with spans.")
-    return split_reader(folder, run)
+    return split_reader(folder, run, titles)
 
 
-def split_reader(folder: Path, run: Run) -> tuple[SplitPassageReader, dict[str, Any]]:
+def split_reader(folder: Path, run: Run, titles: bool | None = None) -> tuple[SplitPassageReader, dict[str, Any]]:
+    """A reader of ours; ``titles`` is None where what it reads has none."""
     from deformer_qa.reader.reading import SplitReader
 
     reader = SplitReader.load(folder).to(run.device)
     assert reader.about is not None
     if reader.about.k == 0:
         _nothing_stored(str(folder), run)
-    return _through_states(reader, reader.about.name, run)
+    return _through_states(reader, reader.about.name, run, titles=titles)
 
 
-def _through_states(reader: SplitReader, name: str, run: Run) -> tuple[SplitPassageReader, dict[str, Any]]:
+def _through_states(
+    reader: SplitReader, name: str, run: Run, *, titles: bool | None
+) -> tuple[SplitPassageReader, dict[str, Any]]:
     """A split reader behind what the store does to states; a whole one has none to store."""
     from deformer_qa.reader.evaluation import SplitPassageReader
 
     reader.precision = run.precision
-    about = {"reader": name, "k": reader.encoder.k, "precision": run.precision}
+    about: dict[str, Any] = {"reader": name, "k": reader.encoder.k, "precision": run.precision}
+    if titles is not None:
+        about["titles"] = titles
     if reader.encoder.k == 0:
-        return SplitPassageReader(reader), about
+        return SplitPassageReader(reader, titles=bool(titles)), about
     if run.states == "exact":
-        return SplitPassageReader(reader), about | {"states": "exact"}
+        return SplitPassageReader(reader, titles=bool(titles)), about | {"states": "exact"}
     encoding = encoding_of(reader.encoder, run.states)
-    return SplitPassageReader(reader, through(encoding)), about | {"states": encoding.name}
+    return SplitPassageReader(reader, through(encoding), titles=bool(titles)), about | {"states": encoding.name}
 
 
 def _nothing_stored(name: str, run: Run) -> None:

@@ -76,7 +76,7 @@ def _print_document(snapshot: Snapshot, document_id: int, form: str) -> None:
                 "passage": one.id,
                 "start": one.start,
                 "end": one.end,
-                "heading": one.heading or None,
+                "heading": record.heading_at(one.start) or None,
                 **_location(record, one.start),
             }
             for one in passages
@@ -85,7 +85,9 @@ def _print_document(snapshot: Snapshot, document_id: int, form: str) -> None:
         return
     print_plain(record.path, record.title, f"{len(record.text):,} characters", f"{len(passages)} passages")
     for one in passages:
-        print_plain(one.id, f"{one.start}-{one.end}", one.heading, record.text[one.start : one.end][:60])
+        print_plain(
+            one.id, f"{one.start}-{one.end}", record.heading_at(one.start), record.text[one.start : one.end][:60]
+        )
 
 
 def _print_passage(snapshot: Snapshot, passage_id: int, around: int, form: str) -> None:
@@ -110,7 +112,11 @@ def _print_passage(snapshot: Snapshot, passage_id: int, around: int, form: str) 
         def as_json(one: PassageRecord) -> dict[str, Any]:
             return {
                 "passage": one.id,
-                "document": {**about, "heading": one.heading or None, **_location(document, one.start)},
+                "document": {
+                    **about,
+                    "heading": document.heading_at(one.start) or None,
+                    **_location(document, one.start),
+                },
                 "start": one.start,
                 "end": one.end,
                 "text": texts[one.id],
@@ -123,12 +129,14 @@ def _print_passage(snapshot: Snapshot, passage_id: int, around: int, form: str) 
         print_json({"schema": 1, **as_json(record), "neighbours": neighbours}, indent=form == "json")
     elif form == "plain":
         for one in shown:
-            print_plain(one.id, f"{document.path}:{one.start}-{one.end}", one.heading, texts[one.id])
+            span = f"{document.path}:{one.start}-{one.end}"
+            print_plain(one.id, span, document.heading_at(one.start), texts[one.id])
     else:
         out = console()
         for one in shown:
             mark = "▶" if one.id == passage_id else " "
-            where = (document.path, one.heading, in_words(location_at(document.meta, document.text, one.start)))
+            location = in_words(location_at(document.meta, document.text, one.start))
+            where = (document.path, document.heading_at(one.start), location)
             line = " › ".join(printable_lines(part) for part in where if part)
             out.print(f"{mark} {one.id}  {line}  {one.start}-{one.end}", style="cyan")
             out.print(printable_lines(texts[one.id]), style="" if one.id == passage_id else "dim")

@@ -16,17 +16,23 @@ if TYPE_CHECKING:
     from deformer_qa.pipeline.open_evaluation import OpenQuestion
     from deformer_qa.reader.encoder import Encoder
     from deformer_qa.reader.reading import Precision
+    from deformer_qa.reader.squad import SquadParagraph
 
 
-def index_paragraphs(contexts: Sequence[str], store: Path, encoder: Encoder, encoding: str | None = None) -> None:
-    """Index the texts, equal ones once, into a store; one that already has them encodes nothing.
+def index_paragraphs(
+    paragraphs: Sequence[SquadParagraph], store: Path, encoder: Encoder, encoding: str | None = None
+) -> None:
+    """Index the texts below their articles' titles, equal texts once, into a store; what it has is not encoded again.
 
     They are kept as ``<store>.paragraphs.jsonl`` beside the store, so that its root stays there.
     """
     from deformer_qa.indexer.syncing import sync
 
     file = store.parent / f"{store.name}.paragraphs.jsonl"
-    lines = "".join(json.dumps({"text": context}) + "\n" for context in dict.fromkeys(contexts))
+    titles: dict[str, str] = {}
+    for one in paragraphs:
+        titles.setdefault(one.context, one.title)
+    lines = "".join(json.dumps({"title": title, "text": text}) + "\n" for text, title in titles.items())
     if not file.is_file() or file.read_text(encoding="utf-8") != lines:
         file.write_text(lines, encoding="utf-8")
     sync(store, encoder, [file], encoding=encoding)
@@ -74,11 +80,11 @@ def held_back(
     asked = SquadSet(tuple(one for one in squad.paragraphs if one.article in held), squad.has_impossible)
     if not asked.paragraphs:
         raise BadTrainingData(f"{data}: none of the {len(held)} articles held back in {reader_folder} is in it.")
-    elsewhere = [one.context for one in squad.paragraphs if one.article not in held]
+    elsewhere = [one for one in squad.paragraphs if one.article not in held]
     distractors = random.Random(seed).sample(elsewhere, min(n_distractors, len(elsewhere)))
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
-        index_paragraphs([one.context for one in asked.paragraphs] + distractors, store, reader.encoder)
+        index_paragraphs([*asked.paragraphs, *distractors], store, reader.encoder)
         with Pipeline.open(store, reader) as pipeline:
             questions = open_questions(pipeline.snapshot, asked)
             first = sampled(questions, n_first, seed)

@@ -77,22 +77,25 @@ def codebook(data: Path, reader_folder: Path, encoding: str) -> int:
 
 
 def states_of_paragraphs(data: Path, encoder: Encoder, held_back: set[str]) -> NDArray[np.float32]:
-    """States of paragraphs drawn by a fixed seed, at least 131,072 tokens where there are so many.
+    """States of paragraphs below their titles, drawn by a fixed seed, at least 131,072 tokens where there are so many.
 
     *Shape:* (tokens, hidden), float32.
     """
     import numpy as np
 
+    from deformer_qa.reader.lead import with_lead
     from deformer_qa.reader.squad import read_squad
 
-    contexts = list(dict.fromkeys(one.context for one in read_squad(data).paragraphs if one.article not in held_back))
+    titles = {one.context: one.title for one in read_squad(data).paragraphs if one.article not in held_back}
+    contexts = list(titles)
     random.Random(_SEED).shuffle(contexts)
     found: list[NDArray[np.float32]] = []
     n_tokens = 0
     message(f"qa: encoding paragraphs of {data}")
     for context in contexts:
+        lead = encoder.lead(titles[context], "")
         for span in encoder.borders.split(context, encoder.tokenizer):
-            found.append(encoder.states(context[span.start : span.end], "passage"))
+            found.append(encoder.states(with_lead(lead, context[span.start : span.end]), "passage"))
             n_tokens += len(found[-1])
         if n_tokens >= _TOKENS:
             break

@@ -40,7 +40,10 @@ class Encoded(Protocol):
 
 
 class TextEncoder(Protocol):
-    """Divides texts into passages and encodes each alone: the result must depend on nothing but the passage's text."""
+    """Divides texts into passages and encodes each alone: the result must depend on nothing but what is encoded.
+
+    That is the passage's text below its lead, as the store's ``encoder_input`` puts them together.
+    """
 
     @property
     def encoder_id(self) -> str: ...
@@ -54,6 +57,10 @@ class TextEncoder(Protocol):
     def borders(self) -> Borders: ...
     @property
     def codebook(self) -> Mapping[str, NDArray[np.float32]] | None: ...
+    def lead(self, title: str, heading: str) -> str:
+        """What is read before a passage of a document with this title, under this heading; '' for nothing."""
+        ...
+
     def encode(self, text: str) -> Encoded: ...
 
 

@@ -69,11 +69,10 @@ def _with_sidecar(parsed: ParsedFile, name: str, raw: bytes) -> ParsedFile:
     except NotReadable as reason:
         return replace(parsed, notes=(*parsed.notes, f"its metadata in {name} are not used: {reason}"))
     title = meta.pop("title", None)
-    documents = tuple(
-        replace(one, meta={**one.meta, **meta}, title=title if isinstance(title, str) and title.strip() else one.title)
-        for one in parsed.documents
-    )
-    return replace(parsed, documents=documents, notes=(*parsed.notes, *notes))
+    documents = (replace(one, meta={**one.meta, **meta}) for one in parsed.documents)
+    if isinstance(title, str) and title.strip():
+        documents = (replace(one, title=title, has_own_title=True) for one in documents)
+    return replace(parsed, documents=tuple(documents), notes=(*parsed.notes, *notes))
 
 
 def _told(parsed: ParsedFile) -> dict[str, Any]:
@@ -90,6 +89,7 @@ def _told_document(document: ParsedDocument) -> dict[str, Any]:
     return {
         "record": document.record,
         "title": storable(document.title),
+        "has_own_title": document.has_own_title,
         "text": storable(document.text),
         "outline": [(offset, storable(heading)) for offset, heading in document.outline],
         "meta": {storable(key): _storable_value(value) for key, value in document.meta.items()},

@@ -283,4 +283,5 @@ def _document(fields: dict[str, Any], hashes: dict[str, str]) -> ParsedDocument:
             kind: tuple((offset, value) for offset, value in marks) for kind, marks in fields["locations"].items()
         },
         content_hash=hashes[fields["record"]],
+        has_own_title=fields["has_own_title"],
     )

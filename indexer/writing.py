@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 from deformer_qa.indexer.encoding import TextEncoder
 from deformer_qa.indexer.errors import EncoderFailing
@@ -17,11 +19,22 @@ from deformer_qa.indexer.pairing import Pair, pair_documents
 from deformer_qa.indexer.parsing import FileParser
 from deformer_qa.indexer.plan import FileWork, SkippedFile, Stale, format_of, source_state
 from deformer_qa.indexer.progress import Progress
-from deformer_qa.store import DocumentInfo, DocumentRecord, InvalidRecord, PassageDraft, Writer, block_key
+from deformer_qa.store import (
+    DocumentInfo,
+    DocumentRecord,
+    InvalidRecord,
+    PassageDraft,
+    Writer,
+    block_key,
+    encoder_input,
+)
 from deformer_qa.store.locations import LOCATIONS, kept_locations, own_metadata
 
 NO_RECORD = "no record of it can be read"
 
+_LEADS_KEPT = 64  # of the last headings; a heading has many passages
+_LONGEST_MARKS = 1_000  # characters; so that a text of marks alone costs no more than any other
+_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 _MOST_REFUSED = 10  # documents in a row: then it is not the documents
 
 
@@ -36,6 +49,27 @@ class Limits:
 
 class _Refused(Exception):
     """A document that could not be taken; the message is the reason."""
+
+
+class _Leads:
+    """What the encoder reads before each passage of a document: the names above it that its content says."""
+
+    def __init__(self, document: ParsedDocument, encoder: TextEncoder) -> None:
+        self._text, self._outline = document.text, document.outline
+        self._offsets = [offset for offset, _ in document.outline]
+        title = document.title if document.has_own_title else ""
+        self._lead = lru_cache(maxsize=_LEADS_KEPT)(lambda heading: encoder.lead(title, heading))
+
+    def at(self, start: int) -> str:
+        """Of the passage that starts here: the last heading before it, unless the passage begins with it."""
+        number = bisect_right(self._offsets, start)
+        nearest = self._offsets[max(number - 1, 0) : number + 1]
+        begins_with_one = any(self._is_wordless(min(start, one), max(start, one)) for one in nearest)
+        return self._lead("" if begins_with_one or not number else self._outline[number - 1][1])
+
+    def _is_wordless(self, start: int, end: int) -> bool:
+        """Whether nothing but blanks and marks, as those that draw or begin a heading, stands between two places."""
+        return end - start <= _LONGEST_MARKS and _LETTER_OR_DIGIT.search(self._text, start, end) is None
 
 
 class CorpusWriter:
@@ -224,20 +258,26 @@ class CorpusWriter:
     def _encode(self, document: ParsedDocument, first_share: float, share: float) -> list[PassageDraft]:
         """The passages of a document, each with a row in the store; commits in between where the document is long."""
         drafts = []
-        offsets = [offset for offset, _ in document.outline]
+        leads = _Leads(document, self._encoder)
         text = document.text
         for start, end in self._split(text):
-            passage = text[start:end]
-            key = block_key(passage)
+            lead = self._lead(leads, start)
+            whole = encoder_input(lead, text[start:end])
+            key = block_key(whole)
             if not self._writer.has_row(key):
-                self._encode_passage(key, passage)
+                self._encode_passage(key, whole)
                 self._progress.reach(first_share + share * end / len(text))
                 self._progress.encoded(1)
                 self._commit_if_due()
-            number = bisect_right(offsets, start)
-            drafts.append(PassageDraft(start, end, document.outline[number - 1][1] if number else "", key))
+            drafts.append(PassageDraft(start, end, lead, key))
         self._n_refused = 0
         return drafts
+
+    def _lead(self, leads: _Leads, start: int) -> str:
+        try:
+            return leads.at(start)
+        except Exception as error:  # whatever it stumbles over is a name of this document
+            raise self._refusal(error) from error
 
     def _split(self, text: str) -> list[tuple[int, int]]:
         try:
@@ -248,9 +288,9 @@ class CorpusWriter:
             raise _Refused("no text in it that the encoder has tokens for")
         return spans
 
-    def _encode_passage(self, key: bytes, passage: str) -> None:
+    def _encode_passage(self, key: bytes, whole: str) -> None:
         try:
-            encoded = self._encoder.encode(passage)
+            encoded = self._encoder.encode(whole)
         except Exception as error:  # whatever it stumbles over is this text
             raise self._refusal(error) from error
         try:

@@ -163,7 +163,13 @@ def _spans(
     return [
         ReadSpan(candidate, span, features(span, candidate))
         for candidate, made in zip(chosen, logits, strict=True)
-        for span in best_spans(made.spans, _SPANS_PER_PASSAGE, max_tokens, places.paragraphs(candidate.passage_id))
+        for span in best_spans(
+            made.spans,
+            _SPANS_PER_PASSAGE,
+            max_tokens,
+            places.paragraphs(candidate.passage_id),
+            places.first_row(candidate.passage_id),
+        )
     ]
 
 

@@ -14,7 +14,7 @@ from haystack import Document
 from haystack.document_stores.errors import DocumentStoreError
 
 from deformer_qa.pipeline.retrieval import Candidate
-from deformer_qa.store import DocumentInfo, DocumentRecord, InvalidRecord, Snapshot, StoreError
+from deformer_qa.store import DocumentInfo, DocumentRecord, InvalidRecord, PassageRecord, Snapshot, StoreError
 from deformer_qa.store.locations import location_at, own_metadata
 from deformer_qa.store.records import to_json
 
@@ -41,7 +41,6 @@ def record_of(document: Document, id_: int) -> DocumentRecord:
     _check_json(document.id, "meta", document.meta)
     _check_json(document.id, "its other fields", extras)
     text = document.content or ""
-    title = document.meta.get("title")
     try:
         content_hash = hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest()
     except UnicodeEncodeError as error:
@@ -50,13 +49,33 @@ def record_of(document: Document, id_: int) -> DocumentRecord:
         id=id_,
         root=ROOT,
         path=path_of(document.id),
-        title=title if isinstance(title, str) else "",
+        title=title_of(document),
         content_hash=content_hash,
         text=text,
         outline=(),
         meta=document.meta,
         source_state=to_json(extras) if extras else "",
     )
+
+
+def title_of(document: Document) -> str:
+    """The title of a document that somebody gave it in its metadata; '' where there is none."""
+    title = document.meta.get("title")
+    return title if isinstance(title, str) else ""
+
+
+def stored_passages(snapshot: Snapshot, document: Document) -> list[PassageRecord]:
+    """The passages of a document that is in the store as it stands; none where it is not, or has another content."""
+    root, path = document.meta.get("root"), document.meta.get("path")
+    try:
+        id_ = snapshot.document_at(ROOT, path_of(document.id))
+        if id_ is None and isinstance(root, str) and isinstance(path, str):
+            id_ = snapshot.document_at(root, path)
+    except UnicodeEncodeError:  # no place in a store is spelled so
+        return []
+    if id_ is None or snapshot.document(id_).text != document.content:
+        return []
+    return snapshot.document_passages(id_)
 
 
 def document_of(record: DocumentRecord) -> Document:
@@ -108,6 +127,7 @@ class PassageDocuments:
             "store": self._store,
             "generation": self._snapshot.generation,
             "passage": passage.id,
+            "lead": passage.heading,
             **{name: getattr(candidate, name) for name in self._scores},
         }
         if record.root == ROOT and len(self._snapshot.document_passages(record.id)) == 1:
@@ -121,8 +141,8 @@ class PassageDocuments:
         if isinstance(page, int):
             n_before = record.text.count("\f", 0, passage.start) if "page" not in location else 0
             meta["page_number"] = page + n_before
-        if passage.heading:
-            meta["heading"] = passage.heading
+        if heading := record.heading_at(passage.start):
+            meta["heading"] = heading
         id_ = f"{document_id(record)}:{passage.start}-{passage.end}"
         text = record.text[passage.start : passage.end]
         return Document(id=id_, content=text, meta={**meta, "deformer": about}, score=score)

@@ -13,6 +13,7 @@ from haystack import Document, ExtractedAnswer
 from numpy.typing import NDArray
 
 from deformer_qa.pipeline.answering import ReadSpan, merged
+from deformer_qa.pipeline.haystack_documents import stored_passages, title_of
 from deformer_qa.pipeline.questions import checked_question
 from deformer_qa.pipeline.ranking import RankingWeights, confidences, features
 from deformer_qa.pipeline.results import Place
@@ -22,7 +23,7 @@ from deformer_qa.reader.passages import sentence_around
 from deformer_qa.reader.reading import SplitReader
 from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, TokenSpan, best_spans, paragraph_rows
 from deformer_qa.reader.tokens import TokenizedText
-from deformer_qa.store import Snapshot, block_key
+from deformer_qa.store import Snapshot, block_key, encoder_input
 
 _SPANS_PER_PASSAGE = 3
 OpenStore = Callable[[str | None], Snapshot | None]
@@ -36,6 +37,7 @@ class _Passage:
     :ivar document: its document's place in the list
     :ivar start: its first character in the document's content
     :ivar source, source_start: the text that the document is a part of, by number, and its first character there
+    :ivar lead: what the encoder reads before the text
     """
 
     document: int
@@ -44,6 +46,12 @@ class _Passage:
     source: int
     source_start: int
     candidate: Candidate
+    lead: str
+
+    @property
+    def whole(self) -> str:
+        """What the encoder reads."""
+        return encoder_input(self.lead, self.text)
 
 
 class SplitReading:
@@ -87,7 +95,9 @@ class SplitReading:
         spans = [
             ReadSpan(passage.candidate, span, features(span, passage.candidate))
             for number, (passage, made) in enumerate(zip(passages, logits, strict=True))
-            for span in best_spans(made.spans, per_passage, MAX_ANSWER_TOKENS, places.paragraphs(number))
+            for span in best_spans(
+                made.spans, per_passage, MAX_ANSWER_TOKENS, places.paragraphs(number), places.first_row(number)
+            )
         ]
         all_retrieved = all(_scores(document) for document in documents)
         weights = self._retrieved if all_retrieved else self._given
@@ -112,26 +122,33 @@ class SplitReading:
         for number, document in enumerate(documents):
             text, about = document.content or "", _about(document)
             snapshot = stores.of(about)
-            whole = block_key(text)
-            spans = [(0, len(text), whole)]
-            if snapshot is None or not snapshot.has_row(whole):
-                encoder = self.reader.encoder
-                cut = encoder.borders.split(text, encoder.tokenizer)
-                spans = [(one.start, one.end, block_key(text[one.start : one.end])) for one in cut]
             source, offset = sources.of(document)
-            for start, end, key in spans:
-                passages.append(
-                    _Passage(
-                        document=number,
-                        start=start,
-                        text=text[start:end],
-                        source=source,
-                        source_start=offset + start,
-                        candidate=_candidate(len(passages), key, about),
-                    )
+            for start, end, lead, key in self._divided(document, snapshot):
+                passage = _Passage(
+                    document=number,
+                    start=start,
+                    text=text[start:end],
+                    source=source,
+                    source_start=offset + start,
+                    candidate=_candidate(len(passages), key, about),
+                    lead=lead,
                 )
-                states.append(self._states(snapshot, key, text[start:end], document.id))
+                passages.append(passage)
+                states.append(self._states(snapshot, key, passage.whole, document.id))
         return passages, states
+
+    def _divided(self, document: Document, snapshot: Snapshot | None) -> list[tuple[int, int, str, bytes]]:
+        """Start, end, lead and key of each passage of a document: as the store has them, else as it would have them."""
+        text, named, encoder = document.content or "", _about(document).get("lead"), self.reader.encoder
+        lead = named if isinstance(named, str) else encoder.lead(title_of(document), "")
+        whole = block_key(encoder_input(lead, text))
+        if snapshot is not None:
+            if snapshot.has_row(whole):
+                return [(0, len(text), lead, whole)]
+            if not isinstance(named, str) and (stored := stored_passages(snapshot, document)):
+                return [(one.start, one.end, one.heading, one.key) for one in stored]
+        cut = encoder.borders.split(text, encoder.tokenizer)
+        return [(one.start, one.end, lead, block_key(encoder_input(lead, text[one.start : one.end]))) for one in cut]
 
     def _snapshot(self, store: str | None) -> Snapshot | None:
         snapshot = self._open_store(store)
@@ -145,7 +162,7 @@ class SplitReading:
             )
         return snapshot
 
-    def _states(self, snapshot: Snapshot | None, key: bytes, text: str, id_: str) -> NDArray[np.float32]:
+    def _states(self, snapshot: Snapshot | None, key: bytes, whole: str, id_: str) -> NDArray[np.float32]:
         if snapshot is not None and snapshot.has_row(key):
             self.n_stored += 1
             return snapshot.states([key])[0]
@@ -153,7 +170,7 @@ class SplitReading:
             kept = self._kept.get(key)
         if kept is None:
             self.n_made += 1
-            kept = self.reader.encoder.states(text, f"document {id_}")
+            kept = self.reader.encoder.states(whole, f"document {id_}")
         with self._keeping:
             self._kept[key] = kept
             self._kept.move_to_end(key)
@@ -228,7 +245,8 @@ class _Places:
 
     def span(self, passage_id: int, span: TokenSpan) -> Place:
         passage = self._passages[passage_id]
-        first, end = self._tokenized(passage_id).characters(span.first, span.last)
+        lead_length = len(passage.whole) - len(passage.text)
+        first, end = (place - lead_length for place in self._tokenized(passage_id).characters(span.first, span.last))
         return Place(
             passage=passage_id,
             document=passage.source,
@@ -244,11 +262,15 @@ class _Places:
         )
 
     def paragraphs(self, passage_id: int) -> list[int]:
-        return paragraph_rows(self._passages[passage_id].text, self._tokenized(passage_id).offsets)
+        return paragraph_rows(self._passages[passage_id].whole, self._tokenized(passage_id).offsets)
+
+    def first_row(self, passage_id: int) -> int:
+        passage = self._passages[passage_id]
+        return self._tokenized(passage_id).first_row(len(passage.whole) - len(passage.text))
 
     def _tokenized(self, passage_id: int) -> TokenizedText:
         if passage_id not in self._tokens:
-            self._tokens[passage_id] = self._tokenizer.tokenize(self._passages[passage_id].text, "passage")
+            self._tokens[passage_id] = self._tokenizer.tokenize(self._passages[passage_id].whole, "passage")
         return self._tokens[passage_id]
 
     def context(self, place: Place) -> tuple[str, int]:

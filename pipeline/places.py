@@ -28,7 +28,7 @@ class Places:
     def span(self, passage_id: int, span: TokenSpan) -> Place:
         """The place of a span of token rows, widened to whole words."""
         located = self._located(passage_id)
-        first, end = located.tokens.characters(span.first, span.last)
+        first, end = (place - located.lead_length for place in located.tokens.characters(span.first, span.last))
         return self._place(located, located.record.start + first, located.record.start + end)
 
     def inside(self, passage_id: int, start: int, end: int) -> Place:
@@ -42,13 +42,19 @@ class Places:
 
     def rows(self, passage_id: int, start: int, end: int) -> list[int]:
         """The token rows of characters ``start`` to ``end`` of a passage's text."""
-        offsets = self._located(passage_id).tokens.offsets
-        return [row for row, (first, last) in enumerate(offsets) if last > start and first < end]
+        located = self._located(passage_id)
+        start, end = start + located.lead_length, end + located.lead_length
+        return [row for row, (first, last) in enumerate(located.tokens.offsets) if last > start and first < end]
+
+    def first_row(self, passage_id: int) -> int:
+        """The first token row of a passage's text; before it stand the classification token and its lead."""
+        located = self._located(passage_id)
+        return located.tokens.first_row(located.lead_length)
 
     def paragraphs(self, passage_id: int) -> list[int]:
         """The token rows of a passage with which a paragraph begins, but for its first."""
         located = self._located(passage_id)
-        return paragraph_rows(located.text, located.tokens.offsets)
+        return paragraph_rows(located.whole, located.tokens.offsets)
 
     def context(self, place: Place) -> tuple[str, int]:
         """The sentence around a place, and where it starts in the document."""
@@ -60,11 +66,11 @@ class Places:
     def _located(self, passage_id: int) -> _LocatedPassage:
         if passage_id not in self._passages:
             record = self._snapshot.passages([passage_id])[0]
-            text = self._snapshot.passage_texts([passage_id])[0]
+            whole = self._snapshot.passage_inputs([passage_id])[0]
             if record.document_id not in self._documents:
                 self._documents[record.document_id] = self._snapshot.document(record.document_id)
             self._passages[passage_id] = _LocatedPassage(
-                record, text, self._documents[record.document_id], self._tokenizer
+                record, whole, self._documents[record.document_id], self._tokenizer
             )
         return self._passages[passage_id]
 
@@ -76,7 +82,7 @@ class Places:
             root=document.root,
             path=document.path,
             title=document.title,
-            heading=_heading_at(document, start),
+            heading=document.heading_at(start),
             location=location_at(document.meta, document.text, start),
             meta=own_metadata(document.meta),
             start=start,
@@ -86,21 +92,18 @@ class Places:
 
 
 class _LocatedPassage:
-    """A passage with its text and document; tokenised only if a span of it is asked for."""
+    """A passage with its text and document; tokenised only if a span of it is asked for.
 
-    def __init__(self, record: PassageRecord, text: str, document: DocumentRecord, tokenizer: TextTokenizer) -> None:
-        self.record, self.text, self.document = record, text, document
+    :ivar whole: what the encoder read, of which ``tokens`` are: its text, most often below a lead
+    :ivar lead_length: characters of it before the text
+    """
+
+    def __init__(self, record: PassageRecord, whole: str, document: DocumentRecord, tokenizer: TextTokenizer) -> None:
+        self.record, self.whole, self.document = record, whole, document
+        self.lead_length = len(whole) - (record.end - record.start)
+        self.text = whole[self.lead_length :]
         self._tokenizer = tokenizer
 
     @cached_property
     def tokens(self) -> TokenizedText:
-        return self._tokenizer.tokenize(self.text, "passage")
-
-
-def _heading_at(document: DocumentRecord, offset: int) -> str:
-    heading = ""
-    for start, text in document.outline:
-        if start > offset:
-            break
-        heading = text
-    return heading
+        return self._tokenizer.tokenize(self.whole, "passage")

@@ -70,7 +70,8 @@ def _sentence(
     """The sentence whose states the label rests on: without them it loses most (or gains least)."""
     spans = sentences(places.text(candidate.passage_id))
     rows = [places.rows(candidate.passage_id, span.start, span.end) for span in spans]
-    tried = [index for index, one in enumerate(rows) if 0 < len(one) < len(states) - 2]
+    n_text_rows = len(states) - 1 - places.first_row(candidate.passage_id)
+    tried = [index for index, one in enumerate(rows) if 0 < len(one) < n_text_rows]
     if not tried:
         return places.passage(candidate.passage_id)
     left: list[NDArray[np.float32]] = [np.delete(states, rows[index], axis=0) for index in tried]

@@ -20,6 +20,11 @@ class BoolqQuestion:
     answer: bool
     article: str = ""
 
+    @property
+    def title(self) -> str:
+        """The article's title as a person writes it; files have "_" for a blank."""
+        return self.article.replace("_", " ")
+
 
 def read_boolq(path: Path) -> list[BoolqQuestion]:
     """The questions of a file.

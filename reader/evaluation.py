@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from deformer_qa.reader.boolq import BoolqQuestion
 from deformer_qa.reader.errors import BadTrainingData, TextTooLong
+from deformer_qa.reader.lead import with_lead
 from deformer_qa.reader.passages import PassageBorders
 from deformer_qa.reader.race import RaceArticle
 from deformer_qa.reader.reading import PassageLogits, SplitReader
@@ -23,10 +24,14 @@ _PARAGRAPHS_KEPT = 32
 
 
 class PassageReader(Protocol):
-    """Whatever gives logits for a question on passages' texts."""
+    """Whatever gives logits for a question on passages: their texts, each below a lead where it has one."""
 
     tokenizer: TextTokenizer
     borders: PassageBorders
+
+    def lead(self, title: str) -> str:
+        """What is read before the passages of an article of this title; '' for nothing."""
+        ...
 
     def read_texts(self, question: str, passages: list[str]) -> list[NDArray[np.float32]]:
         """Start and end logits (tokens, 2) of each passage, row 0 for "no answer here"."""
@@ -37,15 +42,24 @@ class SplitPassageReader:
     """A split reader on texts: each passage encoded once and kept while its questions last.
 
     :param through: what storing does to states (for example int8 and back), so that figures are of what is asked.
+    :param titles: whether passages are read below the title of their article, as those of a store are.
     """
 
     def __init__(
-        self, reader: SplitReader, through: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
+        self,
+        reader: SplitReader,
+        through: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
+        *,
+        titles: bool = True,
     ) -> None:
-        self.reader = reader
+        self.reader, self.titles = reader, titles
         self.tokenizer, self.borders = reader.encoder.tokenizer, reader.encoder.borders
         self._through = through
         self._states = lru_cache(maxsize=_PARAGRAPHS_KEPT)(self._encode)
+
+    def lead(self, title: str) -> str:
+        """What is read before the passages of an article of this title; '' where titles are left out."""
+        return self.reader.encoder.lead(title, "") if self.titles else ""
 
     def _encode(self, text: str) -> NDArray[np.float32]:
         states = self.reader.encoder.states(text, "passage")
@@ -91,6 +105,8 @@ class Prediction:
 def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> Iterator[Prediction]:
     """An answer to each question, from its own paragraph; the best over the passages the paragraph divides into.
 
+    Each is read below the title of its article, where the reader reads titles.
+
     :param limit: questions answered at most, the file's first; 0 is all.
     """
     tokenize = lru_cache(maxsize=_PARAGRAPHS_KEPT)(reader.tokenizer.tokenize)
@@ -98,18 +114,20 @@ def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> It
     for index, (paragraph, question) in enumerate(squad.questions()):
         if limit and index == limit:
             return
-        texts = [paragraph.context[span.start : span.end] for span in split(paragraph.context)]
+        lead = reader.lead(paragraph.title)
+        wholes = [with_lead(lead, paragraph.context[span.start : span.end]) for span in split(paragraph.context)]
         best_text, best_margin = "", -np.inf
         best_signs: tuple[float, ...] = ()
         try:
-            made = reader.read_texts(question.question, texts)
+            made = reader.read_texts(question.question, wholes)
         except TextTooLong as error:
             raise BadTrainingData(f"question {question.id}: {error}") from error
-        for text, logits in zip(texts, made, strict=True):
-            for span in best_spans(logits):
+        for whole, logits in zip(wholes, made, strict=True):
+            tokens = tokenize(whole)
+            for span in best_spans(logits, first_row=tokens.first_row(len(with_lead(lead, "")))):
                 if span.margin > best_margin:
-                    first, end = tokenize(text).characters(span.first, span.last)
-                    best_text, best_margin, best_signs = text[first:end], span.margin, signs(logits, span)
+                    first, end = tokens.characters(span.first, span.last)
+                    best_text, best_margin, best_signs = whole[first:end], span.margin, signs(logits, span)
         golds = tuple(gold.text for gold in question.answers)
         yield Prediction(question.id, best_text, float(best_margin), golds, best_signs, paragraph.article)
 
@@ -157,8 +175,9 @@ def verdicts(reader: SplitPassageReader, questions: Sequence[BoolqQuestion]) -> 
         spans = reader.borders.split(one.passage, reader.tokenizer)
         if not spans:
             raise BadTrainingData(f"question {number}: its passage has no words.")
+        lead = reader.lead(one.title)
         try:
-            made = reader.read(one.question, [one.passage[span.start : span.end] for span in spans])
+            made = reader.read(one.question, [with_lead(lead, one.passage[span.start : span.end]) for span in spans])
         except TextTooLong as error:
             raise BadTrainingData(f"question {number}: {error}") from error
         yield float(np.mean([logits.yes_no[1] - logits.yes_no[0] for logits in made]))

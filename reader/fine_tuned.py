@@ -85,6 +85,10 @@ class FineTunedReader:
         self.model.to(self.device)
         return self
 
+    def lead(self, title: str) -> str:
+        """Nothing: checkpoints were fine-tuned on passages without titles."""
+        return ""
+
     @torch.inference_mode()
     def read_texts(self, question: str, passages: list[str]) -> list[NDArray[np.float32]]:
         """Logits of each passage, laid out as ``SplitReader.read`` gives them, see ``TokenizedText``."""

@@ -19,7 +19,7 @@ _BETWEEN = " › "
 class LeadRule:
     """The rule by which names become a lead; fixed for an encoder, as its readers are trained on the same leads.
 
-    :ivar budget: tokens of a lead at most, the mark between two names included
+    :ivar budget: tokens of a lead at most, the mark between two names and the end of its line included
     """
 
     budget: int = 32
@@ -33,13 +33,15 @@ class LeadRule:
         names = [name for name in names if name]
         if len(names) == 2 and names[1].casefold() in names[0].casefold():
             names.pop()
+        most = self.budget - tokenizer.count("\n")
         if len(names) < 2:
-            return _cut(names[0], self.budget, tokenizer) if names else ""
-        room = self.budget - tokenizer.count(_BETWEEN)
+            return _cut(names[0], most, tokenizer) if names else ""
+        room = most - tokenizer.count(_BETWEEN)
         for_heading = max(room // 2, room - tokenizer.count(names[0]))
         for_title = room - min(tokenizer.count(names[1]), for_heading)
-        cut = (_cut(name, most, tokenizer) for name, most in zip(names, (for_title, for_heading), strict=True))
-        return _BETWEEN.join(name for name in cut if name)
+        cut = (_cut(name, n_tokens, tokenizer) for name, n_tokens in zip(names, (for_title, for_heading), strict=True))
+        # Some vocabularies have other tokens for a word with a blank before it: the whole is counted once more.
+        return _cut(_BETWEEN.join(name for name in cut if name), most, tokenizer)
 
 
 def with_lead(lead: str, text: str) -> str:
@@ -56,4 +58,6 @@ def _cut(name: str, most: int, tokenizer: TextTokenizer) -> str:
     if end < len(name) and not name[end].isspace():
         blank = name.rfind(" ", 0, end)
         end = blank if blank > 0 else end
+    while tokenizer.count(name[:end]) > most:  # part of a word may have more tokens than it had in the whole
+        end -= 1
     return name[:end].rstrip()

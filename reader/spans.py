@@ -17,7 +17,7 @@ _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 class TokenSpan:
     """An answer inside one passage.
 
-    :ivar first, last: token rows, inclusive; never those of [CLS] and [SEP]
+    :ivar first, last: token rows, inclusive; never those of [CLS], of the passage's lead, and of [SEP]
     :ivar score: start logit + end logit, of a span that was cut those it had before
     :ivar margin: score minus that of "no answer here"; comparable across passages
     """
@@ -46,6 +46,7 @@ def best_spans(
     n_best: int = 1,
     max_tokens: int = MAX_ANSWER_TOKENS,
     paragraphs: Sequence[int] = (),
+    first_row: int = 1,
 ) -> list[TokenSpan]:
     """The best spans, best first; of two that overlap only the better one.
 
@@ -53,11 +54,13 @@ def best_spans(
     :param max_tokens: longest span, in tokens.
     :param paragraphs: rows with which a paragraph begins. A span that goes from one into another is cut to the best one
         in it that does not, and keeps its score: it is known where the answer stands, only not where it ends.
+    :param first_row: of the passage's text. No span has rows before it: those are [CLS] and the passage's lead, which
+        does not stand at this place of the document.
     """
     n_rows = len(logits) - 1
-    if n_rows <= 1:
+    if n_rows <= first_row:
         return []
-    start, end = logits[1:n_rows, 0].astype(np.float64), logits[1:n_rows, 1].astype(np.float64)
+    start, end = (logits[first_row:n_rows, column].astype(np.float64) for column in (0, 1))
     n_tokens = len(start)
     width = min(max_tokens, n_tokens)
     # Row i, column j: the span of j + 1 tokens that starts at token i.
@@ -68,7 +71,7 @@ def best_spans(
     first_of = np.arange(n_tokens)[:, None]
     crosses = np.zeros(scores.shape, dtype=bool)
     for begins in paragraphs:
-        crosses |= (first_of < begins - 1) & (last_of >= begins - 1)
+        crosses |= (first_of < begins - first_row) & (last_of >= begins - first_row)
     spans: list[TokenSpan] = []
     while len(spans) < n_best:
         row, extra = divmod(int(scores.argmax()), width)
@@ -80,7 +83,7 @@ def best_spans(
             inside = (first_of >= row) & (last_of <= row + extra) & ~crosses
             first, more = divmod(int(np.where(inside, scores, -np.inf).argmax()), width)
             last = first + more
-        spans.append(TokenSpan(first + 1, last + 1, score, score - null))
+        spans.append(TokenSpan(first + first_row, last + first_row, score, score - null))
         scores[(first_of <= row + extra) & (last_of >= row)] = -np.inf
     return spans
 
@@ -88,7 +91,8 @@ def best_spans(
 def signs(logits: NDArray[np.float32], span: TokenSpan) -> tuple[float, float, float, float]:
     """What tells how sure a span is: its margin, its score, and the log-probabilities of its start and end.
 
-    :param logits: *Shape:* (tokens, 2), as for ``best_spans``; the softmax is over all rows, "no answer here"'s too.
+    :param logits: *Shape:* (tokens, 2), as for ``best_spans``; the softmax is over all rows, those of "no answer here"
+        and of the lead too.
     """
     start, end = logits[:, 0].astype(np.float64), logits[:, 1].astype(np.float64)
     return span.margin, span.score, _log_softmax(start, span.first), _log_softmax(end, span.last)

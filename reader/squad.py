@@ -34,11 +34,19 @@ class SquadQuestion:
 
 @dataclass(frozen=True)
 class SquadParagraph:
-    """A paragraph with its questions."""
+    """A paragraph with its questions.
+
+    :ivar article: the name of its article, as the file has it: many files write "_" for a blank
+    """
 
     article: str
     context: str
     questions: tuple[SquadQuestion, ...]
+
+    @property
+    def title(self) -> str:
+        """The article's title as a person writes it."""
+        return self.article.replace("_", " ")
 
 
 @dataclass(frozen=True)

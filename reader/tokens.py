@@ -42,6 +42,10 @@ class TokenizedText:
             last += 1
         return self.offsets[first][0], self.offsets[last][1]
 
+    def first_row(self, place: int) -> int:
+        """The row of the first token that ends behind a place in the text; that of the separator where none does."""
+        return next((row for row, (_, end) in enumerate(self.offsets) if end > place), len(self.offsets) - 1)
+
 
 class TextTokenizer:
     """The tokenizer of an encoder, with no truncation and no padding of its own."""

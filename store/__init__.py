@@ -39,6 +39,8 @@ from deformer_qa.store.records import (
     PassageDraft,
     PassageRecord,
     block_key,
+    encoder_input,
+    keyed_input,
 )
 from deformer_qa.store.repairing import Mended, Repair, repair
 from deformer_qa.store.salvaging_documents import Dropped
@@ -84,9 +86,11 @@ __all__ = [
     "StoreMissing",
     "Writer",
     "block_key",
+    "encoder_input",
     "export_store",
     "fit_codebook",
     "import_store",
+    "keyed_input",
     "open_snapshot",
     "recompute",
     "repair",

@@ -21,7 +21,7 @@ from deformer_qa.store.conditions import Where
 from deformer_qa.store.errors import StoreDamaged
 from deformer_qa.store.manifest import CatalogueEntry
 from deformer_qa.store.mapping import SegmentFolder
-from deformer_qa.store.records import DocumentInfo, DocumentRecord, PassageRecord, block_key
+from deformer_qa.store.records import DocumentInfo, DocumentRecord, PassageRecord, keyed_input
 from deformer_qa.store.words import WordFiles
 
 QUERY_BATCH = 500  # ids or keys per SQL statement
@@ -230,15 +230,25 @@ class Catalogue:
 
         :raises StoreDamaged: where a text is not the one that was encoded.
         """
-        texts = {}
+        return {passage.id: text for passage, text, _ in self._passages_with_texts(ids)}
+
+    def passage_inputs(self, ids: Sequence[int]) -> dict[int, str]:
+        """What the encoder read of the live passages among these ids: their texts, most below a heading.
+
+        :raises StoreDamaged: as ``passage_texts``.
+        """
+        return {passage.id: whole for passage, _, whole in self._passages_with_texts(ids)}
+
+    def _passages_with_texts(self, ids: Sequence[int]) -> Iterator[tuple[PassageRecord, str, str]]:
+        """The live passages among these ids, each with its text and what the encoder read of it."""
         for row in self._live_passage_rows(f"id IN ({_marks(ids)})", ids):
             passage = schema.passage_record(row)
             piece = self.files.text_piece(passage.document_id, row[5], row[6])
             text = piece.decode("utf-8", errors="replace")
-            if block_key(text) != passage.key:
+            whole = keyed_input(passage.key, passage.heading, text)
+            if whole is None:
                 raise StoreDamaged(self.files.shown, f"passage {passage.id}: the text is not the one that was encoded")
-            texts[passage.id] = text
-        return texts
+            yield passage, text, whole
 
     def _infos(self, where: str, parameters: Sequence[Any]) -> list[DocumentInfo]:
         rows = self.files.query_checked("documents", schema.DOCUMENTS, where, parameters)

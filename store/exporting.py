@@ -19,7 +19,7 @@ from deformer_qa.store.disk import FileSum
 from deformer_qa.store.encodings import encoding_named
 from deformer_qa.store.errors import FolderTaken, StoreDamaged
 from deformer_qa.store.export_format import About, Tensor, codebook_tensors, tensors_header, tensors_of, to_bytes
-from deformer_qa.store.records import DocumentInfo, block_key, to_json
+from deformer_qa.store.records import DocumentInfo, keyed_input, to_json
 from deformer_qa.store.snapshot import Snapshot
 
 SHARD_BYTES = 256 << 20  # of states in a file of rows: an importer reads a tensor at a time into memory
@@ -99,7 +99,7 @@ def _document(snapshot: Snapshot, info: DocumentInfo) -> dict[str, Any]:
     record = snapshot.document(info.id)
     passages = snapshot.document_passages(info.id)
     for passage in passages:
-        if block_key(record.text[passage.start : passage.end]) != passage.key:
+        if keyed_input(passage.key, passage.heading, record.text[passage.start : passage.end]) is None:
             raise StoreDamaged(names.CATALOGUE, f"passage {passage.id}: the text is not the one that was encoded")
     return {
         "id": record.id,

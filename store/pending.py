@@ -16,7 +16,7 @@ from deformer_qa.store.records import (
     EncoderInfo,
     PassageDraft,
     PassageRecord,
-    block_key,
+    keyed_input,
     to_json,
 )
 
@@ -157,9 +157,12 @@ def check_place(where: str, root: str, path: str) -> None:
 def _check_passage(where: str, text: str, draft: PassageDraft) -> None:
     if not 0 <= draft.start < draft.end <= len(text):
         raise InvalidRecord(f"{where}: found offsets {draft.start} to {draft.end}, expected 0 to {len(text)}.")
-    if len(draft.key) != KEY_BYTES or draft.key != block_key(text[draft.start : draft.end]):
-        raise InvalidRecord(f"{where}: its key is not block_key of the text between its offsets.")
     try:
         draft.heading.encode("utf-8")
     except UnicodeEncodeError:
         raise InvalidRecord(f"{where}: its heading is no valid Unicode.") from None
+    is_own = len(draft.key) == KEY_BYTES and keyed_input(draft.key, draft.heading, text[draft.start : draft.end])
+    if not is_own:
+        raise InvalidRecord(
+            f"{where}: its key is not block_key of the text between its offsets, with its heading or without."
+        )

@@ -1,4 +1,4 @@
-"""Do stored rows still say what their encoder says? Encodes the texts of a sample again and compares.
+"""Do stored rows still say what their encoder says? Encodes the passages of a sample again and compares.
 
 What is stored differs from the states just computed by the encoding's own loss, and by the encoder's float noise. The
 loss is known: code the new states and decode them. So a row is right where, token by token, what is stored is as near
@@ -37,7 +37,7 @@ Row = tuple[NDArray[np.float32], NDArray[np.float32]]
 class RowEncoder:
     """An encoder as the store sees it.
 
-    :ivar encode: gives the vector (vector_width,) and the states (n_tokens, hidden_width) of a text, float32
+    :ivar encode: gives the vector (vector_width,) and the states (n_tokens, hidden_width) of an encoder input, float32
     :ivar codebook: that new stores of this encoder are kept by; the store's own may be the same
     """
 
@@ -119,7 +119,7 @@ def compare_row(encoding: Encoding, vector: NDArray[np.float32], stored: Encoded
 
 
 def recompute(snapshot: Snapshot, load_encoder: LoadEncoder, n_rows: int, seed: int = 0) -> Recomputed:
-    """Encode the texts of some live rows again and compare; all of them where ``n_rows`` is more than there are.
+    """Encode the inputs of some live rows again and compare; all of them where ``n_rows`` is more than there are.
 
     The same seed takes the same rows of the same generation.
 
@@ -133,8 +133,8 @@ def recompute(snapshot: Snapshot, load_encoder: LoadEncoder, n_rows: int, seed: 
     n_compared = n_other_codes = 0
     wrong = []
     for block, row in _sample(snapshot, n_rows, seed):
-        passage, text = _passage_of(snapshot, block, row)
-        found = compare_row(encoding, block.files.vector(row), block.files.encoded_states(row), encoder.encode(text))
+        passage, whole = _passage_of(snapshot, block, row)
+        found = compare_row(encoding, block.files.vector(row), block.files.encoded_states(row), encoder.encode(whole))
         for kind, errors in zip(kinds, (found.states, found.recoded, found.vector), strict=True):
             largest[kind] = max(largest[kind], float(errors.max()))
             sums[kind] += float(errors.sum(dtype=np.float64))
@@ -173,11 +173,11 @@ def _sample(snapshot: Snapshot, n: int, seed: int) -> Iterator[tuple[Block, int]
 
 
 def _passage_of(snapshot: Snapshot, block: Block, row: int) -> tuple[int, str]:
-    """A live passage of a row, and its text."""
+    """A live passage of a row, and what the encoder read of it."""
     key = block.files.key(row)
     for catalogue in snapshot.catalogues:
         for passage in catalogue.passages_with_keys([key]):
-            return passage.id, snapshot.passage_texts([passage.id])[0]
+            return passage.id, snapshot.passage_inputs([passage.id])[0]
     raise StoreDamaged(
         names.segment_file(block.files.segment, names.KEYS), f"row {row} is live, but no passage has its key"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,19 @@ KEY_BYTES = 16
 def block_key(text: str) -> bytes:
     """The 16-byte key of an encoder input: the name under which its vector and states are kept, once."""
     return hashlib.blake2b(text.encode("utf-8"), digest_size=KEY_BYTES).digest()
+
+
+def encoder_input(heading: str, text: str) -> str:
+    """What the encoder reads of a passage: the heading on a line of its own, where there is one, then the text."""
+    return f"{heading}\n{text}" if heading else text
+
+
+def keyed_input(key: bytes, heading: str, text: str) -> str | None:
+    """The encoder input whose key this is, of a passage with this heading and text; None where it is of neither.
+
+    That is what ``encoder_input`` gives, or the text alone: so passages were encoded before headings were read.
+    """
+    return next((one for one in (encoder_input(heading, text), text) if block_key(one) == key), None)
 
 
 def to_json(value: Any) -> str:
@@ -45,6 +59,11 @@ class DocumentRecord:
     meta: Mapping[str, Any]  # json
     source_state: str = ""  # opaque here; the indexer recognises an unchanged file by it
 
+    def heading_at(self, offset: int) -> str:
+        """The last heading of the outline at or before a character; '' where there is none."""
+        number = bisect_right(self.outline, offset, key=lambda entry: entry[0])
+        return self.outline[number - 1][1] if number else ""
+
 
 @dataclass(frozen=True)
 class DocumentInfo:
@@ -66,13 +85,13 @@ class PassageDraft:
 
     start: int
     end: int
-    heading: str
-    key: bytes  # block_key(document_text[start:end])
+    heading: str  # what the encoder reads before the text, the names of its document and section; '' for nothing
+    key: bytes  # block_key(encoder_input(heading, document_text[start:end]))
 
 
 @dataclass(frozen=True)
 class PassageRecord:
-    """A passage of a document: ``text == document_text[start:end]`` and ``key == block_key(text)``."""
+    """A passage of a document: its text is ``document_text[start:end]``, its key that of ``keyed_input``."""
 
     id: int  # stable, never reused
     document_id: int

@@ -111,11 +111,11 @@ class BlockRepair:
             return
         candidates = np.flatnonzero(rows.is_right & np.isin(rows.keys, live))
         chosen = candidates[np.unique(np.linspace(0, len(candidates) - 1, N_SPOT_CHECKS).astype(int))]
-        texts = _passages_of(rows.keys[chosen], catalogues)
+        passages = _passages_of(rows.keys[chosen], catalogues)
         for row in chosen:
-            _, text = next(iter(_texts([texts[_key(rows.keys[row])]], catalogues)))
+            _, whole = next(iter(_inputs([passages[_key(rows.keys[row])]], catalogues)))
             vector, states = rows.row(int(row))
-            if not compare_row(self._encoding, vector, states, self._loaded().encode(text)).is_right:
+            if not compare_row(self._encoding, vector, states, self._loaded().encode(whole)).is_right:
                 break
         else:
             if len(chosen):
@@ -125,7 +125,7 @@ class BlockRepair:
     def _encode_again(
         self, missing: Keys, new_segment: Callable[[], str], catalogues: Sequence[Catalogue]
     ) -> list[BlockEntry]:
-        """Blocks of the rows under these keys, made from the texts of their passages in order of passage."""
+        """Blocks of the rows under these keys, made from the encoder inputs of their passages, in order of passage."""
         entries: list[BlockEntry] = []
         rows: dict[bytes, PendingRow] = {}
 
@@ -135,8 +135,8 @@ class BlockRepair:
 
         keys = {passage: key for key, passage in _passages_of(missing, catalogues).items()}
         n_bytes = 0
-        for passage, text in _texts(sorted(keys), catalogues):
-            rows[keys[passage]] = self._encoded(text)
+        for passage, whole in _inputs(sorted(keys), catalogues):
+            rows[keys[passage]] = self._encoded(whole)
             self.reencoded.append(passage)
             n_bytes += rows[keys[passage]].n_bytes
             if n_bytes >= BATCH_BYTES:
@@ -146,10 +146,10 @@ class BlockRepair:
             write()
         return entries
 
-    def _encoded(self, text: str) -> PendingRow:
-        vector, states = (np.array(array, dtype="<f4", order="C") for array in self._loaded().encode(text))
+    def _encoded(self, whole: str) -> PendingRow:
+        vector, states = (np.array(array, dtype="<f4", order="C") for array in self._loaded().encode(whole))
         encoder = self._manifest.encoder
-        check_row(block_key(text), vector, states, encoder)
+        check_row(block_key(whole), vector, states, encoder)
         return PendingRow(vector, self._encoding.encode(states))
 
     def _with_dead_rows(self, entry: BlockEntry, live: Keys) -> BlockEntry:
@@ -192,12 +192,12 @@ def _passages_of(keys: Keys, catalogues: Sequence[Catalogue]) -> dict[bytes, int
     return found
 
 
-def _texts(passages: Sequence[int], catalogues: Sequence[Catalogue]) -> Iterable[tuple[int, str]]:
-    """Passages with their texts, in this order, a batch at a time."""
+def _inputs(passages: Sequence[int], catalogues: Sequence[Catalogue]) -> Iterable[tuple[int, str]]:
+    """Passages with what the encoder read of them, in this order, a batch at a time."""
     for start in range(0, len(passages), QUERY_BATCH):
         batch = passages[start : start + QUERY_BATCH]
-        texts = {id_: text for catalogue in catalogues for id_, text in catalogue.passage_texts(batch).items()}
-        yield from ((id_, texts[id_]) for id_ in batch)
+        wholes = {id_: whole for catalogue in catalogues for id_, whole in catalogue.passage_inputs(batch).items()}
+        yield from ((id_, wholes[id_]) for id_ in batch)
 
 
 def _key(key: Any) -> bytes:

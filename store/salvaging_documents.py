@@ -24,7 +24,7 @@ from deformer_qa.store.catalogue_writing import write_documents
 from deformer_qa.store.errors import StoreDamaged
 from deformer_qa.store.leftovers import Remains
 from deformer_qa.store.manifest import CatalogueEntry, Manifest
-from deformer_qa.store.records import DocumentRecord, PassageRecord, block_key
+from deformer_qa.store.records import DocumentRecord, PassageRecord, keyed_input
 
 Document = tuple[DocumentRecord, list[PassageRecord]]
 
@@ -171,7 +171,8 @@ class SalvagedDocuments:
         if [passage.ordinal for passage in passages] != list(range(info.n_passages)):
             raise _Wrong(f"{info.n_passages} passages expected, {len(passages)} found")
         for passage in passages:
-            if passage.document_id != document_id or block_key(text[passage.start : passage.end]) != passage.key:
+            whole = keyed_input(passage.key, passage.heading, text[passage.start : passage.end])
+            if passage.document_id != document_id or whole is None:
                 raise _Wrong(f"passage {passage.id} is not that of its text")
         record = DocumentRecord(
             id=info.id,

@@ -218,6 +218,13 @@ class Snapshot:
         """
         return _in_order(ids, self._gather(ids, Catalogue.passage_texts), PassageNotFound)
 
+    def passage_inputs(self, ids: Sequence[int]) -> list[str]:
+        """What the encoder read of some passages, in the order of ``ids``: their texts, most below a heading.
+
+        :raises PassageNotFound, StoreDamaged: as ``passage_texts``.
+        """
+        return _in_order(ids, self._gather(ids, Catalogue.passage_inputs), PassageNotFound)
+
     def passage_ids(self) -> NDArray[np.uint64]:
         """The ids of all passages, in any order. *Shape:* (n_passages,), uint64."""
         return np.concatenate([np.empty(0, np.uint64), *(c.live_passage_ids() for c in self.catalogues)])

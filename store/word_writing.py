@@ -20,7 +20,7 @@ from deformer_qa.store.spelling import spelled
 PASSAGES_AT_ONCE = 50_000  # whose words are gathered in memory
 WORDS_IN_MEMORY = 256 << 20  # bytes of them that FTS5 keeps in one piece
 
-Text = tuple[int, str, str, str]  # passage id, title, heading, text
+Text = tuple[int, str, str, str]  # passage id, title of its document, heading, text
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def arrays(parts: Sequence[Postings], passage_ids: NDArray[np.uint64]) -> dict[s
 
 
 def _tokenised(texts: Sequence[Text]) -> Postings:
-    """A list of texts cut into words; a passage's words are those of title, heading and text."""
+    """A list of texts cut into words; a passage's words are those of title, heading and text, a title's only once."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.text_factory = bytes  # a word may be cut within a character
         connection.execute(f"CREATE VIRTUAL TABLE t USING {schema.FTS5}")
@@ -96,7 +96,10 @@ def _tokenised(texts: Sequence[Text]) -> Postings:
         connection.execute("CREATE VIRTUAL TABLE instances USING fts5vocab(t, instance)")
         connection.execute("INSERT INTO t(t, rank) VALUES ('hashsize', ?)", (WORDS_IN_MEMORY,))
         connection.execute("BEGIN")
-        rows = ((id_, *map(spelled, texts_of_one)) for id_, *texts_of_one in sorted(texts))
+        rows = (
+            (id_, *map(spelled, (_title_apart(title, heading), heading, body)))
+            for id_, title, heading, body in sorted(texts)
+        )
         connection.executemany("INSERT INTO t(rowid, title, heading, body) VALUES (?, ?, ?, ?)", rows)
         connection.execute("COMMIT")
         found = connection.execute("SELECT term, cnt FROM numbers").fetchall()  # ascending: FTS5's order
@@ -109,6 +112,13 @@ def _tokenised(texts: Sequence[Text]) -> Postings:
     starts = np.searchsorted(words[places], np.arange(len(found) + 1))
     counts = np.diff(np.append(places, len(passages))).astype("<u4")
     return Postings([word for word, _ in found], starts, passages[places], counts)
+
+
+def _title_apart(title: str, heading: str) -> str:
+    """A document's title; '' where a passage's heading already begins with it."""
+    title = " ".join(title.split())
+    begins = heading.startswith(title) and not heading[len(title) : len(title) + 1].isalnum()
+    return "" if begins else title
 
 
 def _sorted(

@@ -61,11 +61,11 @@ def hashes(format_: Format, raw: bytes, sidecar: bytes = b"") -> dict[str, str]:
 def parse(format_: Format, name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     """The documents of a file, each with text in it.
 
-    :param name: of the file without its suffix, the title where there is no better one.
+    :param name: of the file without its suffix, the title of documents whose content gives none.
     :raises NotReadable: with the reason, for a file that gives none and says nothing about single records either.
     """
     try:
-        parsed = format_.parse(name, raw, limits)
+        parsed = format_.parse(raw, limits)
     except NotReadable:
         raise
     except RecursionError:
@@ -82,7 +82,13 @@ def parse(format_: Format, name: str, raw: bytes, limits: FileLimits) -> ParsedF
     lengths = [len(document.text) for document in parsed.documents]
     _check_length(max(lengths, default=0), limits.text_characters, "text")
     _check_length(sum(lengths), DOCUMENTS * limits.text_characters, "documents")
-    return _with_short_names(parsed)
+    return _with_short_names(_with_titles(parsed, name))
+
+
+def _with_titles(parsed: ParsedFile, name: str) -> ParsedFile:
+    """Documents without a title of their own have the name of their file, and say so."""
+    documents = (one if one.title else replace(one, title=name, has_own_title=False) for one in parsed.documents)
+    return replace(parsed, documents=tuple(documents))
 
 
 def _with_short_names(parsed: ParsedFile) -> ParsedFile:

@@ -30,7 +30,7 @@ _NO_FUNCTION = re.compile(r"(?:else|return|if|for|while|switch|catch|do|throw|ne
 _TEX = re.compile(r"\\(?:part|chapter|(?:sub)*section|paragraph)\*?\{(?P<name>[^{}]+)\}")
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document with the location "line"; its headings are as "class Writer" or "def commit"."""
     notes: list[str] = []
     text = decode(raw, notes)
@@ -47,7 +47,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
             notes.append(f"only its first {_MOST_HEADINGS:,} definitions are headings")
             break
         outline.append((start + len(line) - len(line.lstrip()), heading))
-    document = ParsedDocument("", name, text, tuple(outline), locations={"line": ((0, 1),)})
+    document = ParsedDocument("", "", text, tuple(outline), locations={"line": ((0, 1),)})
     return ParsedFile((document,), (), tuple(notes))
 
 

@@ -26,8 +26,8 @@ _ABOUT_EQUAL = 0.05
 _MOST_OPEN_QUOTES = 10  # after so many cells that are opened and never closed, quotes are taken for what they are
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
-    """One document with the title ``name`` and without headings."""
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
+    """One document without title and headings."""
     csv.field_size_limit(_NO_LIMIT)
     notes: list[str] = []
     text = decode(raw, notes)
@@ -36,7 +36,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     lines = list(io.StringIO(text[stated.end() :] if stated else text, newline=""))
     layout = Layout()
     lay_out(layout, _rows(lines, delimiter or _delimiter(lines)), limits)
-    document = ParsedDocument("", name, layout.finish()[0], locations=layout.locations)
+    document = ParsedDocument("", "", layout.finish()[0], locations=layout.locations)
     return ParsedFile((document,), notes=tuple(notes))
 
 

@@ -48,8 +48,8 @@ _NOT_READ = frozenset(
 _ALTERNATIVES = "{http://schemas.openxmlformats.org/markup-compatibility/2006}AlternateContent"
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
-    """One document; its title is that of its properties, else its first heading, else ``name``."""
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
+    """One document; its title is that of its properties, else its first heading."""
     meta = checked(raw, limits)
     with library("Word document"):
         main = Package.open(io.BytesIO(raw)).main_document_part
@@ -59,7 +59,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
         reader = _Reader(main, limits)
         reader.read(body)
     text, outline = reader.layout.finish()
-    title = meta.pop("title", "") or (outline[0][1] if outline else name)
+    title = meta.pop("title", "") or (outline[0][1] if outline else "")
     return ParsedFile((ParsedDocument("", title, text, outline, meta, reader.layout.locations),))
 
 

@@ -17,7 +17,7 @@ _READ = frozenset({"text/plain", "text/html", "text/markdown", "text/enriched"})
 _LONGEST_PARSED = 20_000  # characters of a field
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document: the subject as its heading, a line each for From, To, Cc and Date, then the text.
 
     Of a text in several forms the plain one is read, else that in HTML. Attached messages and texts follow, under a
@@ -33,7 +33,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     meta |= {"date": date} if (date := _date(message)) else {}
     subject = header(message, "Subject")
     meta |= {"subject": subject} if subject else {}
-    return ParsedFile((ParsedDocument("", subject or name, text, outline, meta),), (), tuple(mail.notes))
+    return ParsedFile((ParsedDocument("", subject, text, outline, meta),), (), tuple(mail.notes))
 
 
 class _Mail:

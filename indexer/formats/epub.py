@@ -29,7 +29,7 @@ _FIELDS = {
 }
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document. A chapter without a heading has that of the book's table of contents, if it is in there.
 
     Names inside the book are looked up in its archive only. A chapter that cannot be read is named in the notes.
@@ -59,7 +59,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
         if reasons and len(reasons) == len(book.chapters):
             raise reasons[0]
         text, outline, _ = pieces.finish()
-        return ParsedFile((ParsedDocument("", book.title or name, text, outline, book.meta),), (), tuple(notes))
+        return ParsedFile((ParsedDocument("", book.title, text, outline, book.meta),), (), tuple(notes))
 
 
 class _Book:

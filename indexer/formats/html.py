@@ -50,8 +50,8 @@ _DEEPEST = 5_000  # elements in each other; the time that parsing takes grows wi
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
-    """One document; its title is that of the page, else its first heading of level 1, else ``name``.
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
+    """One document; its title is that of the page, else its first heading of level 1.
 
     List items start with '- ', rows of a table are lines that name its columns. Where a page has no text outside its
     header, navigation and footer, these are its text.
@@ -59,7 +59,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     notes: list[str] = []
     tree = _tree(decode_page(raw, notes))
     text, outline = _readable(tree)
-    return ParsedFile((ParsedDocument("", _title(tree) or name, text, outline, _meta(tree)),), notes=tuple(notes))
+    return ParsedFile((ParsedDocument("", _title(tree), text, outline, _meta(tree)),), notes=tuple(notes))
 
 
 def read(source: str) -> tuple[str, str, tuple[tuple[int, str], ...]]:

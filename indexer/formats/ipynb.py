@@ -17,7 +17,7 @@ _MOST_OUTPUT = 10_000  # characters of what one cell printed
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document with the location "cell", from 1 in the order of the file.
 
     Headings are those of the cells of Markdown. Images and HTML that came out are left out.
@@ -36,7 +36,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
         pieces.add(output[:_MOST_OUTPUT], (), {} if source.strip() else located)
     text, outline, locations = pieces.finish()
     stated, meta = _metadata(notebook)
-    document = ParsedDocument("", stated or title or name, text, outline, meta, locations)
+    document = ParsedDocument("", stated or title, text, outline, meta, locations)
     return ParsedFile((document,), (), (*notes, *_notes(cut)))
 
 
@@ -67,7 +67,7 @@ def _source(cell: dict[str, Any], limits: FileLimits) -> tuple[str, Outline, str
         return text, ((0, one_line(text)),) if text.strip() else (), ""
     if cell.get("cell_type") != "markdown" or not text.strip():
         return text, (), ""
-    (document,) = markdown.parse("", text.encode(), limits).documents
+    (document,) = markdown.parse(text.encode(), limits).documents
     return text, document.outline, document.title
 
 

@@ -31,8 +31,8 @@ class _Literal(str):
     """A number, a truth value or null as the file writes it."""
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
-    """One document; its title is the top object's, else ``name``.
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
+    """One document; its title is the top object's.
 
     Lists of more than ``_MOST_NUMBERS`` numbers are told by their length alone, and counted in the notes.
 
@@ -44,7 +44,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     writer.write(value)
     text, outline, _ = writer.pieces.finish()
     title = _named(value, ("title", "name"))
-    return ParsedFile((ParsedDocument("", title or name, text, outline),), (), (*notes, *writer.notes()))
+    return ParsedFile((ParsedDocument("", title, text, outline),), (), (*notes, *writer.notes()))
 
 
 def _loaded(source: str) -> Any:

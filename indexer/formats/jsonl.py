@@ -22,7 +22,7 @@ TEXT_FIELDS = ("text", "content", "context", "body")
 MOST_RECORDS = 1_000_000  # each has a hash in the indexer's memory, and would be a document
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
     """A document per line: text from the first of ``TEXT_FIELDS``, title from "title", other plain values as meta.
 
     Empty lines are passed over; a line that gives no document is named, and the others are read all the same.
@@ -30,7 +30,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     documents, bad = [], []
     for record, line in records(raw):
         try:
-            documents.append(_document(name, record, line))
+            documents.append(_document(record, line))
         except NotReadable as reason:
             bad.append(BadRecord(record, str(reason), reason.kind))
     return ParsedFile(tuple(documents), tuple(bad))
@@ -64,7 +64,7 @@ def _utf8(line: bytes) -> str:
         raise NotReadable(f"not UTF-8 (byte {error.start:,} of the line)") from None
 
 
-def _document(name: str, record: str, line: bytes) -> ParsedDocument:
+def _document(record: str, line: bytes) -> ParsedDocument:
     fields = _fields(line)
     field = next((field for field in TEXT_FIELDS if isinstance(fields.get(field), str)), None)
     if field is None:
@@ -75,7 +75,7 @@ def _document(name: str, record: str, line: bytes) -> ParsedDocument:
     title = fields.pop("title", None)
     title = one_line(storable(title)) if isinstance(title, str) else ""
     meta = {storable(key): _scalar(value) for key, value in fields.items() if _is_scalar(value)}
-    return ParsedDocument(record, title or name, text, meta=meta)
+    return ParsedDocument(record, title, text, meta=meta)
 
 
 def _fields(line: bytes) -> dict[str, Any]:

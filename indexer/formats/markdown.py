@@ -21,8 +21,8 @@ _FRONT_MATTER = re.compile(r"---[ \t]*(?:\r\n|\r|\n)(?s:(?P<fields>.*?))(?<=[\r\
 _FRONT_TITLE = re.compile(r"^title:[ \t]*(?P<quote>[\"']?)(?P<title>[^\r\n]+?)(?P=quote)[ \t]*$", re.MULTILINE)
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
-    """One document; its title is the front matter's, else the first heading of level 1, else ``name``.
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
+    """One document; its title is the front matter's, else the first heading of level 1.
 
     The headings' offsets are those of their lines, marks included.
     """
@@ -46,7 +46,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
         outline.append((line.end() if line else 0, heading))
         if opening.tag == "h1":
             title = title or heading
-    document = ParsedDocument("", title or name, text, tuple(outline), meta)
+    document = ParsedDocument("", title, text, tuple(outline), meta)
     return ParsedFile((document,), notes=(*doubts, *notes))
 
 

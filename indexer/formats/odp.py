@@ -40,8 +40,8 @@ _ITEM, _ROW, _CELL, _NOTES = f"{_TEXT}list-item", f"{_TABLE}table-row", f"{_TABL
 _AROUND_THE_TEXT = frozenset({"date-time", "footer", "header", "page", "page-number", "handout"})
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
-    """One document; its title is that of its properties, else of its first slide that has one, else ``name``."""
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
+    """One document; its title is that of its properties, else of its first slide that has one."""
     with open_archive(raw, limits) as archive, library("presentation"):
         refuse_locked(archive)
         refuse_entities(archive, limits)
@@ -54,7 +54,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
     for number, slide in enumerate(slides, 1):
         _slide(layout, number, slide)
     text, outline = layout.finish()
-    title = meta.pop("title", "") or (outline[0][1] if outline else name)
+    title = meta.pop("title", "") or (outline[0][1] if outline else "")
     return ParsedFile((ParsedDocument("", title, text, outline, meta, layout.locations),))
 
 

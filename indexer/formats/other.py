@@ -35,8 +35,8 @@ _MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d) 00:00:00")  # so kreuzberg writes the
 _WORD_BYTES, _WORD_MAGIC, _WORD_FLAGS, _WORD_ENCRYPTED = 512, b"\xec\xa5", 11, 0x01
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
-    """One document; its title is that of its properties, else its first heading, else ``name``."""
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
+    """One document; its title is that of its properties, else its first heading."""
     media_type = _media_type(raw, limits)
     config = kreuzberg.ExtractionConfig(
         use_cache=False, enable_quality_processing=False, include_document_structure=True
@@ -59,7 +59,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
         _paragraphs(layout, result.content)
     text, outline = layout.finish()
     meta = _meta(result.metadata)
-    title = meta.pop("title", "") or (outline[0][1] if outline else name)
+    title = meta.pop("title", "") or (outline[0][1] if outline else "")
     return ParsedFile((ParsedDocument("", title, text, outline, meta, layout.locations),))
 
 

@@ -33,12 +33,15 @@ class ParsedDocument:
     """One document as its file gives it.
 
     :ivar record: '' for a file that is one document, '#3' for the record on the zero-based line 3
+    :ivar title: formats leave it '' where the content has none; their caller then puts the name of the file there
     :ivar text: the kept text; every offset counts its code points
     :ivar outline: (offset, heading), ascending; the heading's line starts at ``text[offset]``
     :ivar meta: what JSON can say
     :ivar locations: by kind ("page", "slide", "sheet", "row", "cell", "line") the offsets where a new one begins, and
         its number or name, ascending; rows and lines are counted on from the last one given, see ``store.locations``
     :ivar content_hash: of the source bytes and the format that reads them, hex; formats leave it to their caller
+    :ivar has_own_title: whether the content, or the file of metadata beside it, says the title. One that is the name
+        of the file is shown and searched but never encoded: a renamed file would be another text
     """
 
     record: str
@@ -48,6 +51,7 @@ class ParsedDocument:
     meta: Mapping[str, Any] = field(default_factory=dict)
     locations: Mapping[str, tuple[tuple[int, int | str], ...]] = field(default_factory=dict)
     content_hash: str = ""
+    has_own_title: bool = True
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ _DATE = re.compile(r"(?:D:)?(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)(\d\d)?(?:(Z)|([
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document with the location "page": the sheet's number from 1, as viewers count, whatever is printed on it.
 
     :raises NotReadable: for one that is damaged, opens with a password only, has too many pages, or no text.
@@ -54,7 +54,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
         title, meta = _metadata(document)
     layout = running_text(pages)
     text, outline = layout.finish()
-    return ParsedFile((ParsedDocument("", title or name, text, outline, meta, layout.locations),), (), tuple(notes))
+    return ParsedFile((ParsedDocument("", title, text, outline, meta, layout.locations),), (), tuple(notes))
 
 
 def _opened(raw: bytes) -> pypdfium2.PdfDocument:

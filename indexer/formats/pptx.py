@@ -31,8 +31,8 @@ _DIAGRAM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}"
 _IN_BETWEEN = frozenset({"pres", "parTrans", "sibTrans"})  # points of a diagram that are no box of it
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
-    """One document; its title is that of its properties, else of its first slide that has one, else ``name``."""
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
+    """One document; its title is that of its properties, else of its first slide that has one."""
     meta = checked(raw, limits)
     with library("presentation"):
         slides = _presentation(raw).slides
@@ -42,7 +42,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
         for number, slide in enumerate(slides, 1):
             reader.slide(number, slide)
     text, outline = reader.layout.finish()
-    title = meta.pop("title", "") or next(iter(reader.titles), name)
+    title = meta.pop("title", "") or next(iter(reader.titles), "")
     document = ParsedDocument("", title, text, outline, meta, reader.layout.locations)
     return ParsedFile((document,), notes=tuple(reader.notes))
 

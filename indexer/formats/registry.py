@@ -1,6 +1,6 @@
 """Which formats are read, and which one is a file in? Its content decides where it is plain, else the name's suffix.
 
-A format is a module of this package with ``parse(name, raw, limits)``, named as it is, and a line here. Its version is
+A format is a module of this package with ``parse(raw, limits)``, named as it is, and a line here. Its version is
 part of every content hash and source state: raise it when ``parse`` gives another result for the same bytes, and files
 are read anew.
 """
@@ -40,9 +40,9 @@ class Format:
         return f"{self.name}{self.version}"
 
     @cached_property
-    def parse(self) -> Callable[[str, bytes, FileLimits], ParsedFile]:
+    def parse(self) -> Callable[[bytes, FileLimits], ParsedFile]:
         """The parser; its libraries are loaded now."""
-        parser: Callable[[str, bytes, FileLimits], ParsedFile] = import_module(
+        parser: Callable[[bytes, FileLimits], ParsedFile] = import_module(
             f"deformer_qa.indexer.formats.{self.name}"
         ).parse
         return parser

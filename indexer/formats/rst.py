@@ -23,12 +23,12 @@ _MARKED = re.compile(
 )
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
-    """One document; its title is its first heading, else ``name``. Headings are at the lines of their text."""
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
+    """One document; its title is its first heading. Headings are at the lines of their text."""
     notes: list[str] = []
     text = decode(raw, notes)
     outline = tuple(_headings(text))
-    title = outline[0][1] if outline else name
+    title = outline[0][1] if outline else ""
     return ParsedFile((ParsedDocument("", title, text, outline),), (), tuple(notes))
 
 

@@ -7,10 +7,7 @@ from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
-    """One document without headings.
-
-    :param name: the file's name without its suffix, the title where there is no better one.
-    """
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
+    """One document without title and headings."""
     notes: list[str] = []
-    return ParsedFile((ParsedDocument("", name, decode(raw, notes)),), notes=tuple(notes))
+    return ParsedFile((ParsedDocument("", "", decode(raw, notes)),), notes=tuple(notes))

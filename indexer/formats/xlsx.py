@@ -29,8 +29,8 @@ from deformer_qa.indexer.formats.tables import Row, lay_out
 _WORKBOOK, _SHEET = "xl/workbook.xml", re.compile(rb"<(?:\w+:)?sheet\s")
 
 
-def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
-    """One document; its title is that of its properties, else ``name``."""
+def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
+    """One document; its title is that of its properties."""
     meta = checked(raw, limits)
     layout, notes = Layout(), []
     with library("spreadsheet"), warnings.catch_warnings():
@@ -49,7 +49,7 @@ def parse(name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
             sheet.reset_dimensions()  # what a sheet states of its own size is often wrong, and may be anything
             add_sheet(layout, sheet.title, _rows(sheet), limits)
     text, outline = layout.finish()
-    document = ParsedDocument("", meta.pop("title", name), text, outline, meta, layout.locations)
+    document = ParsedDocument("", meta.pop("title", ""), text, outline, meta, layout.locations)
     return ParsedFile((document,), notes=tuple(notes))
 
 

@@ -16,6 +16,7 @@ from deformer_qa.reader.description import describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.joint import JointLayers
+from deformer_qa.reader.lead import with_lead
 from deformer_qa.reader.squad import SquadParagraph
 
 
@@ -30,7 +31,7 @@ def passage_variance(
 
     Of each passage token's states under the paragraph's questions the centroid is taken and every question's cosine
     distance to it; ``distance`` is the mean of these over questions, tokens and passages, ``variance`` the mean over
-    tokens and passages of their variance over questions.
+    tokens and passages of their variance over questions. The tokens of a passage's title are counted as its own.
 
     :param joint: all layers of the undecomposed model, over states of layer 0.
     :param paragraphs: each with two questions or more; others say nothing and are passed over.
@@ -42,7 +43,8 @@ def passage_variance(
         asked = paragraph.questions
         if span is None or len(asked) < 2:
             continue
-        passage = encoder.backbone.embed(_ids(encoder, paragraph.context[span.start : span.end]))
+        lead = encoder.lead(paragraph.title, "")
+        passage = encoder.backbone.embed(_ids(encoder, with_lead(lead, paragraph.context[span.start : span.end])))
         by_question = []
         for question in asked:
             embedded = encoder.backbone.embed(_ids(encoder, question.question, f"question {question.id}"))

@@ -24,10 +24,10 @@ import os, signal, sys, time
 from deformer_qa.indexer import parser_process
 from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile
 
-def parse(name, raw, limits):
+def parse(raw, limits):
     print("noise on stdout"); os.write(1, b"more"); os.write(2, b"and more")
     exec(raw.decode(), globals())
-    return ParsedFile((ParsedDocument("", name, "a text"),))
+    return ParsedFile((ParsedDocument("", "", "a text"),))
 """
 
 

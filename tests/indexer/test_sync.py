@@ -41,7 +41,8 @@ def test_a_folder_is_indexed_with_places_titles_and_headings(world: World) -> No
         "four.jsonl#0": "A",
         "four.jsonl#1": "B",
     }
-    assert [passage.heading for passage in world.passages("sub/two.md")] == ["Two", "Two", "Deeper", "Deeper"]
+    leads = [passage.heading for passage in world.passages("sub/two.md")]
+    assert leads == ["Two", "Two", "Two", "Two › Deeper"], "a passage that begins with its heading needs no other"
     assert [passage.heading for passage in world.passages("one.txt")] == ["", ""]
     assert verify(world.store) == []
 

@@ -41,7 +41,7 @@ class WordBorders:
 class TinyEncoder:
     """Vector and states from a hash of the words; counts its passes and fails where it is told to.
 
-    :ivar encoded: the texts that passed it
+    :ivar encoded: what passed it: texts, those with names above them on a second line
     :ivar fail_at: called with each text before it is encoded
     """
 
@@ -56,6 +56,9 @@ class TinyEncoder:
     @property
     def about(self) -> dict[str, Any]:
         return {"name": "tiny"}
+
+    def lead(self, title: str, heading: str) -> str:
+        return " › ".join(dict.fromkeys(filter(None, (title, heading))))
 
     def encode(self, text: str) -> Encoded:
         self.fail_at(text)

@@ -38,6 +38,7 @@ from deformer_qa.store import (
     StoreMissing,
     Writer,
     block_key,
+    encoder_input,
 )
 from deformer_qa.store.lock import waiting_lock
 from deformer_qa.store.newest import NewestSnapshot
@@ -51,9 +52,10 @@ class DeformerDocumentStore(AsyncCalls):
     """Documents with their passages' vectors and layer-k states, in a directory that ``qa`` reads too.
 
     A write has happened, durably and whole, when its call returns; an error means that nothing of it has, unless it
-    says that this is uncertain (the disk failed at the commit point). Passages are encoded on the way in, once for each
-    distinct text. Documents of folders that ``qa index`` keeps in the same directory are there as well, with ``root``,
-    ``path`` and ``title`` in their metadata.
+    says that this is uncertain (the disk failed at the commit point). Passages are encoded on the way in, below the
+    title in their document's metadata (``meta["title"]``), once for each distinct title and text. Documents of folders
+    that ``qa index`` keeps in the same directory are there as well, with ``root``, ``path`` and ``title`` in their
+    metadata.
 
     Safe to use from several threads, and beside other processes: one writes at a time.
 
@@ -186,7 +188,10 @@ class DeformerDocumentStore(AsyncCalls):
         return self._delete(lambda writer: [info.id for info in self._matching_infos(writer.snapshot, filters)])
 
     def update_by_filter(self, filters: dict[str, Any], meta: dict[str, Any]) -> int:
-        """Set these metadata on the documents that match, and return how many they were; nothing is encoded."""
+        """Set these metadata on the documents that match, and return how many they were; nothing is encoded.
+
+        Passages stay below the title that they were encoded with until their document is written again.
+        """
         _checked(filters)
         snapshot = self.snapshot()
         if snapshot is None:
@@ -295,15 +300,16 @@ class DeformerDocumentStore(AsyncCalls):
     def _encoded(self, writer: Writer, record: DocumentRecord) -> list[PassageDraft]:
         """A document's passages, each with a row in the store."""
         encoder, drafts = self.encoder(), []
+        lead = encoder.lead(record.title, "")
         for span in encoder.borders.split(record.text, encoder.tokenizer):
-            passage = record.text[span.start : span.end]
-            key = block_key(passage)
+            whole = encoder_input(lead, record.text[span.start : span.end])
+            key = block_key(whole)
             if not writer.has_row(key):
-                encoded = encoder.encode(passage, f"document {record.path}")
+                encoded = encoder.encode(whole, f"document {record.path}")
                 writer.add_row(key, encoded.vector, encoded.states)
                 if writer.pending_bytes > _COMMIT_BYTES:
                     writer.commit()
-            drafts.append(PassageDraft(span.start, span.end, "", key))
+            drafts.append(PassageDraft(span.start, span.end, lead, key))
         return drafts
 
     def _delete(self, chosen: Callable[[Writer], list[int]]) -> int:
