@@ -46,9 +46,11 @@ class EncoderMismatch(StoreError):
     """The store holds states of another encoder (or another encoding of them) than the one asked for."""
 
     def __init__(self, path: Path, what: str, found: str, expected: str) -> None:
+        told = f"another encoder ({found}, asked for with {expected})"
+        if what != "encoder":
+            told = f"{what} {found}, asked for with {expected}"
         super().__init__(
-            f"{path}: built with {what} {found}, asked for with {expected}. "
-            "Use that one (or a reader trained on it), or build a new store in another folder."
+            f"{path}: built with {told}: index again into a new folder, or use the reader that it was built with."
         )
         self.path = path
         self.found = found

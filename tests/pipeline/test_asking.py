@@ -114,7 +114,7 @@ def test_stored_states_are_the_live_ones_within_the_encodings_tolerance(
             stored = snapshot.states([record.key for record in records])
             vectors = snapshot.vectors([record.key for record in records])
             for text, states, vector in zip(
-                snapshot.passage_texts([one.id for one in records]), stored, vectors, strict=True
+                snapshot.passage_inputs([one.id for one in records]), stored, vectors, strict=True
             ):
                 live = encoder.encode(text)
                 largest = np.abs(live.states).max(axis=1, keepdims=True)

@@ -136,7 +136,10 @@ def test_what_bm25_alone_finds_is_read_as_documents_from_elsewhere_are(example_s
     question = "On what date was Magellan killed?"
     store = DeformerDocumentStore(example_store)
     found = DeformerRetriever(store, mode="bm25").run(question)["documents"]
-    elsewhere = [Document(content=one.content) for one in found]
+    leads = [one.meta["deformer"]["lead"] for one in found]
+    elsewhere = [
+        Document(content=one.content, meta={"deformer": {"lead": lead}}) for one, lead in zip(found, leads, strict=True)
+    ]
     reader = DeformerReader(device=CPU, document_store=store, overlap_threshold=None)
     answers, expected = (reader.run(question, documents)["answers"] for documents in (found, elsewhere))
     assert answers[0].data == "27 April 1521"

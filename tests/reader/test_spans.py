@@ -8,10 +8,10 @@ import pytest
 from deformer_qa.reader.spans import best_spans, paragraph_rows
 
 
-def _by_trying_all(logits: np.ndarray, n_best: int, max_tokens: int) -> list[tuple[int, int]]:
+def _by_trying_all(logits: np.ndarray, n_best: int, max_tokens: int, first_row: int = 1) -> list[tuple[int, int]]:
     spans = [
         (float(logits[i, 0]) + float(logits[j, 1]), i, j)
-        for i in range(1, len(logits) - 1)
+        for i in range(first_row, len(logits) - 1)
         for j in range(i, min(i + max_tokens, len(logits) - 1))
     ]
     kept: list[tuple[int, int]] = []
@@ -42,6 +42,21 @@ def test_of_spans_that_overlap_only_the_better_one_is_kept(seed: int, strength: 
     found = best_spans(logits, 3)
     assert [(one.first, one.last) for one in found] == _by_trying_all(logits, 3, 30)
     assert len(found) == 3
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_span_has_rows_of_the_lead(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    logits = chance.normal(size=(40, 2)).astype(np.float32)
+    first_row = int(chance.integers(2, 39))
+    logits[1:first_row] += 20
+    found = best_spans(logits, 3, first_row=first_row)
+    assert [(one.first, one.last) for one in found] == _by_trying_all(logits, 3, 30, first_row)
+    assert found[0].margin == pytest.approx(found[0].score - logits[0].sum(), rel=1e-5)
+    assert best_spans(logits, first_row=39) == []
+    begins = min(first_row + 2, 38)
+    for one in best_spans(logits, 3, 30, [begins], first_row):
+        assert one.last < begins or one.first >= begins
 
 
 def test_no_span_goes_over_a_blank_line() -> None:

@@ -188,7 +188,7 @@ def test_a_store_is_made_with_its_parents_unless_forbidden(tmp_path, tiny):
 @pytest.mark.parametrize(
     ("other", "problem"),
     [
-        (EncoderInfo("other", 8, 6, {}), "built with encoder tiny-encoder-1, asked for with other"),
+        (EncoderInfo("other", 8, 6, {}), r"built with another encoder \(tiny-encoder-1, asked for with other\)"),
         (EncoderInfo("tiny-encoder-1", 9, 6, {}), "built with vector width 8, asked for with 9"),
         (EncoderInfo("tiny-encoder-1", 8, 7, {}), "built with hidden width 6, asked for with 7"),
     ],
@@ -203,7 +203,7 @@ def test_a_reader_with_another_encoder_is_refused(filled):
     with pytest.raises(EncoderMismatch) as caught:
         open_snapshot(filled, encoder_id="other")
     assert (caught.value.found, caught.value.expected) == ("tiny-encoder-1", "other")
-    assert "build a new store in another folder" in str(caught.value)
+    assert "index again into a new folder, or use the reader" in str(caught.value)
     open_snapshot(filled, encoder_id="tiny-encoder-1").close()
 
 
