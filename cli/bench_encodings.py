@@ -77,7 +77,7 @@ def encodings(
     n = sum(1 for _ in questions.questions())
     rows = []
     for name, encoding in chosen.items():
-        measured: SplitPassageReader = SplitPassageReader(reader, through(encoding))
+        measured: SplitPassageReader = SplitPassageReader(reader, through(encoding), titles=True)
         made = []
         with counting(min(n, limit or n)) as advance:
             for one in predictions(measured, questions, limit=limit):

@@ -138,11 +138,11 @@ def _through_states(
     if titles is not None:
         about["titles"] = titles
     if reader.encoder.k == 0:
-        return SplitPassageReader(reader, titles=bool(titles)), about
+        return SplitPassageReader(reader, titles=titles), about
     if run.states == "exact":
-        return SplitPassageReader(reader, titles=bool(titles)), about | {"states": "exact"}
+        return SplitPassageReader(reader, titles=titles), about | {"states": "exact"}
     encoding = encoding_of(reader.encoder, run.states)
-    return SplitPassageReader(reader, through(encoding), titles=bool(titles)), about | {"states": encoding.name}
+    return SplitPassageReader(reader, through(encoding), titles=titles), about | {"states": encoding.name}
 
 
 def _nothing_stored(name: str, run: Run) -> None:

@@ -66,6 +66,11 @@ class ReaderDescription:
         return not sources or any(source.get("answerable") or source.get("unanswerable") for source in sources)
 
     @property
+    def reads_titles(self) -> bool:
+        """Whether passages of its training stood below the titles of their articles."""
+        return any(source.get("titles") for source in self.training.get("recipe", {}).get("sources", []))
+
+    @property
     def name(self) -> str:
         """Of the recipe it was trained by, else its folder."""
         return str(self.training.get("recipe", {}).get("name", self.folder))

@@ -42,7 +42,8 @@ class SplitPassageReader:
     """A split reader on texts: each passage encoded once and kept while its questions last.
 
     :param through: what storing does to states (for example int8 and back), so that figures are of what is asked.
-    :param titles: whether passages are read below the title of their article, as those of a store are.
+    :param titles: whether passages are read below the title of their article, as those of a store are; None is as the
+        reader was trained, so that readers of any recipe are measured on what they know.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class SplitPassageReader:
         reader: SplitReader,
         through: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
         *,
-        titles: bool = True,
+        titles: bool | None = None,
     ) -> None:
-        self.reader, self.titles = reader, titles
+        self.reader = reader
+        self.titles = titles if titles is not None else reader.about is not None and reader.about.reads_titles
         self.tokenizer, self.borders = reader.encoder.tokenizer, reader.encoder.borders
         self._through = through
         self._states = lru_cache(maxsize=_PARAGRAPHS_KEPT)(self._encode)

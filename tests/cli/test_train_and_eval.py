@@ -45,10 +45,13 @@ def test_a_reader_is_trained_measured_and_not_trained_twice(
     trained = qa("train", "reader", tiny_recipe, "--data", training_data, "--out", out)
     assert trained.code == 0, trained.err
     assert "qa eval squad" in trained.err
-    ended = qa("eval", "squad", training_data / "train-v2.json", "--reader", out, "--format", "json")
+    command = ("eval", "squad", training_data / "train-v2.json", "--reader", out, "--format", "json")
+    ended = qa(*command, "--no-titles")  # as the recipe read them
     found = json.loads(ended.out)
     assert ended.code == 0
     assert found["f1"] > 80
+    titled = json.loads(qa(*command).out)
+    assert (found["titles"], titled["titles"], titled["n"]) == (False, True, found["n"])
     assert found["answerable"]["n"] == found["unanswerable"]["n"] == 24
     assert (found["reader"], found["k"], found["states"]) == ("tiny", 2, "int8")
     told = tmp_path / "told.json"
@@ -58,6 +61,7 @@ def test_a_reader_is_trained_measured_and_not_trained_twice(
     )
     assert ended.code == 0
     assert json.loads(ended.out)["accuracy"] == 100
+    assert json.loads(ended.out)["titles"] is True
     assert json.loads(ended.out)["majority"] == 50
     assert json.loads(told.read_text())["1"] is True
     again = qa("train", "reader", tiny_recipe, "--data", training_data, "--out", out)
@@ -97,6 +101,7 @@ def test_a_fine_tuned_checkpoint_can_be_read_split_at_any_layer(
     assert ended.code == 0
     found = json.loads(ended.out)
     assert [found[key] for key in ("n", "k", "states", "reader")] == [20, 2, "exact", str(tiny_reader_checkpoint)]
+    assert found["titles"] is False
     beyond = qa(*command, "--k", "5")
     assert beyond.code != 0
     assert "has 4 layers" in beyond.err

@@ -207,7 +207,7 @@ def test_given_passages_are_read_below_their_articles_titles_as_a_store_has_them
         figures = answer_figures(pipeline, open_questions(pipeline.snapshot, squad))
         assert figures["given"]["exact_match"] == figures["fused"]["exact_match"] == 100
         stored = [pipeline.snapshot.states([pipeline.snapshot.document_passages(one.id)[0].key])[0] for one in infos]
-    reader = SplitPassageReader(shipped_reader)
+    reader = SplitPassageReader(shipped_reader, titles=True)
     for paragraph, states in zip(squad.paragraphs, stored, strict=True):
         live = shipped_reader.encoder.states(with_lead(reader.lead(paragraph.title), paragraph.context))
         np.testing.assert_allclose(states, live, rtol=2e-3, atol=2e-3)
