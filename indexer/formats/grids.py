@@ -151,7 +151,7 @@ def _is_section(row: _Line, width: int) -> bool:
 
 def _line(row: _Line, names: dict[int, str]) -> str:
     if names:
-        return named([(names.get(column, ""), cell.text) for cell in row for column in _held_for(cell)])
+        return named([(names.get(column, ""), cell.text) for cell in row for column in _held_for(cell, names)])
     n_keys = next((number for number, cell in enumerate(row) if not cell.is_name), len(row))
     if 0 < n_keys < len(row):
         key, values = (", ".join(cell.text for cell in part) for part in (row[:n_keys], row[n_keys:]))
@@ -159,10 +159,11 @@ def _line(row: _Line, names: dict[int, str]) -> str:
     return _bars(row)
 
 
-def _held_for(cell: _Placed) -> range:
+def _held_for(cell: _Placed, names: dict[int, str]) -> list[int]:
     """The columns for which a cell is said: "closed" for each of them, a label at the head of a row ("Total") once."""
-    is_once = cell.first == 0 or len(cell.text) > LONGEST_REPEATED
-    return range(cell.first, cell.first + 1 if is_once else cell.last + 1)
+    if cell.first == 0 or len(cell.text) > LONGEST_REPEATED:
+        return [cell.first]
+    return [column for column in range(cell.first, cell.last + 1) if column == cell.first or column in names]
 
 
 def _bars(row: _Line) -> str:

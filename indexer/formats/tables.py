@@ -115,7 +115,8 @@ def _pairs(this: Row, names: dict[int, str]) -> Iterator[tuple[str, str]]:
 
 def _heads_rows(this: Row, names: dict[int, str]) -> bool:
     """Whether it is one cell over the whole table, which heads the rows below it."""
-    return len(this.cells) == 1 and dict(this.wide).get(this.cells[0][0], -1) >= max(names) > min(names)
+    column = this.cells[0][0]
+    return len(this.cells) == 1 and column <= min(names) + 1 and dict(this.wide).get(column, -1) >= max(names)
 
 
 def _is_title(this: Row) -> bool:
