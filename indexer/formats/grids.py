@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from deformer_qa.indexer.formats.tables import Row, are_pairs, is_header, is_value, named, plain
+from deformer_qa.indexer.formats.tables import (
+    LONGEST_REPEATED,
+    Row,
+    are_pairs,
+    is_header,
+    is_value,
+    joined_header,
+    named,
+    plain,
+)
 
 _WIDEST = 1_000  # columns that merged cells are followed into
-_LONGEST_REPEATED = 80  # characters of a merged cell that is written more than once
 
 
 class Cell(NamedTuple):
@@ -48,12 +56,14 @@ def lines(rows: Iterable[Sequence[Cell]]) -> list[str]:
     width = max((row[-1].last + 1 for row in grid if row), default=0)
     names: dict[int, str] = {}
     n_said = next((number for number, row in enumerate(grid) if _names_columns(row)), -1)
-    seen = -1 if n_said >= 0 else _seen_header(grid)
-    is_pairs = n_said < 0 and seen < 0 and are_pairs([_as_row(row) for row in grid if len(row) > 1])
+    seen = {} if n_said >= 0 else _seen_header(grid)
+    is_pairs = n_said < 0 and not seen and are_pairs([_as_row(row) for row in grid if len(row) > 1])
     found, above_is_header = [], False
     for number, row in enumerate(grid):
-        here = _names_columns(row) or number == seen
-        if here:
+        here = _names_columns(row) or number in seen
+        if number in seen:
+            names = seen[number]
+        elif here:
             names = _joined(names if above_is_header else {}, row)
         above_is_header = here
         if not any(cell.is_own for cell in row):
@@ -88,7 +98,7 @@ def _placed(rows: Iterable[Sequence[Cell]]) -> list[_Line]:
             if cell.n_rows > 1 and column < _WIDEST:
                 reaching[column] = one, cell.n_rows - 1
             column += n_columns
-        above = {first: cell for first, cell in placed.items() if len(cell.text) <= _LONGEST_REPEATED}
+        above = {first: cell for first, cell in placed.items() if len(cell.text) <= LONGEST_REPEATED}
         reaching = {first: pair for first, pair in reaching.items() if first in above}
         grid.append([cell for _, cell in sorted(placed.items()) if cell.text])
     return grid
@@ -100,18 +110,27 @@ def _names_columns(row: _Line) -> bool:
 
 
 def _as_row(row: _Line) -> Row:
-    return Row(0, tuple((cell.first, cell.text) for cell in row))
+    wide = tuple((cell.first, cell.last) for cell in row if cell.last > cell.first)
+    return Row(0, tuple((cell.first, cell.text) for cell in row), wide)
 
 
-def _seen_header(grid: Sequence[_Line]) -> int:
-    """The number of the row that looks like the header of those below it; -1 where none does."""
+def _seen_header(grid: Sequence[_Line]) -> dict[int, dict[int, str]]:
+    """By number the one or two rows that look like the header of those below, with the names they give the columns."""
     at = next((number for number, row in enumerate(grid) if len(row) > 1), -1)
     if at < 0 or any(cell.is_name for row in grid for cell in row):
-        return -1
+        return {}
+    for start in range(max(0, at - 1), min(at + 1, len(grid) - 2)):
+        groups, header, *below = map(_as_row, grid[start:])
+        if (
+            groups.cells
+            and header.cells
+            and (joined := joined_header(groups, header, [one for one in below if one.cells]))
+        ):
+            return {start: joined, start + 1: joined}
     header, *below = (_as_row(row) for row in grid[at:] if row)
     # Of pairs the first is as likely a pair as the header: "Author | Ann" above "Publisher | Kestrel".
     is_sure = max(len(row) for row in grid) > 2 or all(is_value(one.cells[-1][1]) for one in below)
-    return at if is_sure and is_header(header, below, is_first=True) else -1
+    return {at: dict(header.cells)} if is_sure and is_header(header, below, is_first=True) else {}
 
 
 def _joined(names: dict[int, str], header: _Line) -> dict[int, str]:
@@ -132,7 +151,7 @@ def _is_section(row: _Line, width: int) -> bool:
 
 def _line(row: _Line, names: dict[int, str]) -> str:
     if names:
-        return named([(names.get(column, ""), cell.text) for cell in row for column in _held_for(cell)])
+        return named([(names.get(column, ""), cell.text) for cell in row for column in _held_for(cell, names)])
     n_keys = next((number for number, cell in enumerate(row) if not cell.is_name), len(row))
     if 0 < n_keys < len(row):
         key, values = (", ".join(cell.text for cell in part) for part in (row[:n_keys], row[n_keys:]))
@@ -140,10 +159,11 @@ def _line(row: _Line, names: dict[int, str]) -> str:
     return _bars(row)
 
 
-def _held_for(cell: _Placed) -> range:
+def _held_for(cell: _Placed, names: dict[int, str]) -> list[int]:
     """The columns for which a cell is said: "closed" for each of them, a label at the head of a row ("Total") once."""
-    is_once = cell.first == 0 or len(cell.text) > _LONGEST_REPEATED
-    return range(cell.first, cell.first + 1 if is_once else cell.last + 1)
+    if cell.first == 0 or len(cell.text) > LONGEST_REPEATED:
+        return [cell.first]
+    return [column for column in range(cell.first, cell.last + 1) if column == cell.first or column in names]
 
 
 def _bars(row: _Line) -> str:

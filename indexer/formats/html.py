@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -25,6 +26,7 @@ _NEVER_TEXT = frozenset({
 })
 _AROUND_THE_TEXT = frozenset({"nav", "header", "footer", "aside", "menu"})
 _AROUND_ROLES = frozenset({"alertdialog", "banner", "contentinfo", "dialog", "navigation", "search"})
+_AROUND_CLASSES = frozenset({"navheader", "navfooter"})  # DocBook's, whose links stand in tables
 _MARK_ROLES = frozenset({"doc-backlink", "doc-noteref", "noteref"})
 _META = {
     "article:author": "author", "article:published_time": "created", "author": "author", "date": "created",
@@ -32,7 +34,7 @@ _META = {
     "dcterms.date": "created", "description": "description", "keywords": "keywords",
 }
 _BLOCKS = HEADINGS | {
-    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl", "dt",
+    "address", "article", "aside", "blockquote", "body", "caption", "center", "details", "div", "dl",
     "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "hr", "html", "legend", "main", "nav",
     "p", "search", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr",
 }
@@ -47,6 +49,7 @@ _NESTING_TAG = re.compile(  # of the elements that are always closed, and whose 
 )
 _MOST_CHARACTERS = 10_000  # of a field of metadata
 _DEEPEST = 5_000  # elements in each other; the time that parsing takes grows with the square
+_MOST_SIBLINGS = 20  # among which the definition of a term is looked for
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 
 
@@ -156,19 +159,25 @@ class Page:
                 layout.text(node.text_content or "")
             elif tag == "br":
                 layout.line_break()
+            elif tag == "dt":
+                layout.term() if enters else _end_term(node, layout)
+            elif tag == "dd":
+                layout.line_break()
             elif tag == "li":
                 layout.item() if enters else layout.end_item()
             elif tag == "table" and node.mem_id in self._data_tables:
-                layout.block()
+                layout.apart()
                 if enters:
                     self._table(node, layout, dropped)
             elif tag == "pre":
-                layout.block()
+                layout.apart()
                 layout.keeps_space = enters
             elif tag in HEADINGS:
                 layout.heading() if enters else layout.end_heading()
             elif tag in ("ul", "ol", "menu"):
                 layout.list() if enters else layout.end_list()
+            elif tag in ("dl", "table"):
+                layout.apart()
             elif tag in _BLOCKS:
                 layout.block()
 
@@ -189,11 +198,12 @@ class Page:
             yield node, enters
 
     def _find_data_tables(self, root: LexborNode) -> None:
-        """A table of one column, or around other tables or headings, arranges a page; the others hold data."""
+        """A table without texts side by side, or around other tables or headings, arranges a page; others hold data."""
         found: set[int] = set()
         arranging: set[int] = set()
         around: list[int] = []
-        for node, enters in self._walk(root, frozenset()):
+        n_filled, is_filled = 0, True  # cells of this row with text, and whether this one is among them
+        for node, enters in self._walk(root, _NEVER_TEXT):
             if node.tag == "table" and not enters:
                 around.pop()
             elif enters and (node.tag == "table" or node.tag in HEADINGS):
@@ -201,8 +211,14 @@ class Page:
                 if node.tag == "table":
                     around.append(node.mem_id)
                     arranging.update([node.mem_id] if node.attributes.get("role") == "presentation" else [])
-            elif enters and around and node.tag == "tr" and len(_children(node, "td", "th")) > 1:
-                found.add(around[-1])
+            elif enters and node.tag == "tr":
+                n_filled, is_filled = 0, True
+            elif node.tag in ("td", "th"):
+                is_filled = not enters
+            elif around and not is_filled and node.is_text_node and (node.text_content or "").strip():
+                n_filled, is_filled = n_filled + 1, True
+                if n_filled > 1:
+                    found.add(around[-1])
         self._data_tables = found - arranging
 
     def _table(self, table: LexborNode, layout: Layout, dropped: frozenset[str]) -> None:
@@ -228,6 +244,21 @@ class Page:
         return Cell(text, in_head or cell.tag == "th", _span(cell, "colspan"), _span(cell, "rowspan"))
 
 
+def _end_term(term: LexborNode, layout: Layout) -> None:
+    """A term that is followed by its definition, or by more terms of the same one, is of one line with that."""
+    following = [one for one in islice(_after(term), _MOST_SIBLINGS) if one.is_element_node]
+    definition = next((one for one in following if one.tag == "dd"), None)
+    is_defined = definition is not None and not _children(definition, "dl")  # that would be a table of contents
+    layout.end_term("" if not is_defined else ": " if following[0].tag == "dd" else ", ")
+
+
+def _after(node: LexborNode) -> Iterator[LexborNode]:
+    following = node.next
+    while following is not None:
+        yield following
+        following = following.next
+
+
 def _children(node: LexborNode, *tags: str) -> list[LexborNode]:
     found, child = [], node.first_child
     while child is not None:
@@ -250,7 +281,10 @@ def _is_dropped(node: LexborNode, dropped: frozenset[str]) -> bool:
         return True
     if node.tag in ("header", "footer") and node.tag in dropped:
         return not _stands_in_article(node)
-    if "nav" in dropped and attributes.get("role") in _AROUND_ROLES:
+    if "nav" in dropped and (
+        attributes.get("role") in _AROUND_ROLES
+        or not _AROUND_CLASSES.isdisjoint((attributes.get("class") or "").split())
+    ):
         return True
     return node.tag in dropped or (node.tag in ("a", "sup") and _is_mark(node))
 

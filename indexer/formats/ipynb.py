@@ -68,7 +68,7 @@ def _source(cell: dict[str, Any], limits: FileLimits) -> tuple[str, Outline, str
     if cell.get("cell_type") != "markdown" or not text.strip():
         return text, (), ""
     (document,) = markdown.parse(text.encode(), limits).documents
-    return text, document.outline, document.title
+    return document.text, document.outline, document.title
 
 
 def _outputs(cell: dict[str, Any]) -> Iterator[str]:

@@ -8,7 +8,9 @@ from deformer_qa.indexer.formats.parsed import one_line
 
 _SPACE = re.compile("[ \t\n\r\f\u00a0]+")  # what HTML folds, and the space that only forbids a line break
 _NOTHING, _WORD, _LINE, _BLOCK = 0, 1, 2, 3
+_FURTHER_TERM = ", "
 _SEPARATORS = ("", " ", "\n", "\n\n")
+_MARKED = (".", ":", "!", "?", ";", ",")  # what ends so needs no further mark between it and what it is said of
 
 
 class Layout:
@@ -26,6 +28,8 @@ class Layout:
         self._n_characters = 0
         self._separator = _NOTHING
         self._mark = ""  # written before the next text
+        self._go_on = ""  # written before the next text in place of any separator
+        self._term_start: int | None = None  # while a term lasts
         self._list_depth = 0
         self._in_heading = False
         self._heading_start: int | None = None
@@ -62,16 +66,39 @@ class Layout:
                 self._separate(_WORD)
 
     def line_break(self) -> None:
-        """What follows starts on a new line."""
+        """What follows starts on a new line, in a term as a further one."""
+        if self._term_start is not None and self._n_characters > self._term_start:
+            self._go_on = _FURTHER_TERM
         self._separate(_LINE)
 
     def block(self) -> None:
         """What follows stands apart from what came before: by a blank line, inside a list by a line."""
         self._separate(_LINE if self._list_depth else _BLOCK)
 
+    def apart(self) -> None:
+        """What follows is a block, even after a term."""
+        self._go_on = ""
+        self.block()
+
+    def term(self) -> None:
+        """A term begins, on its own line; its definition or another term follows."""
+        self.line_break()
+        self._go_on = self._go_on if self._go_on == _FURTHER_TERM else ""
+        self._term_start = self._n_characters
+
+    def end_term(self, mark: str) -> None:
+        """A term ends. What follows goes on in its line after the mark, unless it is a heading, a list or a table.
+
+        :param mark: ": " before a definition, ", " before another term, '' where nothing belongs to the term
+        """
+        has_text = self._term_start is not None and self._n_characters > self._term_start
+        self._go_on = mark if has_text else ""
+        self._term_start = None
+        self._separate(_LINE)
+
     def list(self) -> None:
         """A list begins; inside another one it goes on with the lines of that."""
-        self.block()
+        self.apart()
         self._list_depth += 1
 
     def end_list(self) -> None:
@@ -81,6 +108,7 @@ class Layout:
 
     def item(self) -> None:
         """A list item begins, on its own line and with its mark."""
+        self._go_on = ""
         self._separate(_LINE)
         self._mark = "- "
 
@@ -91,6 +119,7 @@ class Layout:
 
     def heading(self) -> None:
         """A heading begins."""
+        self._go_on = ""
         self._separate(_BLOCK)
         self._in_heading, self._heading_start = True, None
 
@@ -102,6 +131,8 @@ class Layout:
                 start = self._heading_start + len(kept) - len(kept.lstrip())
                 self._outline.append((start, one_line(kept)))
         self._in_heading, self._heading_start = False, None
+        if self._term_start is not None:
+            self._term_start = self._n_characters  # a heading is no term, whatever is around it
         self._separate(_BLOCK)
 
     def finish(self) -> tuple[str, tuple[tuple[int, str], ...]]:
@@ -125,7 +156,9 @@ class Layout:
         self._separator = max(self._separator, kind)
 
     def _write(self, text: str) -> None:
-        if self._parts:
+        if self._parts and self._go_on:
+            self._append(self._go_on[1:] if self._parts[-1].endswith(_MARKED) else self._go_on)
+        elif self._parts:
             self._append(_SEPARATORS[self._separator])
         if self._located:
             for kind, value in self._located.items():
@@ -136,7 +169,7 @@ class Layout:
         if self._in_heading and self._heading_start is None:
             self._heading_start, self._heading_part = self._n_characters, len(self._parts)
         self._append(text)
-        self._separator, self._mark = _NOTHING, ""
+        self._separator, self._mark, self._go_on = _NOTHING, "", ""
 
     def _append(self, text: str) -> None:
         self._parts.append(text)

@@ -1,8 +1,13 @@
-"""Markdown: the document is the source, character for character, so that offsets are those of the file."""
+"""Markdown: the document is the source, character for character, but for its tables, which are lines that name columns.
+
+A row of a table is one line as in other formats. Marks and the targets of links are left out of it, as in a page of
+HTML, and so is the line that parts the header from the rows.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -10,12 +15,19 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from deformer_qa.indexer.formats.decoding import decode
+from deformer_qa.indexer.formats.edits import Edit, edited
+from deformer_qa.indexer.formats.grids import Cell, lines
 from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.metadata import from_yaml
 from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
 
 _LINE_END = re.compile(r"\r\n|\r|\n")  # what CommonMark calls a line ending; str.splitlines knows more
 _MOST_MARKED = 1_000  # characters of a heading; marks in longer ones, some of which take for ever to parse, stay
+_BEFORE_ROW = re.compile(r"[ \t>]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*")  # what says that a table stands in a quote or list
+_BREAK = re.compile(r"<br\b", re.IGNORECASE)
+_ENDING = re.compile(r"[\r\n]")
+_BAR = re.compile(r"(?<!\\)\|")
+_MARK_OF_INLINE = re.compile(r"[\\`*_\[\]<>&!]")
 _INDENT = re.compile(r"[ \t]*")
 _FRONT_MATTER = re.compile(r"---[ \t]*(?:\r\n|\r|\n)(?s:(?P<fields>.*?))(?<=[\r\n])(?:---|\.\.\.)[ \t]*(?=\r|\n|\Z)")
 _FRONT_TITLE = re.compile(r"^title:[ \t]*(?P<quote>[\"']?)(?P<title>[^\r\n]+?)(?P=quote)[ \t]*$", re.MULTILINE)
@@ -30,7 +42,7 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
     text = decode(raw, doubts)
     title, meta, notes, source = _front_matter(text)
     line_starts = [0, *(match.end() for match in _LINE_END.finditer(source))]
-    blocks = MarkdownIt("commonmark").disable("inline")
+    blocks = MarkdownIt("commonmark").enable("table").disable("inline")
     spans = MarkdownIt("commonmark")
     env: dict[str, object] = {}
     tokens = blocks.parse(source, env)
@@ -46,8 +58,46 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
         outline.append((line.end() if line else 0, heading))
         if opening.tag == "h1":
             title = title or heading
-    document = ParsedDocument("", title, text, tuple(outline), meta)
+    edits = _edits(tokens, text, [*line_starts, len(text)], lambda marked: _in_cell(marked, spans, env))
+    text, placed = edited(text, outline, edits)
+    document = ParsedDocument("", title, text, placed, meta)
     return ParsedFile((document,), notes=(*doubts, *notes))
+
+
+def _edits(
+    tokens: Sequence[Token], text: str, line_starts: Sequence[int], visible: Callable[[str], str]
+) -> Iterator[Edit]:
+    """For each line of a table what is written in its place.
+
+    :param line_starts: with the end of the text as the last one
+    """
+    rows: list[tuple[int, list[Cell]]] = []
+    for before, token in pairwise(tokens):
+        if token.type == "table_open":
+            rows = []
+        elif token.type == "tr_open" and token.map is not None:
+            rows.append((token.map[0], []))
+        elif before.type in ("th_open", "td_open") and token.type == "inline":
+            rows[-1][1].append(Cell(visible(token.content), before.type == "th_open"))
+        elif token.type == "table_close":
+            header = rows[0][0]
+            for (number, _), written in zip(rows, lines(cells for _, cells in rows), strict=True):
+                start, end = line_starts[number], line_starts[number + 1]
+                ending = _ENDING.search(text, start, end)
+                content = text[start : ending.start() if ending else end]
+                lead = _BEFORE_ROW.match(content) if token.level else _INDENT.match(content)
+                n_lead = lead.end() if lead else 0
+                if len(_BAR.findall(content[n_lead:].strip().removeprefix("|").removesuffix("|"))) < len(rows[0][1]):
+                    kept = f"{content[:n_lead]}{written}{text[start + len(content) : end]}" if written else ""
+                    yield Edit(start, end, kept)
+                if number == header:  # the line below parts it from the rows
+                    yield Edit(end, line_starts[number + 2], "")
+
+
+def _in_cell(marked: str, spans: MarkdownIt, env: dict[str, object]) -> str:
+    if len(marked) <= _MOST_MARKED and _MARK_OF_INLINE.search(marked):
+        marked = _visible(spans.parseInline(marked, env))
+    return one_line(marked)
 
 
 def _front_matter(text: str) -> tuple[str, dict[str, Any], list[str], str]:
@@ -73,7 +123,7 @@ def _visible(tokens: list[Token]) -> str:
     """What a reader sees of inline content: no marks, no link targets, no HTML tags."""
     parts = []
     for token in tokens:
-        if token.type in ("softbreak", "hardbreak"):
+        if token.type in ("softbreak", "hardbreak") or (token.type == "html_inline" and _BREAK.match(token.content)):
             parts.append(" ")
         elif token.type in ("text", "code_inline", "text_special"):
             parts.append(token.content)

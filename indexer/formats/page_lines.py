@@ -14,6 +14,7 @@ from itertools import islice, pairwise, zip_longest
 from statistics import quantiles
 
 from deformer_qa.indexer.formats.layout import Layout
+from deformer_qa.indexer.formats.page_tables import Piece, PrintedTable, tables
 
 _TYPED_HYPHENS = "-\u2010"
 _HYPHENS = tuple(_TYPED_HYPHENS + "\u00ad\u0002\ufffe")  # the last two are PDFium's
@@ -48,6 +49,7 @@ class Line:
     :ivar size: height of its letters with ascenders and descenders
     :ivar first_word: width of its first word
     :ivar last_baseline: another than ``baseline`` where a divided word has two printed lines in this one
+    :ivar pieces: its text in parts, with wide gaps between them
     """
 
     text: str
@@ -57,6 +59,7 @@ class Line:
     size: float
     first_word: float
     last_baseline: float
+    pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True)
@@ -114,12 +117,15 @@ class _Writer:
 
         :param following: the first line of the next page
         """
-        edges, titles = self._right_edges(page.lines), list(page.titles)
+        edges, titles, found = self._right_edges(page.lines), list(page.titles), tables(page.lines)
         at = 0
         while at < len(page.lines):
             n_lines = self._heading_lines(page.lines, at, titles)
             if n_lines:
                 self._write_heading(page.lines[at : at + n_lines])
+            elif at in found:
+                self._write_table(found[at])
+                n_lines = found[at].n_lines
             else:
                 after = page.lines[at + 1] if at + 1 < len(page.lines) else following
                 self._write_line(page.lines[at], after, edges[at - 1] if at else None)
@@ -130,6 +136,14 @@ class _Writer:
         for line in lines:
             self.layout.text(self._whole(line.text) + " ")
         self.layout.end_heading()
+        self._before = None
+
+    def _write_table(self, table: PrintedTable) -> None:
+        self.layout.block()
+        for line in table.written:
+            self.layout.text(self._whole(line))
+            self.layout.line_break()
+        self.layout.block()
         self._before = None
 
     def _write_line(self, line: Line, after: Line | None, edge: float | None) -> None:

@@ -13,12 +13,15 @@ from pypdfium2 import raw as pdfium
 
 from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.page_lines import Line, PrintedPage, running_text, squeezed
+from deformer_qa.indexer.formats.page_tables import Piece
 from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
 
 _NO_TITLE = re.compile(
     r"(?i)(?:untitled.*|microsoft \w+ - .*|slide 1|(?:powerpoint )?presentation|document\d*|about:blank|.*\.\w{2,5})"
 )
 _NEAR = 4  # points between baselines of one line of a form
+_GAP = 0.6  # times the size of a line: blanks between words are narrower, those between columns wider
+_BLANKS = re.compile(r"\s+")
 _DATE = re.compile(r"(?:D:)?(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)(\d\d)?(?:(Z)|([+-]\d\d)'?(\d\d)?)?)?")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -114,7 +117,27 @@ def _line(page: pypdfium2.PdfTextPage, text: str, start: int) -> Line:
     _, right, last_baseline = _place(page, start + last)
     # of one letter it would be that of a bullet, a ligature or an initial
     size = median(_size(page, start + last * step // 4) for step in range(5))
-    return Line(visible, left, right, baseline, size, max(0.0, word_right - left), last_baseline)
+    pieces = tuple(_pieces(page, visible, start, left, right, size))
+    return Line(visible, left, right, baseline, size, max(0.0, word_right - left), last_baseline, pieces)
+
+
+def _pieces(
+    page: pypdfium2.PdfTextPage, text: str, start: int, left: float, right: float, size: float
+) -> Iterator[Piece]:
+    """The parts of a line between gaps that are wider than between words."""
+    first, box = 0, pdfium.FS_RECTF()  # one for all, as there are as many as words
+    for blank in _BLANKS.finditer(text):
+        _box(page, start + blank.start() - 1, box)
+        before = box.right
+        _box(page, start + blank.end(), box)
+        if box.left - before > _GAP * size:
+            yield Piece(text[first : blank.start()], left, before)
+            first, left = blank.end(), box.left
+    yield Piece(text[first:], left, right)
+
+
+def _box(page: pypdfium2.PdfTextPage, at: int, box: pdfium.FS_RECTF) -> None:
+    pdfium.FPDFText_GetLooseCharBox(page, pdfium.FPDFText_GetCharIndexFromTextIndex(page, at), box)
 
 
 def _place(page: pypdfium2.PdfTextPage, at: int) -> tuple[float, float, float]:

@@ -148,7 +148,12 @@ class _Reader:
             return
         self.layout.text(title)
         self.layout.line_break()
-        rows = [[Cell("", is_name=True), *(Cell(one_line(one.name or ""), is_name=True) for one in series)]]
+        rows = [
+            [
+                Cell(_title_of_categories(chart), is_name=True),
+                *(Cell(one_line(one.name or ""), is_name=True) for one in series),
+            ]
+        ]
         for number, category in enumerate(categories):
             values = [column[number] if number < len(column) else "" for column in columns]
             rows.append([Cell(one_line(category)), *map(Cell, values)])
@@ -187,6 +192,15 @@ def _choose(alternatives: Element) -> None:
 def _cell(cell: Any) -> Cell:
     spans = (cell.span_width, cell.span_height) if cell.is_merge_origin else (1, 1)
     return Cell(one_line(cell.text), False, *spans)
+
+
+def _title_of_categories(chart: Any) -> str:
+    """What the categories of a chart are, as "Year"; '' where it does not say."""
+    try:
+        axis = chart.category_axis
+        return one_line(axis.axis_title.text_frame.text) if axis.has_title else ""
+    except (AttributeError, ValueError):  # a pie has no axes
+        return ""
 
 
 def _text(paragraph: Any) -> str:

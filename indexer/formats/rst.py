@@ -1,5 +1,7 @@
 """reStructuredText: the document is the source, character for character, so that nothing in a directive is lost.
 
+Tables that are drawn in it are lines that name their columns instead, as in other formats.
+
 Headings are found by the lines drawn under them, as the format defines them. docutils would find the same ones, but it
 does what a file tells it to unless that is forbidden, and its time grows with the square of equal titles.
 """
@@ -11,8 +13,10 @@ import unicodedata
 from collections.abc import Iterator
 
 from deformer_qa.indexer.formats.decoding import decode
+from deformer_qa.indexer.formats.edits import edited
 from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.rst_tables import edits
 
 _LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1*[ \t]*$")
@@ -27,7 +31,7 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document; its title is its first heading. Headings are at the lines of their text."""
     notes: list[str] = []
     text = decode(raw, notes)
-    outline = tuple(_headings(text))
+    text, outline = edited(text, tuple(_headings(text)), edits(text, _unmarked))
     title = outline[0][1] if outline else ""
     return ParsedFile((ParsedDocument("", title, text, outline),), (), tuple(notes))
 
@@ -42,8 +46,13 @@ def _headings(text: str) -> Iterator[tuple[int, str]]:
             is_overlined = above.rstrip() == below.rstrip()
             is_alone = not above.strip() and not line[0].isspace()
             if (is_overlined or is_alone) and len(below.rstrip()) >= min(4, _width(line.strip())):
-                yield start + len(line) - len(line.lstrip()), one_line(_MARKED.sub(_visible, line))
+                yield start + len(line) - len(line.lstrip()), _unmarked(line)
         above, line, start = line, below, found.start()
+
+
+def _unmarked(text: str) -> str:
+    """A text on one line as a reader sees it; in a long one marks stay, as some take for ever to match."""
+    return one_line(_MARKED.sub(_visible, text) if len(text) <= _LONGEST_TITLE else text)
 
 
 def _visible(marked: re.Match[str]) -> str:

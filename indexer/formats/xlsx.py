@@ -10,13 +10,14 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 # defusedxml, where it is installed, makes openpyxl twice as slow; it refuses only what expat and we refuse anyway.
 os.environ["OPENPYXL_DEFUSEDXML"] = "False"
 
 import openpyxl
+from openpyxl.utils.cell import range_boundaries
 from openpyxl.utils.exceptions import InvalidFileException
 
 from deformer_qa.indexer.formats.cells import shown
@@ -24,9 +25,11 @@ from deformer_qa.indexer.formats.layout import Layout
 from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.office import checked, library
 from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile
-from deformer_qa.indexer.formats.tables import Row, lay_out
+from deformer_qa.indexer.formats.tables import LONGEST_REPEATED, Row, lay_out
 
 _WORKBOOK, _SHEET = "xl/workbook.xml", re.compile(rb"<(?:\w+:)?sheet\s")
+_MERGED = re.compile(rb"<(?:\w+:)?mergeCell\s[^>]{0,100}?ref=[\"']([A-Z]{1,3}[0-9]{1,7}:[A-Z]{1,3}[0-9]{1,7})[\"']")
+_BLOCK_BYTES, _LONGEST_TAG = 2**20, 200
 
 
 def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
@@ -79,14 +82,51 @@ def _again(first: Row, rows: Iterator[Row]) -> Iterator[Row]:
 
 
 def _rows(sheet: Any) -> Iterator[Row]:
-    """The rows that have text in them."""
+    """The rows that have text in them, cells merged downwards in each row that has more."""
+    starting = _merged(sheet)
+    reaching: dict[int, tuple[int, int, str]] = {}  # by first column last row and column of a cell merged downwards
     for number, cells in enumerate(sheet.iter_rows(), 1):
-        found = []
-        for column, cell in enumerate(cells):
-            value = cell.value
-            if value is not None:
-                text = shown(value, cell.number_format if isinstance(value, int | float) else "")
-                if text:
-                    found.append((column, text))
-        if found:
-            yield Row(number, tuple(found))
+        found = dict(_shown_cells(cells))
+        wide = {}
+        for first, last, last_row in starting.pop(number, ()):
+            text = found.get(first, "")
+            if text and last > first:
+                wide[first] = last
+            if text and last_row > number and len(text) <= LONGEST_REPEATED:
+                reaching[first] = last_row, last, text
+        if not found:
+            continue
+        for column, (last_row, last, text) in list(reaching.items()):
+            if last_row < number:
+                del reaching[column]
+            elif column not in found:
+                found[column] = text
+                wide |= {column: last} if last > column else {}
+        yield Row(number, tuple(sorted(found.items())), tuple(sorted(wide.items())))
+
+
+def _shown_cells(cells: Iterable[Any]) -> Iterator[tuple[int, str]]:
+    for column, cell in enumerate(cells):
+        value = cell.value
+        if value is not None:
+            text = shown(value, cell.number_format if isinstance(value, int | float) else "")
+            if text:
+                yield column, text
+
+
+def _merged(sheet: Any) -> dict[int, list[tuple[int, int, int]]]:
+    """By first row: first and last column and last row of each merged cell, which openpyxl passes over in this mode."""
+    found: dict[int, list[tuple[int, int, int]]] = {}
+    rest = b""
+    with sheet._get_source() as source:
+        while block := source.read(_BLOCK_BYTES):
+            tail = rest + block
+            for match in _MERGED.finditer(tail):
+                try:
+                    left, top, right, bottom = range_boundaries(match[1].decode())
+                except ValueError:  # no range of a sheet
+                    continue
+                found.setdefault(top, []).append((left - 1, right - 1, bottom))
+            end = max((match.end() for match in _MERGED.finditer(tail)), default=0)
+            rest = tail[max(end, len(tail) - _LONGEST_TAG) :]
+    return found

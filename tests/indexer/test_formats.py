@@ -140,6 +140,87 @@ def test_any_markdown_is_kept_and_its_headings_are_lines_of_it(source: str) -> N
         assert offset == 0 or source[:offset].rstrip(" \t")[-1:] in ("", "\n", "\r")
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_rows_of_a_markdown_table_name_their_columns_and_all_else_is_verbatim(line_end: str) -> None:
+    source = """# Towns | *all*
+
+a | b
+
+| Town | `Area` | |
+|:-----|-------:|-|
+| [Ulm](http://ulm.de) | 118\\|9 | x<br>y |
+| **Ems** | | z
+
+> ## Quoted
+> a | b
+> --|--
+> 1 | 2
+> 3 | 4 | 5
+
+- | c | d |
+  |---|---|
+  | 6 | 7 |
+
+```
+| e | f |
+|---|---|
+```
+## After
+| | |
+|-|-|
+| Born | 1950 |
+| Died | Bonn |
+"""
+    expected = """# Towns | *all*
+
+a | b
+
+| Town | Area |
+Town: Ulm, Area: 118|9, x y.
+Town: Ems, z.
+
+> ## Quoted
+> | a | b |
+> a: 1, b: 2.
+> 3 | 4 | 5
+
+- | c | d |
+  c: 6, d: 7.
+
+```
+| e | f |
+|---|---|
+```
+## After
+Born: 1950.
+Died: Bonn.
+"""
+    document = only("towns.md", source.replace("\n", line_end))
+    assert document.text == expected.replace("\n", line_end)
+    assert [(document.text[at:].split(line_end)[0], heading) for at, heading in document.outline] == [
+        ("# Towns | *all*", "Towns | all"),
+        ("> ## Quoted", "Quoted"),
+        ("## After", "After"),
+    ]
+
+
+def test_a_table_in_a_cell_of_a_notebook_has_such_rows_too() -> None:
+    source = "| a | b |\n|---|---|\n| 1 | 2 |\n\n# After"
+    notebook = {"cells": [{"cell_type": kind, "source": source} for kind in ("markdown", "code")]}
+    document = only("a.ipynb", json.dumps(notebook))
+    assert document.text == f"| a | b |\na: 1, b: 2.\n\n# After\n\n{source}"
+    assert document.outline == ((document.text.index("# After"), "After"),)
+
+
+@given(st.lists(st.text(st.sampled_from("#|-:\\ ab>`\r"), max_size=12), min_size=1, max_size=8))
+def test_no_word_of_any_markdown_table_is_lost(source: list[str]) -> None:
+    text = "\n".join(["# x", "M|N", "-|-", *source, "", "# End"])
+    document = only("a.md", text)
+    assert [one for one in document.text if one in "ab"] == [one for one in text if one in "ab"]
+    for offset, _ in document.outline:
+        assert offset == 0 or document.text[:offset].rstrip(" \t")[-1:] in ("", "\n", "\r")
+
+
 # HTML
 
 PAGE = """<!DOCTYPE html><html><head><title> The

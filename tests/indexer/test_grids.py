@@ -63,6 +63,17 @@ def text_of(table: str) -> str:
         ("<tr><th>Heirs<td><ul><li>Ann<li>Tom</ul></tr><tr><th>Age<td>7</tr>", ["Heirs: Ann, Tom.", "Age: 7."]),
         ("<thead><tr><td>Town<td>Sea</thead><tr><td>Ulm<td>none</tr>", ["| Town | Sea |", "Town: Ulm, Sea: none."]),
         (
+            "<tr><td><td colspan=2>2023<td colspan=2>2024</tr><tr><td>Crop<td>Area<td>Yield<td>Area<td>Yield</tr>"
+            "<tr><td>Rye<td>4<td>5<td>6<td>7</tr><tr><td>Oats<td>8<td><td colspan=2>fallow</tr>",
+            [
+                "| 2023 | 2024 |",
+                "| Crop | Area | Yield | Area | Yield |",
+                "Crop: Rye, 2023 Area: 4, 2023 Yield: 5, 2024 Area: 6, 2024 Yield: 7.",
+                "Crop: Oats, 2023 Area: 8, 2024 Area: fallow, 2024 Yield: fallow.",
+            ],
+        ),
+        ("<tr><th>Day<th>Open</tr><tr><td>Mon<td colspan=3>no</tr>", ["| Day | Open |", "Day: Mon, Open: no."]),
+        (
             "<tr><th>A<th>B</tr><tr><td>1<td>2</tr><tr><th>C<th>D</tr><tr><td>3<td>4</tr>",
             ["| A | B |", "A: 1, B: 2.", "| C | D |", "C: 3, D: 4."],
         ),
@@ -74,6 +85,37 @@ def test_rows_of_a_page_are_lines_that_name_their_columns(table: str, expected: 
 
 def test_a_table_of_one_column_is_text() -> None:
     assert text_of("<tr><td><p>One.</p><p>Two.</p></tr><tr><td>Three.</tr>") == "One.\n\nTwo.\n\nThree."
+
+
+def test_a_table_without_texts_side_by_side_arranges_a_page() -> None:
+    note = "<tr><td rowspan=2><img alt='[Note]'></td><th>Note</th></tr><tr><td><p>One.</p><ul><li>Two</ul></td></tr>"
+    assert text_of(note) == "Note\n\nOne.\n\n- Two"
+
+
+def test_links_of_a_book_to_its_next_page_are_no_text() -> None:
+    page = "<div class=navheader><table><tr><td>Prev<td>Next</tr></table></div><p>Text.</p>"
+    assert parse("a.html", page.encode()).documents[0].text == "Text."
+    assert parse("a.html", page[:-12].encode()).documents[0].text == "| Prev | Next |"
+
+
+@pytest.mark.parametrize(
+    ("terms", "expected"),
+    [
+        ("<dt>-a<dd>All of it.<dt>-b<dd>Best.", "-a: All of it.\n-b: Best."),
+        ("<dt>-a<br></dt><dt>--all</dt><dd><p>All.</p><p>Even more.</p></dd><dt>-b</dt><dd>Best.</dd>",
+         "-a, --all: All.\n\nEven more.\n\n-b: Best."),
+        ("<dt>-a<br>--all</dt>\n<dd>All.</dd>", "-a, --all: All."),
+        ("<dt>Why?<dd>Because.<dt>Name:<dd>Ann.", "Why? Because.\nName: Ann."),
+        ("<dt>Colours<dd><ul><li>red<li>blue</ul><dt>Code<dd><pre>a\nb</pre>",
+         "Colours\n\n- red\n- blue\n\nCode\n\na\nb"),
+        ("<dt>1. One<dt>2. Two<dd><dl><dt>2.1 Three</dl>", "1. One\n2. Two\n\n2.1 Three"),
+        ("<dt><h3>Part</h3></dt><dd>Text.<dt></dt><dd>More.<dt>End<dd>", "Part\n\nText.\nMore.\nEnd"),
+    ],
+)  # fmt: skip
+def test_a_term_and_its_definition_are_one_line(terms: str, expected: str) -> None:
+    page = parse("a.html", f"<dl>{terms}</dl><p>After.</p>".encode()).documents[0]
+    assert page.text == f"{expected}\n\nAfter."
+    assert all(page.text[offset:].startswith(heading) for offset, heading in page.outline)
 
 
 def test_merged_cells_of_word_and_powerpoint_are_followed() -> None:

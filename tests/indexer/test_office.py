@@ -288,10 +288,12 @@ def test_slides_are_read_in_order_with_tables_charts_groups_and_notes() -> None:
     chart = slide.shapes.add_chart(XL_CHART_TYPE.COLUMN_CLUSTERED, 0, 0, Inches(3), Inches(3), numbers).chart
     chart.has_title = True
     chart.chart_title.text_frame.text = "Sold lamps"
+    chart.category_axis.axis_title.text_frame.text = "Year"
     slide.notes_slide.notes_text_frame.text = "Say it slowly."
     found = read("talk.pptx", saved(deck))
     assert found.text == (
-        "Slide 2\n\nHidden words\n\nSales\n\n- one\n- two\n\nSold lamps\nLamps\n2022, Lamps: 12.5.\n2023.\n\n"
+        "Slide 2\n\nHidden words\n\nSales\n\n- one\n- two\n\nSold lamps\n"
+        "| Year | Lamps |\nYear: 2022, Lamps: 12.5.\nYear: 2023.\n\n"
         "Notes: Say it slowly."
     )
     assert where(found, "words") == {"slide": 2}

@@ -166,6 +166,45 @@ def test_rst_headings_are_lines_with_a_line_drawn_under_them(line_end: str) -> N
     assert document.text == source.replace("\n", line_end)
 
 
+@pytest.mark.parametrize(
+    ("drawn", "expected"),
+    [
+        (
+            "  +------+-----------+\n  | Town | Area km   |\n  |      | squared   |\n  +======+=====+=====+\n"
+            "  | Ulm  | 118 | 9   |\n  +------+-----+-----+\n  | all        | ``3`` |\n",
+            None,  # the last line is too long
+        ),
+        (
+            "  +------+-----------+\n  | Town | Area km   |\n  |      | squared   |\n  +======+=====+=====+\n"
+            "  | Ulm  | 118 | 9   |\n  +------+-----+-----+\n  | all        | *3* |\n  +------------+-----+\n",
+            "  | Town | Area km squared |\n  Town: Ulm, Area km squared: 118, Area km squared: 9.\n"
+            "  Town: all, Area km squared: 3.\n",
+        ),
+        (
+            "===== ===== ======\n  Inputs    Output\n----------- ------\n  A     B   A or B\n===== ===== ======\n"
+            "no    no    no\nyes   no    yes\n            always\n===== ===== ======\n",
+            "| Inputs | Output |\n| A | B | A or B |\nInputs A: no, Inputs B: no, Output A or B: no.\n"
+            "Inputs A: yes, Inputs B: no, Output A or B: yes always.\n",
+        ),
+        ("== ===\na  bcd\ne  f\n== ===\n", "a: bcd.\ne: f.\n"),
+        ("Drawn::\n\n  +---+---+\n  | x | y |\n  +---+---+\n", None),
+        (".. code-block:: rst\n\n  == ==\n  x  y\n  == ==\n", None),
+        ("+---+---+\n| x | y |\n|   +---+\n|   | z |\n+---+---+\n", None),
+        ("== ==\nacross\n== ==\n", None),
+        ("== ==\na  b\n", None),
+        ("+---+\n| x |\n+---+\n", None),
+    ],
+)
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_rows_of_tables_drawn_in_rst_name_their_columns(drawn: str, expected: str | None, line_end: str) -> None:
+    source = f"Head\n====\n\n{drawn}\nAfter\n-----\n\ntext\n".replace("\n", line_end)
+    written = source if expected is None else source.replace(*(x.replace("\n", line_end) for x in (drawn, expected)))
+    document = only("a.rst", source)
+    assert document.text == written
+    assert headings(document) == ["Head", "After"]
+    assert document.text[document.outline[1][0] :].startswith("After")
+
+
 # Notebooks
 
 

@@ -57,16 +57,79 @@ def test_lines_are_joined_to_paragraphs_and_words_to_words() -> None:
     )
 
 
-def test_rows_with_gaps_in_them_are_lines_of_their_own() -> None:
-    rows = [("Product", "Price", "Stock"), ("Wall lamp", "85.00", "24"), ("Desk lamp", "49.50", "6")]
-    cells = [
-        (50 + 110 * column, 644 - 14 * number, 12, cell)
+def grid(top: int, *rows: tuple[str, ...], left: int = 50, leading: int = 14) -> list[tuple[int, int, int, str]]:
+    """Cells 110 points apart, empty ones left out."""
+    return [
+        (left + 110 * column, top - leading * number, 12, cell)
         for number, row in enumerate(rows)
         for column, cell in enumerate(row)
+        if cell
     ]
+
+
+def test_rows_of_a_table_name_their_columns_and_an_empty_cell_moves_no_other() -> None:
+    rows = [("Product", "Price", "Made in", "Stock"), ("Wall lamp", "85.00", "", "24"), ("Desk lamp", "", "Ulm", "6")]
+    first = [*page_of(LONG, top=672), *grid(658, *rows), *page_of(LONG, top=616)]
+    document = only("a.pdf", printed(first, grid(700, *rows[::2], ("Bowl", "3.20", "Ems", ""))))
+    table = "| Product | Price | Made in | Stock |\n"
+    assert document.text == (
+        f"{LONG}\n\n{table}Product: Wall lamp, Price: 85.00, Stock: 24.\n"
+        f"Product: Desk lamp, Made in: Ulm, Stock: 6.\n\n{LONG}\n\n"
+        f"{table}Product: Desk lamp, Made in: Ulm, Stock: 6.\nProduct: Bowl, Price: 3.20, Made in: Ems."
+    )
+    assert document.locations["page"] == ((0, 1), (document.text.rindex("| Product"), 2))
+
+
+def test_lines_that_stand_nearer_than_rows_go_on_with_the_header_or_the_row_above() -> None:
+    cells = [
+        *grid(700, ("Product", "Price", "Stock")),
+        *grid(688, ("", "in euros", "in May")),
+        *grid(660, ("Wall lamp", "85.00", "24")),
+        *grid(648, ("of brass",)),
+        *grid(620, ("For the garden",), ("Lantern", "49.50", "6"), ("", "51.00", "8"), leading=28),
+        *grid(536, ("Prices of May",)),
+    ]
+    assert only("a.pdf", printed(cells)).text == (
+        "| Product | Price in euros | Stock in May |\n"
+        "Product: Wall lamp of brass, Price in euros: 85.00, Stock in May: 24.\n"
+        "For the garden\n"
+        "Product: Lantern, Price in euros: 49.50, Stock in May: 6.\n"
+        "Price in euros: 51.00, Stock in May: 8.\n\n"
+        "Prices of May"
+    )
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_group_of_columns_is_part_of_their_names(is_named: bool) -> None:
+    groups = [(220, 714, 12, "2023"), (440, 714, 12, "2024"), *([(50, 714, 12, "Crop")] if not is_named else [])]
+    header = ("Crop" if is_named else "", "Area", "Yield", "Area", "Yield")
+    cells = grid(700, header, ("Rye", "45", "4.2", "30", "4.9"), ("Oats", "60", "", "75", "5.3"))
+    assert only("a.pdf", printed(groups + cells)).text.split("\n")[2:] == [
+        "Crop: Rye, 2023 Area: 45, 2023 Yield: 4.2, 2024 Area: 30, 2024 Yield: 4.9.",
+        "Crop: Oats, 2023 Area: 60, 2024 Area: 75, 2024 Yield: 5.3.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        (("It was built in", "The tower of 1903"), ("1871 and has 41", "was lit by 20"), ("lamps of brass", "men.")),
+        (("Name", "Town"), ("Eva", "Ulm"), ("Tom", "Ems")),  # nothing says which line is the header
+        (("1901", "The first"), ("1902", "The second"), ("1903", "The third")),
+        (("Town", "People"), ("Ulm", "126,000")),  # too few rows to tell
+    ],
+)
+def test_texts_beside_each_other_are_no_table_unless_names_stand_over_values(rows: tuple[tuple[str, str], ...]) -> None:
+    text = only("a.pdf", printed(grid(700, *rows))).text
+    assert ": " not in text
+    assert " ".join(text.split()) == " ".join(cell for row in rows for cell in row)
+
+
+def test_rows_with_gaps_in_them_are_lines_of_their_own() -> None:
+    cells = grid(644, ("Product", "Maker", "Town"), ("Wall lamp", "Brock", "Ulm"), ("Desk lamp", "Orl", "Ems"))
     text = only("a.pdf", printed([*page_of(LONG, LONG, LONG), *cells, *page_of(LONG, LONG, top=588)])).text
     assert text == (
-        f"{LONG} {LONG} {LONG}\n\nProduct Price Stock\nWall lamp 85.00 24\nDesk lamp 49.50 6\n\n{LONG} {LONG}"
+        f"{LONG} {LONG} {LONG}\n\nProduct Maker Town\nWall lamp Brock Ulm\nDesk lamp Orl Ems\n\n{LONG} {LONG}"
     )
 
 

@@ -121,6 +121,31 @@ def test_a_filled_form_has_no_header_and_a_corner_may_be_empty() -> None:
     assert [line for _, line in corner] == ["| 2021 | 2022 |", "Lamps, 2021: 3, 2022: 4."]
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            ",2023,,2024,\nCrop,Area,Yield,Area,Yield\nRye,4,5,6,7\n",
+            "Crop: Rye, 2023 Area: 4, 2023 Yield: 5, 2024 Area: 6, 2024 Yield: 7.",
+        ),
+        (
+            "Crop,2023,,2024,\n,Area,Yield,Area,Yield\nRye,4,,6,7\n",
+            "Crop: Rye, 2023 Area: 4, 2024 Area: 6, 2024 Yield: 7.",
+        ),
+        (
+            ",Sales,,EU,\nTown,2023,2024,2023,2024\nUlm,1,2,3,4\n",
+            "Town: Ulm, Sales 2023: 1, Sales 2024: 2, EU 2023: 3, EU 2024: 4.",
+        ),
+        # a title, a date beside it, and an unnamed column are no groups
+        ("Report,,\nTown,Lamps,Cups\nUlm,1,2\n", "Town: Ulm, Lamps: 1, Cups: 2."),
+        ("Report,,2023\nTown,Lamps,Cups\nUlm,1,2\n", "Town: Ulm, Lamps: 1, Cups: 2."),
+        ("Town,Lamps,\nUlm,1,x\nEms,2,y\n", "| Ems | 2 | y |"),
+    ],
+)
+def test_two_rows_are_one_header_where_the_first_has_groups_over_the_second(text: str, line: str) -> None:
+    assert rows(read("a.csv", text))[-1] == (text.count("\n"), line)
+
+
 @given(
     st.lists(
         st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\t;|")), min_size=2, max_size=4),
@@ -168,6 +193,46 @@ def test_a_cell_in_the_last_corner_costs_nothing() -> None:
     made = book(("One", [["first"]]))
     made["One"]["XFD1048576"] = "last"
     assert rows(read("a.xlsx", saved(made))) == [(1, "One"), (1, "first"), (1_048_576, "last")]
+
+
+def test_a_merged_cell_belongs_to_each_of_its_rows_and_columns() -> None:
+    made = book(("One", [
+        ["Depots in spring"],
+        ["Region", "2023", None, "2024", None],
+        [None, "Area", "Yield", "Area", "Yield"],
+        ["North", 1, 2, 3, 4],
+        [None, 5, None, 6, 7],
+        ["South", 8, "closed", None, 9],
+        ["Total", None, 10, 11, 12],
+        [None] * 5,
+        ["As counted in May"],
+    ]))  # fmt: skip
+    for merged in ("A1:E1", "A2:A3", "B2:C2", "D2:E2", "A4:A5", "C6:D6", "A7:B7", "A8:B8", "A9:E9"):
+        made["One"].merge_cells(merged)
+    assert [line for _, line in rows(read("a.xlsx", saved(made)))][1:] == [
+        "Depots in spring",
+        "| Region | 2023 | 2024 |",
+        "| Region | Area | Yield | Area | Yield |",
+        "Region: North, 2023 Area: 1, 2023 Yield: 2, 2024 Area: 3, 2024 Yield: 4.",
+        "Region: North, 2023 Area: 5, 2024 Area: 6, 2024 Yield: 7.",
+        "Region: South, 2023 Area: 8, 2023 Yield: closed, 2024 Area: closed, 2024 Yield: 9.",
+        "Region: Total, 2023 Yield: 10, 2024 Area: 11, 2024 Yield: 12.",
+        "As counted in May",
+    ]
+
+
+def test_merged_cells_of_any_size_cost_nothing_and_repeat_no_long_text() -> None:
+    from test_office import changed
+
+    long = "long " * 30 + "word"
+    raw = saved(book(("One", [["a", "b"], [long, "c"], [None, "d"]])))
+    merged = b"</sheetData><mergeCells>" + b"".join(
+        b'<mergeCell ref="%b"/>' % ref for ref in (b"A2:A1048576", b"B1:XFD1", b"B3:XFD9", b"A1:ZZZ1")
+    )
+    raw = changed(
+        raw, {"xl/worksheets/sheet1.xml": lambda old: old.replace(b"</sheetData>", merged + b"</mergeCells>")}
+    )
+    assert rows(read("a.xlsx", raw))[1:] == [(1, "| a | b |"), (2, f"a: {long}, b: c."), (3, "b: d.")]
 
 
 def test_what_a_sheet_says_of_its_size_is_not_believed() -> None:
