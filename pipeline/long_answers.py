@@ -41,8 +41,8 @@ def long_span(text: str, start: int, end: int, kind: Kind) -> Span:
     """The part of a text that answers a question of this kind, by the span ``text[start:end]`` in it.
 
     A list question gets the whole list, ``MOST_LINES`` lines at most. Any other gets the sentence, a how-to question
-    the whole list item. A sentence that ends with a colon takes along what it introduces, and the command that answers
-    a how-to question takes the sentence that introduces it.
+    the whole list item. A sentence that ends with a colon takes along what it introduces, a question of a FAQ what
+    follows it, and the command that answers a how-to question the sentence that introduces it.
     """
     first = text.rfind("\n", 0, max(0, start - _LOOKED_AROUND)) + 1
     last = text.find("\n", end + _LOOKED_AROUND)
@@ -103,9 +103,9 @@ def _stripped(text: str, block: _Block) -> _Block:
 def _list_at(text: str, blocks: Sequence[_Block], here: int, end: int) -> Span:
     """The list around an item, with the line that introduces it."""
     first = last = here
-    while first > 0 and blocks[first - 1].is_item:
+    while first > 0 and _are_of_one_list(text, blocks[first - 1], blocks[first]):
         first -= 1
-    while last + 1 < len(blocks) and blocks[last + 1].is_item:
+    while last + 1 < len(blocks) and _are_of_one_list(text, blocks[last], blocks[last + 1]):
         last += 1
     introduced = first > 0 and _introduces(text, blocks[first - 1])
     while _n_lines(text, blocks[first].start, max(blocks[here].end, end)) > MOST_LINES and first < here:
@@ -116,13 +116,24 @@ def _list_at(text: str, blocks: Sequence[_Block], here: int, end: int) -> Span:
     return Span(start, blocks[last].end)
 
 
+def _are_of_one_list(text: str, one: _Block, next_one: _Block) -> bool:
+    """Whether two blocks are items of one list; behind a blank line another mark begins another list."""
+    if not one.is_item or not next_one.is_item:
+        return False
+    marks = [text[_without_indent(text, block)] for block in (one, next_one)]
+    is_same = marks[0] == marks[1] or (marks[0].isalnum() and marks[1].isalnum())
+    return is_same or text.count("\n", one.end, next_one.start) < 2
+
+
 def _statement_at(text: str, blocks: Sequence[_Block], here: int, span: Span, kind: Kind) -> Span:
     """The sentence or step around a span, with what it introduces or what introduces it."""
     block = blocks[here]
     whole = kind == "how_to" and block.is_item and block.end - block.start <= _MOST_CHARACTERS
     found = Span(_without_indent(text, block), block.end) if whole else _sentence(text, block, span)
     if found.end >= block.end:
-        if text[found.start : found.end].endswith(":") or (kind == "how_to" and _is_code(text, blocks, here + 1)):
+        is_asked = text[found.start : found.end].endswith("?") and not block.is_item  # as headings of a FAQ ask
+        introduces = is_asked or text[found.start : found.end].endswith(":")
+        if introduces or (kind == "how_to" and _is_code(text, blocks, here + 1)):
             return Span(found.start, _end_of_introduced(text, blocks, here, found.end))
         is_introduced = here > 0 and not block.is_item and _introduces(text, blocks[here - 1])
         if kind == "how_to" and is_introduced and not blocks[here - 1].is_item:
@@ -135,7 +146,7 @@ def _end_of_introduced(text: str, blocks: Sequence[_Block], here: int, otherwise
     last = here + 1
     if last >= len(blocks) or text[blocks[last].start] == "#":
         return otherwise
-    while blocks[last].is_item and last + 1 < len(blocks) and blocks[last + 1].is_item:
+    while last + 1 < len(blocks) and _are_of_one_list(text, blocks[last], blocks[last + 1]):
         if _n_lines(text, blocks[here + 1].start, blocks[last + 1].end) > MOST_LINES:
             break
         last += 1

@@ -53,7 +53,7 @@ _TAG = _any(
 )
 _CHOICE = re.compile(r"\b(?:or|vs|versus)\b(?! not\b)")
 _ALSO_ASKS = re.compile(rf"\b(?:and|if so|if not),? (?:{_ASK})\b")
-_CALLED = re.compile(r"\b(?:calls?|called|named?|spell|spelled|spelt|abbreviated|pronounced|known as)\b")
+_CALLED = re.compile(r"^how\b.* (?:calls?|called|named|spell|spelled|spelt|abbreviated?|pronounced?|known as)\b")
 _PEOPLE = "(?:i|we|you|one|people|someone|somebody|users?|a user|the user|an? administrator)"
 _MODAL = "(?:do|does|did|can|could|should|would|must|might|may|shall|will)"
 _HOW_TO = _any(
