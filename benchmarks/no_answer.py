@@ -1,9 +1,10 @@
-"""When to say "the documents do not say": two rules, on questions of the held-back articles.
+"""When to say that nothing is found, or that an answer is a guess: rules, on questions of the held-back articles.
 
     python benchmarks/no_answer.py --data squad-v1.1-train.json --reader DIR [--questions 300]
 
-For half of the questions the gold document's spans are taken away. Printed for each rule: how often it is right about
-whether there is an answer among the candidates, and its two kinds of error.
+For half of the questions the gold document's spans are taken away. Printed for each rule, which says "none" or not: how
+often it is right about whether there is an answer among the candidates, and its two kinds of error. The last two rules
+are the reader's own: a guess counts as an answer in the first of them, as none in the second.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from deformer_qa.cli.squad_store import index_paragraphs
 from deformer_qa.pipeline.answering import merged
 from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.pipeline.empty_spans import EmptySpans
 from deformer_qa.pipeline.open_evaluation import ReadQuestion, open_questions, read_open, sampled
 from deformer_qa.pipeline.ranking import confidences
 from deformer_qa.reader.reading import SplitReader
@@ -49,25 +51,34 @@ def main() -> None:
                 judged(pipeline, read, chance.random() < 0.5)
                 for read in read_open(pipeline, questions, methods=("fused",))
             ]
-    there, none, best = np.array(rows).T
-    for rule, says_none in (("likelier than the best answer", none > best), ("likelier than all answers", none > 0.5)):
+    there, none, best, nothing, sure = np.array(rows).T
+    rules = {
+        "likelier than the best answer": none > best,
+        "likelier than all answers": none > 0.5,
+        "nothing found": nothing > 0,
+        "no sure answer": sure == 0,
+    }
+    for rule, says_none in rules.items():
         is_there = there > 0
         right, refused, answered = (says_none != is_there), says_none[is_there], ~says_none[~is_there]
         print(f"{rule}: right {right.mean():.3f}, refused {refused.mean():.3f}, wrongly answered {answered.mean():.3f}")
 
 
-def judged(pipeline: Pipeline, read: ReadQuestion, take_away: bool) -> tuple[float, float, float]:
-    """Whether there is an answer, the probability of none, and that of the best answer."""
+def judged(pipeline: Pipeline, read: ReadQuestion, take_away: bool) -> tuple[float, float, float, float, float]:
+    """Whether there is an answer, the probabilities of none and of the best one, and what the reader's rule says."""
     kept = [index for index, in_gold in enumerate(read.in_gold) if not (take_away and in_gold)]
     spans = [read.spans[index] for index in kept]
     probabilities, none = confidences(pipeline.weights.utilities([span.features for span in spans]))
-    answers = merged(spans, probabilities, pipeline.weights, read.places, 1)
+    empty = EmptySpans(read.question.question.question)
+    answers = merged(spans, probabilities, pipeline.weights, read.places, 1, empty=empty)
+    best = answers[0].confidence if answers else None
+    outcome = pipeline.outcome_rule.outcome(best, max((span.candidate.dense for span in spans), default=None))
     there = any(
         exact_match(read.texts[index], read.golds) > 0
         or (read.in_gold[index] and f1(read.texts[index], read.golds) >= 0.6)
         for index in kept
     )
-    return float(there), none, answers[0].confidence if answers else 0.0
+    return float(there), none, best or 0.0, float(outcome == "nothing"), float(outcome == "answer")
 
 
 if __name__ == "__main__":

@@ -82,14 +82,14 @@ def main(numbers: Sequence[int]) -> None:
                 (Path(scratch) / file).write_text(source, encoding="utf-8")
             index = Index(Path(scratch) / "store")
             index.index(*Path(scratch).glob("*.[th]*"))
-            first = among = abstained = 0
+            first = among = unsure = 0
             for question, answer in questions:
                 found = index.ask(question)
                 texts = [one.place.text.strip(" .|") for one in found.answers]
                 first += texts[:1] == [answer]
                 among += answer in texts
-                abstained += texts[:1] == [answer] and found.no_answer_is_best
-            print(f"{number:2}  {form:40} {first:3} {among:3} {abstained:3}  of {len(questions)}", flush=True)
+                unsure += texts[:1] == [answer] and not found.sure
+            print(f"{number:2}  {form:40} {first:3} {among:3} {unsure:3}  of {len(questions)}", flush=True)
 
 
 def _page(title: str, tag: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

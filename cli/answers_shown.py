@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.padding import Padding
 from rich.text import Text
 
-from deformer_qa.cli.ask import not_sure_enough
-from deformer_qa.cli.display import printable
+from deformer_qa.cli.ask import words_of_caution
+from deformer_qa.cli.display import printable, printable_lines
 from deformer_qa.cli.output import console
 from deformer_qa.cli.where import NOTHING_MATCHES
 from deformer_qa.pipeline.results import Answer, Answers, Place
 
 _CONTEXT_CHARACTERS = 320
+_BROKEN_LINE = re.compile(r"(?<=[^\n:.;])\n(?=[^\W\d_(\"'])")
 
 
-def show_answers(answers: Answers) -> None:
-    """All answers, best first, then what it cost."""
+def show_answers(answers: Answers, *, strict: bool = False) -> None:
+    """All answers, best first, then what it cost; where nothing was found the nearest passages by name."""
     out = console()
     if answers.nothing_matches:
-        out.print(Text(_capitalized(NOTHING_MATCHES), style="yellow"))
-    elif answers.no_answer_is_best and not answers.is_given:
-        line = Text(f"These documents do not say ({answers.no_answer_confidence:.0%} sure).", style="yellow")
-        if answers.answers:
+        out.print(Text(NOTHING_MATCHES[:1].upper() + NOTHING_MATCHES[1:], style="yellow"))
+    elif caution := words_of_caution(answers, strict=strict):
+        line = Text(caution, style="yellow")
+        if answers.nearest:
             line.append(" Nearest:", style="dim")
         out.print(line)
-    elif answers.abstains:
-        out.print(Text(_capitalized(not_sure_enough(answers)), style="yellow"))
-    for number, answer in enumerate(answers.answers, start=1):
+    for place in answers.nearest:
+        out.print(Padding(Text(place_line(place), style="dim"), (0, 0, 0, 3)))
+    for number, answer in enumerate(answers.answers if answers.outcome != "nothing" else (), start=1):
         out.print(_headline(number, answer, weak=not answers.is_given))
-        out.print(Padding(_context(answer), (0, 0, 0, 3)))
+        out.print(Padding(_long(answer.place, answer.long) if answer.long else _context(answer), (0, 0, 0, 3)))
         out.print(Padding(Text(place_line(answer.place), style="dim"), (0, 0, 0, 3)))
         if answer.evidence:
             also = "; ".join(dict.fromkeys(printable(place.path) for place in answer.evidence))
@@ -48,13 +51,21 @@ def place_line(place: Place) -> str:
 
 def _headline(number: int, answer: Answer, *, weak: bool) -> Text:
     line, style = Text(f"{number}  ", style="dim"), "" if weak else "bold green"
-    line.append(answer.label.capitalize() if answer.label else printable(answer.place.text), style=style)
-    line.append(f"   {answer.confidence:.0%}", style="cyan")
+    if not answer.long:
+        line.append(answer.label.capitalize() if answer.label else printable(answer.place.text), style=style)
+        line.append("   ")
+    line.append(f"{answer.confidence:.0%}", style="cyan")
     return line
 
 
-def _capitalized(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
+def _long(place: Place, long: Place) -> Text:
+    """A sentence, step or list with the span marked; lines that a text only breaks for its width are one."""
+    text = _BROKEN_LINE.sub(" ", long.text)  # one character for one
+    start, end = place.start - long.start, place.end - long.start
+    line = Text(printable_lines(text[:start]))
+    line.append(printable_lines(text[start:end]), style="bold reverse" if text[:start] or text[end:] else "bold")
+    line.append(printable_lines(text[end:]))
+    return line
 
 
 def _context(answer: Answer) -> Text:

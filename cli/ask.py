@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     help="Answer only where it is sure enough that at most a share R of such answers is wrong, for questions like "
     "those it was fitted on (docs/cli.md says what is promised); else say so, with exit code 1.",
 )
+@click.option("--strict-answers", is_flag=True, help="A best guess that is not sure is no answer: exit code 1.")
 @format_option
 def ask(
     question: str | None,
@@ -70,11 +71,13 @@ def ask(
     candidates: int,
     max_tokens: int,
     max_risk: float | None,
+    strict_answers: bool,
     form: str,
 ) -> int:
     """Answer QUESTION from the index; "-" reads it from stdin, none at all opens a session.
 
-    A question may have up to 254 word pieces. Exit code 1 means: the documents do not say.
+    A question may have up to 254 word pieces. A best guess is marked as not sure. Exit code 1 means: nothing was found,
+    or, with --max-risk or --strict-answers, nothing that is sure enough.
     """
     if question == "-":
         from deformer_qa.cli.stdin import question_on_stdin
@@ -86,14 +89,14 @@ def ask(
         question = checked_question(question)
     wanted = parsed(where)
     with opened(store, reader_folder) as pipeline:
-        options = AskOptions(answers, candidates, max_tokens, max_risk, wanted)
+        options = AskOptions(answers, candidates, max_tokens, max_risk, wanted, strict_answers)
         if question is None:
             from deformer_qa.cli.session import Session
 
             return Session(pipeline, options).run()
         made = options.ask(pipeline, question)
-        print_answers(made, form)
-        return exit_codes.OK if made.is_given else exit_codes.NEGATIVE
+        print_answers(made, form, strict=strict_answers)
+        return exit_codes.OK if is_answered(made, strict=strict_answers) else exit_codes.NEGATIVE
 
 
 @dataclass
@@ -105,6 +108,7 @@ class AskOptions:
     max_tokens: int
     max_risk: float | None
     where: Filter | None = None
+    strict: bool = False
 
     def ask(self, pipeline: Pipeline, question: str) -> Answers:
         """The answers to one question."""
@@ -134,7 +138,14 @@ def opened(store: Path | None, reader_folder: Path | None) -> Pipeline:
     return Pipeline(snapshot, loaded(reader_folder))
 
 
-def print_answers(answers: Answers, form: str) -> None:
+def is_answered(answers: Answers, *, strict: bool) -> bool:
+    """Whether there is an answer; a guess is one too, unless --max-risk or --strict-answers ask for more."""
+    if strict and not answers.sure:
+        return False
+    return answers.is_given if answers.risk else answers.outcome != "nothing"
+
+
+def print_answers(answers: Answers, form: str, *, strict: bool = False) -> None:
     """In one of the output forms."""
     if answers.nothing_matches and form != "human":
         message(f"qa: {NOTHING_MATCHES}")
@@ -145,28 +156,39 @@ def print_answers(answers: Answers, form: str) -> None:
     elif form == "human":
         from deformer_qa.cli.answers_shown import show_answers
 
-        show_answers(answers)
-    else:
-        if answers.nothing_matches:
-            return
-        if answers.no_answer_is_best and not answers.is_given:
-            message(f"qa: no answer in these documents (confidence {answers.no_answer_confidence:.0%}).")
-        elif answers.abstains:
-            message(f"qa: {not_sure_enough(answers)}")
-        for answer in answers.answers:
-            place = answer.place
-            span, where = f"{place.path}:{place.start}-{place.end}", place.location_in_words
-            label = [answer.label] if answer.label else []
-            print_plain(place.text, f"{answer.confidence:.3f}", span, where, *label)
+        show_answers(answers, strict=strict)
+    elif not answers.nothing_matches:
+        _print_lines(answers, strict)
 
 
-def not_sure_enough(answers: Answers) -> str:
-    """Why the best answer is not given as one."""
-    risk = answers.risk
-    assert risk is not None
-    if answers.answers and answers.answers[0].label:
-        return "not answered: no risk is known for yes and no."
-    return (
-        f"not sure enough: for at most {risk.max_risk:.0%} wrong answers (with {1 - risk.delta:.0%} certainty) "
-        f"one must be {risk.threshold:.0%} sure."
-    )
+def _print_lines(answers: Answers, strict: bool) -> None:
+    """One line an answer; what is not sure of them goes to stderr."""
+    caution = words_of_caution(answers, strict=strict)
+    if answers.outcome == "nothing":
+        places = dict.fromkeys(place.path for place in answers.nearest)
+        message(f"qa: {caution}" + (f" Nearest: {', '.join(places)}" if places else ""))
+        return
+    if caution:
+        message(f"qa: {caution}")
+    for answer in answers.answers:
+        place = answer.place
+        span, where = f"{place.path}:{place.start}-{place.end}", place.location_in_words
+        more = answer.label or (answer.long.text if answer.long else None)
+        print_plain(place.text, f"{answer.confidence:.3f}", span, where, *([more] if more else []))
+
+
+def words_of_caution(answers: Answers, *, strict: bool) -> str:
+    """What is said before answers that are not asserted; "" where the best one is."""
+    if answers.outcome == "nothing":
+        return "Nothing found about this."
+    best, risk = answers.answers[0].confidence, answers.risk
+    if answers.abstains and risk is not None:
+        if answers.asked == "yes_no":
+            return "No answer given: for yes/no questions no risk is known (--max-risk). The best guess:"
+        return (
+            f"No answer given: --max-risk {risk.max_risk:g} needs a confidence of at least {risk.threshold:.0%}, "
+            f"the best guess has {best:.0%}:"
+        )
+    if strict and not answers.sure:
+        return f"No sure answer (--strict-answers); the best guess has a confidence of {best:.0%}:"
+    return "" if answers.is_given else "Best guess, not sure:"

@@ -16,6 +16,7 @@ Type a question, or:
   :sources   the last answers' passages, whole
   :k N       read N passages for each question (now {k})
   :n N       show N answers at most (now {n})
+  :strict    take a best guess for no answer, or no longer (now {strict})
   :where F   ask only documents whose metadata match, as :where year >= 2020; without F all (now {where})
   :help      this list
   :quit      leave (also Ctrl-D)"""
@@ -62,14 +63,19 @@ class Session:
         except (ReaderError, PipelineError, StoreError) as error:
             self._out.print(printable(str(error)), style="red")
             return
-        show_answers(self._last)
+        show_answers(self._last, strict=self.options.strict)
 
     def _command(self, line: str) -> None:
         name, rest = [*line[1:].split(None, 1), "", ""][:2]
         arguments = rest.split()
         if name in ("help", "h"):
             where = printable(self.options.where.text) if self.options.where else "all"
-            self._out.print(_HELP.format(k=self.options.n_candidates, n=self.options.n_answers, where=where))
+            strict = "on" if self.options.strict else "off"
+            options = {"k": self.options.n_candidates, "n": self.options.n_answers, "where": where, "strict": strict}
+            self._out.print(_HELP.format(**options))
+        elif name == "strict" and not rest:
+            self.options.strict = not self.options.strict
+            self._out.print(f"strict = {'on' if self.options.strict else 'off'}")
         elif name == "where":
             self._where(rest)
         elif name == "sources":
@@ -95,9 +101,10 @@ class Session:
         if self._last is None:
             self._out.print("Nothing was asked yet.")
             return
-        passage_ids = list(dict.fromkeys(answer.place.passage for answer in self._last.answers))
+        shown = self._last.nearest or [answer.place for answer in self._last.answers]
+        places = {place.passage: place for place in shown}
+        passage_ids = list(places)
         texts = self.pipeline.snapshot.passage_texts(passage_ids)
-        places = {answer.place.passage: answer.place for answer in self._last.answers}
         for passage_id, text in zip(passage_ids, texts, strict=True):
             self._out.print(place_line(places[passage_id]), style="cyan")
             self._out.print(printable_lines(text))

@@ -100,7 +100,7 @@ class Index:
         max_risk: float | None = None,
         where: Filter | str | None = None,
     ) -> Answers:
-        """Answers with their places, best first; ``no_answer_is_best`` says where the documents do not say.
+        """Answers with their places, best first; ``outcome`` says what came of it: "answer", "guess" or "nothing".
 
         :param max_risk: the share of answers given that may be wrong; ``abstains`` says where the best is not sure
             enough for it.

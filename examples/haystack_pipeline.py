@@ -27,7 +27,7 @@ def show(result: dict) -> None:
     """One line for each answer."""
     for answer in result["reader"]["answers"]:
         if answer.data is None:
-            print(f"{answer.score:4.0%}  these documents do not say")
+            print(f"{answer.score:4.0%}  none of these")
         else:
             meta = answer.document.meta
             print(f"{answer.score:4.0%}  {answer.data}  ({meta.get('path', answer.document.id)}: {answer.context})")

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from deformer_qa.pipeline.empty_spans import EmptySpans
+from deformer_qa.pipeline.long_answers import sentence_span
 from deformer_qa.pipeline.ranking import RankingWeights
 from deformer_qa.pipeline.results import Answer, Place
 from deformer_qa.pipeline.retrieval import Candidate
@@ -16,6 +18,8 @@ from deformer_qa.reader.spans import TokenSpan
 from deformer_qa.reader.squad import normalized
 
 _EVIDENCE_KEPT = 5
+_LEAST_CONFIDENCE = 0.005
+"""Of an answer beside the first; what is less likely is not worth a line."""
 
 
 class SpanPlaces(Protocol):
@@ -44,26 +48,57 @@ def merged(
     places: SpanPlaces,
     n_answers: int | None,
     overlap: float = 0.0,
+    *,
+    empty: EmptySpans,
 ) -> list[Answer]:
     """The ``n_answers`` best answers, all where it is None.
 
     Spans that overlap the best in its document (passages share sentences), or whose texts are equal but for case,
     punctuation and articles, are one answer: the best of them stands for all, and its confidence is the sum of theirs.
+    Of several answers from one sentence only the best is one. The first answer stays however unlikely it is.
 
+    :param empty: spans that answer nothing; each counts for an answer that it overlaps, and is none itself.
     :param overlap: spans overlap where they share more than this part of the shorter one.
     """
     utilities = weights.utilities([one.features for one in spans])
     order = sorted(range(len(spans)), key=lambda index: (-utilities[index], spans[index].candidate.passage_id, index))
+    found = {index: places.span(spans[index].candidate.passage_id, spans[index].span) for index in order}
+    order.sort(key=lambda index: found[index].text in empty)  # stable: an empty span never stands for a group
     groups: list[_Group] = []
     for index in order:
-        place = places.span(spans[index].candidate.passage_id, spans[index].span)
+        place = found[index]
         group = next((group for group in groups if group.says(place)), None)
         if group is None:
+            if place.text in empty:
+                continue
             group = _Group(place, float(utilities[index]), overlap)
             groups.append(group)
         group.add(place, float(probabilities[index]))
     groups.sort(key=lambda group: -group.confidence)  # stable: equal ones keep the order of their best spans
-    return [group.answer(places) for group in groups[:n_answers]]
+    return _of_different_sentences(groups, places, n_answers)
+
+
+def _of_different_sentences(groups: Sequence[_Group], places: SpanPlaces, n_answers: int | None) -> list[Answer]:
+    answers: list[Answer] = []
+    sentences: list[tuple[int, int, int]] = []
+    for group in groups:
+        if len(answers) == n_answers or (answers and group.confidence < _LEAST_CONFIDENCE):
+            break
+        answer = group.answer(places)
+        start, end = sentence_of(answer)
+        document = answer.place.document
+        if any(document == other and start < last and end > first for other, first, last in sentences):
+            continue
+        sentences.append((document, start, end))
+        answers.append(answer)
+    return answers
+
+
+def sentence_of(answer: Answer) -> tuple[int, int]:
+    """The sentence, item or row of an answer's context, as offsets of its document."""
+    start = answer.place.start - answer.context_start
+    around = sentence_span(answer.context, start, start + len(answer.place.text))
+    return answer.context_start + around.start, answer.context_start + around.end
 
 
 class _Group:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,20 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deformer_qa.pipeline.answering import ReadSpan, merged
+from deformer_qa.pipeline.empty_spans import EmptySpans
 from deformer_qa.pipeline.filter_parsing import parsed_filter
 from deformer_qa.pipeline.filters import Filter
+from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.places import Places
-from deformer_qa.pipeline.questions import asks_yes_or_no, checked_question
+from deformer_qa.pipeline.questions import Kind, Wanted, checked_question, wanted_by
 from deformer_qa.pipeline.ranking import RankingWeights, confidences, features
-from deformer_qa.pipeline.results import Answers, Found, Scope
+from deformer_qa.pipeline.results import Answer, Answers, Found, Place, Scope
 from deformer_qa.pipeline.retrieval import DEPTH, Candidate, Method, candidates, retrieve
 from deformer_qa.pipeline.risk import risk_limit
-from deformer_qa.pipeline.yes_no import yes_or_no
-from deformer_qa.reader.reading import PassageLogits, SplitReader
+from deformer_qa.pipeline.yes_no import least_confidence, yes_or_no
+from deformer_qa.reader.reading import PassageLogits, SplitReader, States
 from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, best_spans
 from deformer_qa.store import Snapshot, open_snapshot
 
 N_CANDIDATES = 20
+_NEAREST_NAMED = 3
 _SPANS_PER_PASSAGE = 3
 
 
@@ -37,6 +41,8 @@ class Pipeline:
         self.weights = RankingWeights.from_mapping(reader.about.ranking if reader.about else {})
         of_passages = reader.about.ranking_passages if reader.about else {}
         self.passage_weights = RankingWeights.from_mapping(of_passages) if of_passages else None
+        self.outcome_rule = OutcomeRule.from_mapping(reader.about.outcomes if reader.about else {})
+        self.least_label_confidence = least_confidence(reader.about.yes_no if reader.about else {})
 
     @classmethod
     def open(cls, store: Path, reader: SplitReader) -> Pipeline:
@@ -61,7 +67,10 @@ class Pipeline:
         max_risk: float | None = None,
         where: Filter | str | None = None,
     ) -> Answers:
-        """Answers from the store, best first; of a yes/no question its label, with the sentence that it rests on.
+        """Answers from the store, best first, and what came of the question: an answer, a guess, or nothing.
+
+        A yes/no question gets its label with the sentence that it rests on, or the sentence alone where the label is
+        not sure. "How to", "why", "what is" and list questions get the sentence, step or list around each span.
 
         The question passes the encoder once; passages' states come from the store, none is encoded.
 
@@ -94,14 +103,18 @@ class Pipeline:
         clock.mark("load")
         places = Places(self.snapshot, self.reader.encoder.tokenizer)
         logits = self.reader.read(asked.states, states)
-        if self.reader.joint.knows_yes_and_no and self.passage_weights and asks_yes_or_no(question):
-            answers, no_answer = yes_or_no(
-                self.reader, self.passage_weights, asked.states, chosen, states, logits, places
-            )
-        else:
+        kind = wanted_by(question)
+        answers, no_answer = self._label(kind.kind, asked.states, chosen, states, logits, places)
+        if not answers:
             spans = _spans(chosen, logits, places, max_tokens)
             probabilities, no_answer = confidences(self.weights.utilities([one.features for one in spans]))
-            answers = merged(spans, probabilities, self.weights, places, n_answers)
+            empty = EmptySpans(question, kind)
+            wants_more = kind.is_long or kind.kind == "yes_no"
+            found = merged(spans, probabilities, self.weights, places, None if wants_more else n_answers, empty=empty)
+            answers = _with_long(found, kind, places)[:n_answers]
+        outcome = self.outcome_rule.outcome(
+            answers[0].confidence if answers else None, max((one.dense for one in chosen), default=None)
+        )
         clock.mark("read")
         return Answers(
             question=question,
@@ -110,8 +123,11 @@ class Pipeline:
             generation=self.snapshot.generation,
             encoder=self.reader.encoder.encoder_id,
             timings_ms=clock.milliseconds(),
+            outcome=outcome,
+            asked=kind.kind,
             risk=risk,
             scope=scope,
+            nearest=tuple(places.passage(one.passage_id) for one in chosen[:_NEAREST_NAMED] if outcome == "nothing"),
         )
 
     def spans(
@@ -149,6 +165,21 @@ class Pipeline:
             for rank, one in enumerate(chosen, start=1)
         ]
 
+    def _label(
+        self,
+        kind: Kind,
+        question: States,
+        chosen: Sequence[Candidate],
+        states: Sequence[States],
+        logits: Sequence[PassageLogits],
+        places: Places,
+    ) -> tuple[list[Answer], float]:
+        """A yes or no that is sure enough, with the confidence that there is none; no answer for any other question."""
+        if kind != "yes_no" or not self.reader.joint.knows_yes_and_no or not self.passage_weights:
+            return [], 1.0
+        least = self.least_label_confidence
+        return yes_or_no(self.reader, self.passage_weights, question, chosen, states, logits, places, least)
+
     def _scope(self, wanted: Filter | None) -> tuple[Scope | None, list[int] | None]:
         """What a filter came to, and the ids of the passages that it leaves; None for all."""
         if wanted is None:
@@ -171,6 +202,33 @@ def _spans(
             places.first_row(candidate.passage_id),
         )
     ]
+
+
+def _with_long(answers: Sequence[Answer], wanted: Wanted, places: Places) -> list[Answer]:
+    """The answers with the sentence, step or list that the question wants; of two from one such part only the better.
+
+    The answer to a yes/no question is the sentence itself; a span that stands in none is left out where others do.
+    """
+    if wanted.kind == "yes_no":
+        whole = [(answer, places.long(answer.place, "yes_no")) for answer in answers]
+        said = [
+            replace(answer, place=long, context=long.text, context_start=long.start, long=long)
+            for answer, long in whole
+            if places.is_sentence(long)
+        ]
+        return said or list(answers)
+    if not wanted.is_long:
+        return list(answers)
+    kept: list[Answer] = []
+    parts: list[Place] = []
+    for answer in answers:
+        long = places.long(answer.place, wanted.kind)
+        if not any(
+            long.document == part.document and long.start < part.end and long.end > part.start for part in parts
+        ):
+            parts.append(long)
+            kept.append(replace(answer, long=long))
+    return kept
 
 
 class _Clock:

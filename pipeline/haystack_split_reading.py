@@ -13,10 +13,13 @@ from haystack import Document, ExtractedAnswer
 from numpy.typing import NDArray
 
 from deformer_qa.pipeline.answering import ReadSpan, merged
+from deformer_qa.pipeline.empty_spans import EmptySpans
 from deformer_qa.pipeline.haystack_documents import stored_passages, title_of
-from deformer_qa.pipeline.questions import checked_question
+from deformer_qa.pipeline.long_answers import long_span
+from deformer_qa.pipeline.outcomes import OutcomeRule
+from deformer_qa.pipeline.questions import Wanted, checked_question, wanted_by
 from deformer_qa.pipeline.ranking import RankingWeights, confidences, features
-from deformer_qa.pipeline.results import Place
+from deformer_qa.pipeline.results import Outcome, Place
 from deformer_qa.pipeline.retrieval import Candidate
 from deformer_qa.reader.errors import WrongEncoder
 from deformer_qa.reader.passages import sentence_around
@@ -66,6 +69,7 @@ class SplitReading:
         about = reader.about
         self._retrieved = RankingWeights.from_mapping(about.ranking if about else {})
         self._given = RankingWeights.from_mapping(about.ranking_given if about else {})
+        self._outcome_rule = OutcomeRule.from_mapping(about.outcomes if about else {})
         self._kept: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         self._n_kept = kept_passages
         self._keeping = threading.Lock()
@@ -85,9 +89,11 @@ class SplitReading:
         :param documents: all with text.
         :param answers_per_seq: spans of a passage that compete.
         :param overlap_threshold: spans that share more than this part of the shorter, or say the same, are one answer;
-            None keeps each span as an answer.
+            None keeps each span as an answer, but for those that answer nothing.
         """
-        asked = self.reader.encoder.states(checked_question(query), "question")
+        question = checked_question(query)
+        wanted, empty = wanted_by(question), EmptySpans(question)
+        asked = self.reader.encoder.states(question, "question")
         passages, states = self._passages(documents)
         logits = self.reader.read(asked, states)
         per_passage = _SPANS_PER_PASSAGE if answers_per_seq is None else answers_per_seq
@@ -104,15 +110,20 @@ class SplitReading:
         utilities = weights.utilities([one.features for one in spans])
         probabilities, none = confidences(utilities)
         if overlap_threshold is None:
-            order = np.argsort(-utilities, kind="stable")[:top_k]
-            found: list[tuple[Place, float, tuple[Place, ...]]] = [
+            order = np.argsort(-utilities, kind="stable").tolist()
+            all_found: list[tuple[Place, float, tuple[Place, ...]]] = [
                 (places.span(spans[index].candidate.passage_id, spans[index].span), float(probabilities[index]), ())
-                for index in order.tolist()
+                for index in order
             ]
+            found = [one for one in all_found if one[0].text not in empty][:top_k]
         else:
-            answers = merged(spans, probabilities, weights, places, top_k, overlap_threshold)
+            n_answers = None if wanted.is_long else top_k
+            answers = merged(spans, probabilities, weights, places, n_answers, overlap_threshold, empty=empty)
             found = [(one.place, one.confidence, one.evidence) for one in answers]
-        return [_extracted(query, documents, passages, *one) for one in found], none
+        nearest = max((passage.candidate.dense for passage in passages), default=None) if all_retrieved else None
+        outcome = self._outcome_rule.outcome(found[0][1] if found else None, nearest)
+        made = [_extracted(query, documents, passages, outcome, wanted, *one) for one in found]
+        return (made if overlap_threshold is None else _of_different_parts(made))[:top_k], none
 
     def _passages(self, documents: Sequence[Document]) -> tuple[list[_Passage], list[NDArray[np.float32]]]:
         """The documents' passages with their states."""
@@ -299,6 +310,8 @@ def _extracted(
     query: str,
     documents: Sequence[Document],
     passages: Sequence[_Passage],
+    outcome: Outcome,
+    wanted: Wanted,
     place: Place,
     confidence: float,
     evidence: Sequence[Place],
@@ -309,14 +322,36 @@ def _extracted(
         for one in evidence
         for first, last in (_offsets(passages, one),)
     ]
+    meta: dict[str, Any] = {"sure": outcome == "answer", "outcome": outcome}
+    if others:
+        meta["evidence"] = others
+    if wanted.is_long:
+        text = document.content or ""
+        around = long_span(text, start, end, wanted.kind)
+        meta["long"] = {"text": text[around.start : around.end], "start": around.start, "end": around.end}
     return ExtractedAnswer(
         query=query,
         data=place.text,
         document=document,
         score=confidence,
         document_offset=ExtractedAnswer.Span(start, end),
-        meta={"evidence": others} if others else {},
+        meta=meta,
     )
+
+
+def _of_different_parts(answers: Sequence[ExtractedAnswer]) -> list[ExtractedAnswer]:
+    """Of several answers from one sentence, step or list the first."""
+    kept: list[ExtractedAnswer] = []
+    parts: list[tuple[str, int, int]] = []
+    for answer in answers:
+        long = answer.meta.get("long")
+        if long is not None and answer.document is not None:
+            id_, start, end = answer.document.id, long["start"], long["end"]
+            if any(id_ == other and start < last and end > first for other, first, last in parts):
+                continue
+            parts.append((id_, start, end))
+        kept.append(answer)
+    return kept
 
 
 def _offsets(passages: Sequence[_Passage], place: Place) -> tuple[int, int]:

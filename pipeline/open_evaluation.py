@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from deformer_qa.pipeline.answering import ReadSpan, merged
 from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
 from deformer_qa.pipeline.confidence import measured
+from deformer_qa.pipeline.empty_spans import EmptySpans
 from deformer_qa.pipeline.errors import NothingToMeasure
 from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.ranking import confidences
@@ -211,7 +212,7 @@ class _Judge:
     def __call__(self, read: ReadQuestion, chosen: Sequence[int]) -> None:
         take_away = self._chance.random() < self._without_answer
         spans = [read.spans[index] for index in chosen if not (take_away and read.in_gold[index])]
-        best = _first_answer(self._pipeline, spans, read.places)
+        best = _first_answer(self._pipeline, read, spans)
         in_gold = best is not None and best.place.document == read.question.gold_document
         self._found.append((best.confidence, is_right(best.place.text, read.golds, in_gold)) if best else (0.0, False))
 
@@ -233,13 +234,14 @@ def _of(read: ReadQuestion, method: Method, n_candidates: int) -> list[int]:
 
 def _asked(pipeline: Pipeline, read: ReadQuestion, chosen: Sequence[int]) -> str:
     """The text that asking answers first with these spans, "no answer" aside."""
-    best = _first_answer(pipeline, [read.spans[index] for index in chosen], read.places)
+    best = _first_answer(pipeline, read, [read.spans[index] for index in chosen])
     return best.place.text if best else ""
 
 
-def _first_answer(pipeline: Pipeline, spans: Sequence[ReadSpan], places: Places) -> Answer | None:
+def _first_answer(pipeline: Pipeline, read: ReadQuestion, spans: Sequence[ReadSpan]) -> Answer | None:
     probabilities, _ = confidences(pipeline.weights.utilities([span.features for span in spans]))
-    return next(iter(merged(spans, probabilities, pipeline.weights, places, n_answers=1)), None)
+    empty = EmptySpans(read.question.question.question)
+    return next(iter(merged(spans, probabilities, pipeline.weights, read.places, n_answers=1, empty=empty)), None)
 
 
 def _best_by_margin(read: ReadQuestion, chosen: Sequence[int]) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
+from deformer_qa.pipeline.long_answers import is_sentence, long_span
+from deformer_qa.pipeline.questions import Kind
 from deformer_qa.pipeline.results import Place
 from deformer_qa.reader.passages import sentence_around
 from deformer_qa.reader.spans import TokenSpan, paragraph_rows
@@ -62,6 +65,26 @@ class Places:
         passage = located.record
         around = sentence_around(located.text, place.start - passage.start, place.end - passage.start)
         return located.text[around.start : around.end], passage.start + around.start
+
+    def long(self, place: Place, kind: Kind) -> Place:
+        """The sentence, step or list around a place that a question of this kind wants; it may leave the passage."""
+        located = self._located(place.passage)
+        document = located.document
+        around = long_span(document.text, place.start, place.end, kind)
+        return replace(
+            place,
+            heading=_heading_at(document, around.start),
+            location=location_at(document.meta, document.text, around.start),
+            start=around.start,
+            end=around.end,
+            text=document.text[around.start : around.end],
+        )
+
+    def is_sentence(self, place: Place) -> bool:
+        """Whether a place is a whole sentence, and no heading or fragment."""
+        outline = self._located(place.passage).document.outline
+        in_heading = any(start <= place.start and place.end <= start + len(heading) for start, heading in outline)
+        return is_sentence(place.text) and not in_heading
 
     def _located(self, passage_id: int) -> _LocatedPassage:
         if passage_id not in self._passages:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from deformer_qa.pipeline.questions import Kind
 from deformer_qa.store.locations import KINDS, in_words
 
 SCHEMA = 1
+Outcome = Literal["answer", "guess", "nothing"]
+"""What came of a question: an answer that is asserted, a best guess that is not sure, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,14 @@ class Place:
 class Answer:
     """An exact span with its place; for a yes/no question the sentence that its label rests on.
 
+    A yes/no question whose label is not sure enough gets the sentence without one; then ``long`` is that sentence too.
+
     :ivar score: log-odds of its best span against "no answer in these documents"
     :ivar confidence: probability, between 0 and 1, that this is the answer; what answers are ranked by
     :ivar context: the sentence around, ``document_text[context_start:context_start + len(context)]``
     :ivar evidence: other places that say the same, best first
-    :ivar label: "yes" or "no" where the question asks for one of them, else None
+    :ivar label: "yes" or "no" where the question asks for one of them and it is sure enough, else None
+    :ivar long: the sentence, step or list around the span, of the same document, where the question wants one
     """
 
     place: Place
@@ -68,11 +74,14 @@ class Answer:
     context_start: int
     evidence: tuple[Place, ...] = ()
     label: str | None = None
+    long: Place | None = None
 
     @property
     def kind(self) -> str:
-        """ "span" or "yes_no"."""
-        return "span" if self.label is None else "yes_no"
+        """ "span", "passage" (there is a ``long``) or "yes_no" (there is a ``label``)."""
+        if self.label is not None:
+            return "yes_no"
+        return "span" if self.long is None else "passage"
 
     def json(self) -> dict[str, Any]:
         """The answer as the command line and the REST interface print it."""
@@ -88,17 +97,20 @@ class Answer:
             "end": self.place.end,
             "context": self.context,
             "context_start": self.context_start,
+            "long": _part_json(self.long) if self.long else None,
             "evidence": [
                 {
-                    "text": one.text,
+                    **_part_json(one),
                     "passage": one.passage,
                     "document": one.document_json(),
-                    "start": one.start,
-                    "end": one.end,
                 }
                 for one in self.evidence
             ],
         }
+
+
+def _part_json(place: Place) -> dict[str, Any]:
+    return {"text": place.text, "start": place.start, "end": place.end}
 
 
 @dataclass(frozen=True)
@@ -113,8 +125,8 @@ class RiskLimit:
     threshold: float
 
     def allows(self, answer: Answer) -> bool:
-        """Whether an answer is sure enough; of yes and no no risk is known."""
-        return answer.label is None and answer.confidence >= self.threshold
+        """Whether an answer is sure enough."""
+        return answer.confidence >= self.threshold
 
     def json(self) -> dict[str, Any]:
         """``risk`` in the JSON of an answer."""
@@ -139,8 +151,11 @@ class Scope:
 
 @dataclass(frozen=True)
 class Answers:
-    """What ``ask`` returns: answers, best first, and how sure it is that there is none.
+    """What ``ask`` returns: answers, best first, what came of the question, and how sure it is that there is none.
 
+    :ivar outcome: "answer" where the best one is sure, "guess" where it is not, "nothing" where nothing was found
+    :ivar asked: the kind of answer that the question wants
+    :ivar nearest: the first retrieved passages where nothing was found; else none
     :ivar risk: what the caller's ``max_risk`` came to; None where none was given
     :ivar scope: what the caller's filter came to; None where none was given
     :ivar generation: of the store that answered
@@ -153,8 +168,11 @@ class Answers:
     generation: int
     encoder: str
     timings_ms: Mapping[str, float]
+    outcome: Outcome
+    asked: Kind = "short"
     risk: RiskLimit | None = None
     scope: Scope | None = None
+    nearest: tuple[Place, ...] = ()
 
     @property
     def nothing_matches(self) -> bool:
@@ -162,25 +180,33 @@ class Answers:
         return self.scope is not None and not self.scope.n_documents
 
     @property
+    def sure(self) -> bool:
+        """Whether the best answer is sure, and no guess."""
+        return self.outcome == "answer"
+
+    @property
     def abstains(self) -> bool:
-        """Whether the best answer is not sure enough for the risk that the caller allows."""
-        return self.risk is not None and (not self.answers or not self.risk.allows(self.answers[0]))
+        """Whether the best answer is not sure enough for the risk that the caller allows; of yes/no none is known."""
+        if self.risk is None:
+            return False
+        return self.outcome == "nothing" or self.asked == "yes_no" or not self.risk.allows(self.answers[0])
 
     @property
     def is_given(self) -> bool:
-        """Whether the best answer is given as one: as the risk has it, without one if it beats "no answer"."""
-        return not self.abstains if self.risk is not None else not self.no_answer_is_best
+        """Whether the best answer is asserted: allowed by the risk, or sure where none was given."""
+        return self.sure if self.risk is None else not self.abstains
 
     @property
     def no_answer_is_best(self) -> bool:
-        """Whether "these documents do not say" is likelier than the best answer."""
-        return not self.answers or self.no_answer_confidence > self.answers[0].confidence
+        """Whether nothing was found about this."""
+        return self.outcome == "nothing"
 
     def json(self) -> dict[str, Any]:
         """Schema 1."""
         return {
             "schema": SCHEMA,
             "question": self.question,
+            "sure": self.sure,
             "answers": [answer.json() for answer in self.answers],
             "no_answer": {"confidence": self.no_answer_confidence, "is_best": self.no_answer_is_best},
             "risk": self.risk.json() | {"abstains": self.abstains} if self.risk else None,

@@ -2,26 +2,44 @@
 
 Retrieval says how likely each passage is the one to ask, or none (the conditional logit of ``ranking``, without what
 reading adds); reading says how likely each passage means yes. The label's confidence is the sum over passages of both.
+A label is said only where it is as sure as the reader's description asks; below that the caller shows the sentence of
+the best span alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deformer_qa.pipeline.outcomes import is_number
 from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.ranking import RankingWeights, confidences, passage_features
 from deformer_qa.pipeline.results import Answer, Place
 from deformer_qa.pipeline.retrieval import Candidate
-from deformer_qa.reader.passages import sentences
+from deformer_qa.reader.errors import UnsupportedModel
+from deformer_qa.reader.passages import Span, sentences
 from deformer_qa.reader.reading import PassageLogits, SplitReader, States
 
+LEAST_CONFIDENCE = 0.8
+"""Of a label that is said, where the reader's description names no other."""
 _PASSAGES_NAMED = 3
 _SHARE_NAMED = 0.1
 """Passages beside the first are evidence where they carry at least this part of the label's confidence."""
+
+
+def least_confidence(yes_no: Mapping[str, Any]) -> float:
+    """Of a label that is said, from ``yes_no`` of reader.json.
+
+    :raises UnsupportedModel: where its ``label`` is no number.
+    """
+    label = yes_no.get("label", None if yes_no else LEAST_CONFIDENCE)
+    if not is_number(label):
+        raise UnsupportedModel(f'reader.json: yes_no: expected {{"label": a number}}, found {dict(yes_no)}.')
+    return float(label)
 
 
 def yes_or_no(
@@ -32,8 +50,11 @@ def yes_or_no(
     states: Sequence[States],
     logits: Sequence[PassageLogits],
     places: Places,
+    least: float = LEAST_CONFIDENCE,
 ) -> tuple[list[Answer], float]:
-    """The likelier label as an answer, and the confidence that these documents do not say; no answer without passages.
+    """The likelier label as an answer, and the confidence that these documents do not say.
+
+    There is no answer without passages, and none where the label is less sure than ``least``.
 
     :param question: *Shape:* (question tokens, hidden), layer-k states; ``states`` and ``logits`` of the candidates.
     """
@@ -44,9 +65,11 @@ def yes_or_no(
     says_yes = bool((passages * yes).sum() >= (passages * (1 - yes)).sum())
     carried = passages * (yes if says_yes else 1 - yes)
     confidence = float(carried.sum())
+    if confidence < least:
+        return [], none
     order = np.argsort(-carried, kind="stable")[:_PASSAGES_NAMED]
     named = [index for index in order if index == order[0] or carried[index] >= _SHARE_NAMED * confidence]
-    found = [_sentence(reader, question, chosen[index], states[index], says_yes, places) for index in named]
+    found = _sentences(reader, question, [chosen[i] for i in named], [states[i] for i in named], says_yes, places)
     context, context_start = places.context(found[0])
     answer = Answer(
         place=found[0],
@@ -64,18 +87,42 @@ def _probability_of_yes(made: PassageLogits) -> float:
     return float(1 / (1 + np.exp(made.yes_no[0] - made.yes_no[1])))
 
 
-def _sentence(
-    reader: SplitReader, question: States, candidate: Candidate, states: States, says_yes: bool, places: Places
-) -> Place:
-    """The sentence whose states the label rests on: without them it loses most (or gains least)."""
-    spans = sentences(places.text(candidate.passage_id))
-    rows = [places.rows(candidate.passage_id, span.start, span.end) for span in spans]
-    n_text_rows = len(states) - 1 - places.first_row(candidate.passage_id)
-    tried = [index for index, one in enumerate(rows) if 0 < len(one) < n_text_rows]
-    if not tried:
-        return places.passage(candidate.passage_id)
-    left: list[NDArray[np.float32]] = [np.delete(states, rows[index], axis=0) for index in tried]
+def _sentences(
+    reader: SplitReader,
+    question: States,
+    named: Sequence[Candidate],
+    states: Sequence[States],
+    says_yes: bool,
+    places: Places,
+) -> list[Place]:
+    """Of each passage the sentence whose states the label rests on: without them it loses most (or gains least).
+
+    All sentences of all the passages are read in one batch.
+    """
+    tried: list[tuple[int, Span]] = []
+    left: list[NDArray[np.float32]] = []
+    for number, (candidate, made) in enumerate(zip(named, states, strict=True)):
+        n_text_rows = len(made) - 1 - places.first_row(candidate.passage_id)
+        for span in _whole_sentences(candidate.passage_id, places):
+            rows = places.rows(candidate.passage_id, span.start, span.end)
+            if 0 < len(rows) < n_text_rows:
+                tried.append((number, span))
+                left.append(np.delete(made, rows, axis=0))
     sign = 1.0 if says_yes else -1.0
     without = [sign * float(made.yes_no[1] - made.yes_no[0]) for made in reader.read(question, left)]
-    chosen = spans[tried[int(np.argmin(without))]]
-    return places.inside(candidate.passage_id, chosen.start, chosen.end)
+    found = []
+    for number, candidate in enumerate(named):
+        of_it = [index for index, (passage, _) in enumerate(tried) if passage == number]
+        if not of_it:
+            found.append(places.passage(candidate.passage_id))
+            continue
+        _, span = tried[min(of_it, key=lambda index: without[index])]
+        found.append(places.inside(candidate.passage_id, span.start, span.end))
+    return found
+
+
+def _whole_sentences(passage_id: int, places: Places) -> list[Span]:
+    """The sentences of a passage without headings and fragments; all of them where nothing else is there."""
+    spans = sentences(places.text(passage_id))
+    whole = [span for span in spans if places.is_sentence(places.inside(passage_id, span.start, span.end))]
+    return whole or spans

@@ -23,6 +23,8 @@ _LATER_KINDS: dict[str, type] = {
     "ranking_passages": dict,
     "ranking_fit": dict,
     "risk": dict,
+    "outcomes": dict,
+    "yes_no": dict,
     "max_tokens": int,
     "passage_first": bool,
 }
@@ -41,6 +43,8 @@ class ReaderDescription:
     :ivar ranking_passages: weights by which passages are compared that a yes or no may rest on
     :ivar ranking_fit: how many of the held-back questions the ranking was fitted on
     :ivar risk: confidences at which a share of wrong answers is known to hold, see ``pipeline.risk``
+    :ivar outcomes: from which confidence on an answer is sure, and when nothing is found, see ``pipeline.outcomes``
+    :ivar yes_no: from which confidence on a yes or no is said, see ``pipeline.yes_no``
     :ivar max_tokens: of a text, as its encoder counts them; None is what the encoder's folder says
     :ivar passage_first: the passage is read before the question
     """
@@ -56,6 +60,8 @@ class ReaderDescription:
     ranking_passages: dict[str, float] = field(default_factory=dict)
     ranking_fit: dict[str, Any] = field(default_factory=dict)
     risk: dict[str, Any] = field(default_factory=dict)
+    outcomes: dict[str, Any] = field(default_factory=dict)
+    yes_no: dict[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
     passage_first: bool = False
 

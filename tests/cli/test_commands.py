@@ -31,6 +31,7 @@ def test_ask_prints_json_of_schema_1(qa: Qa, example_store: Path) -> None:
     assert list(answers) == [
         "schema",
         "question",
+        "sure",
         "answers",
         "no_answer",
         "risk",
@@ -41,7 +42,8 @@ def test_ask_prints_json_of_schema_1(qa: Qa, example_store: Path) -> None:
     ]
     first = answers["answers"][0]
     assert {"kind", "label", "text", "score", "confidence", "passage", "document", "start", "end"} <= first.keys()
-    assert {"context", "context_start"} <= first.keys()
+    assert {"context", "context_start", "long"} <= first.keys()
+    assert (answers["sure"], first["kind"], first["long"]) == (True, "span", None)
     assert {"id", "path", "title", "heading", "page", "meta"} <= first["document"].keys()
     shown = qa("show", "--document", str(first["document"]["id"]), "--text", "--store", example_store)
     assert shown.out[first["start"] : first["end"]] == first["text"] == ANSWER
@@ -246,6 +248,8 @@ def test_a_session_answers_and_takes_commands(example_store: Path, tmp_path: Pat
         (":sources", "Mactan"),
         (":k 5", "k = 5"),
         (":k 0", "takes a number"),
+        (":strict", "strict = on"),
+        (":strict", "strict = off"),
         (":where path contains 'music/'", "2 documents to be asked"),
         (QUESTION, "music/"),
         (":where year = 3", "filter, column 6: found ="),

@@ -1,0 +1,204 @@
+"""The sentence, step or list that a span stands in: what answers "how to", "why", "what is" and "which are".
+
+A text is taken as blocks: paragraphs, list items, table rows and headings. A line that ends with a colon introduces the
+block behind it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deformer_qa.pipeline.questions import Kind
+from deformer_qa.reader.passages import Span, sentence_around
+
+MOST_LINES = 10
+"""Of a list that is shown whole."""
+_MOST_CHARACTERS = 600
+"""Of one sentence or item; what is longer has no sentence ends, and is shown by its lines."""
+_LOOKED_AROUND = 5_000
+"""Characters on each side of a span in which its list is looked for."""
+_ITEM = re.compile(r"[^\S\n]*(?:[-*+•‣▪◦–]|\(?(?:\d{1,3}|[a-z])[.)])[^\S\n]+")
+_ROW = re.compile(r"[^\S\n]*[|#]")
+_CODE = re.compile(r"(?: {4}|\t|\$ |```)")
+_ENDS_SENTENCE = re.compile(r"[.!?…。！？][\"'”’»)\]*_]*$")
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_FEWEST_WORDS, _FEWEST_OF_ITEM = 2, 3
+_FEWEST_LETTERS = 4  # of a sentence that is written without blanks
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Lines that belong together: ``text[start:end]``, without blank lines."""
+
+    start: int
+    end: int
+    is_item: bool
+
+
+def long_span(text: str, start: int, end: int, kind: Kind) -> Span:
+    """The part of a text that answers a question of this kind, by the span ``text[start:end]`` in it.
+
+    A list question gets the whole list, ``MOST_LINES`` lines at most. Any other gets the sentence, a how-to question
+    the whole list item. A sentence that ends with a colon takes along what it introduces, a question of a FAQ what
+    follows it, and the command that answers a how-to question the sentence that introduces it.
+    """
+    first = text.rfind("\n", 0, max(0, start - _LOOKED_AROUND)) + 1
+    last = text.find("\n", end + _LOOKED_AROUND)
+    blocks = _blocks(text, first, len(text) if last < 0 else last)
+    here = next((number for number, block in enumerate(blocks) if block.end > start), None)
+    if here is None:
+        return Span(start, end)
+    if kind == "list" and blocks[here].is_item:
+        found = _list_at(text, blocks, here, end)
+    else:
+        found = _statement_at(text, blocks, here, Span(start, end), kind)
+    return Span(min(found.start, start), max(found.end, end))
+
+
+def sentence_span(text: str, start: int, end: int) -> Span:
+    """The sentence, list item or table row that ``text[start:end]`` stands in; lines of it where it is no sentence."""
+    blocks = _blocks(text, 0, len(text))
+    here = next((block for block in blocks if block.end > start), _Block(0, len(text), False))
+    found = _sentence(text, here, Span(start, end))
+    return Span(min(found.start, start), max(found.end, end))
+
+
+def is_sentence(text: str) -> bool:
+    """Whether a text is a whole sentence or list item, and no heading, table row, label or fragment."""
+    text = text.strip()
+    if not text or text[0] in "#|":
+        return False
+    n_words = len(_WORD.findall(text))
+    if _ENDS_SENTENCE.search(text) is None:
+        return n_words >= _FEWEST_OF_ITEM and _ITEM.match(text) is not None
+    return n_words >= _FEWEST_WORDS or (" " not in text and sum(map(str.isalpha, text)) >= _FEWEST_LETTERS)
+
+
+def _blocks(text: str, first: int, last: int) -> list[_Block]:
+    """The blocks of ``text[first:last]``, in order; ``first`` and ``last`` are borders of lines."""
+    blocks: list[_Block] = []
+    start: int | None = None
+    is_item = False
+    at = first
+    for line in text[first:last].splitlines(keepends=True):
+        is_blank, begins = not line.strip(), _ITEM.match(line) is not None
+        if start is not None and (is_blank or begins or _ROW.match(line) or _ROW.match(text, start)):
+            blocks.append(_Block(start, at, is_item))
+            start = None
+        if start is None and not is_blank:
+            start, is_item = at, begins
+        at += len(line)
+    if start is not None:
+        blocks.append(_Block(start, at, is_item))
+    return [_stripped(text, block) for block in blocks]
+
+
+def _stripped(text: str, block: _Block) -> _Block:
+    part = text[block.start : block.end]
+    return _Block(block.start + len(part) - len(part.lstrip("\n")), block.start + len(part.rstrip()), block.is_item)
+
+
+def _list_at(text: str, blocks: Sequence[_Block], here: int, end: int) -> Span:
+    """The list around an item, with the line that introduces it."""
+    first = last = here
+    while first > 0 and _are_of_one_list(text, blocks[first - 1], blocks[first]):
+        first -= 1
+    while last + 1 < len(blocks) and _are_of_one_list(text, blocks[last], blocks[last + 1]):
+        last += 1
+    introduced = first > 0 and _introduces(text, blocks[first - 1])
+    while _n_lines(text, blocks[first].start, max(blocks[here].end, end)) > MOST_LINES and first < here:
+        first, introduced = first + 1, False
+    while _n_lines(text, blocks[first].start, blocks[last].end) > MOST_LINES and last > here:
+        last -= 1
+    start = _last_sentence(text, blocks[first - 1]).start if introduced else _without_indent(text, blocks[first])
+    return Span(start, blocks[last].end)
+
+
+def _are_of_one_list(text: str, one: _Block, next_one: _Block) -> bool:
+    """Whether two blocks are items of one list; behind a blank line another mark begins another list."""
+    if not one.is_item or not next_one.is_item:
+        return False
+    marks = [text[_without_indent(text, block)] for block in (one, next_one)]
+    is_same = marks[0] == marks[1] or (marks[0].isalnum() and marks[1].isalnum())
+    return is_same or text.count("\n", one.end, next_one.start) < 2
+
+
+def _statement_at(text: str, blocks: Sequence[_Block], here: int, span: Span, kind: Kind) -> Span:
+    """The sentence or step around a span, with what it introduces or what introduces it."""
+    block = blocks[here]
+    whole = kind == "how_to" and block.is_item and block.end - block.start <= _MOST_CHARACTERS
+    found = Span(_without_indent(text, block), block.end) if whole else _sentence(text, block, span)
+    if found.end >= block.end:
+        is_asked = text[found.start : found.end].endswith("?") and not block.is_item  # as headings of a FAQ ask
+        introduces = is_asked or text[found.start : found.end].endswith(":")
+        if introduces or (kind == "how_to" and _is_code(text, blocks, here + 1)):
+            return Span(found.start, _end_of_introduced(text, blocks, here, found.end))
+        is_introduced = here > 0 and not block.is_item and _introduces(text, blocks[here - 1])
+        if kind == "how_to" and is_introduced and not blocks[here - 1].is_item:
+            return Span(_last_sentence(text, blocks[here - 1]).start, found.end)
+    return found
+
+
+def _end_of_introduced(text: str, blocks: Sequence[_Block], here: int, otherwise: int) -> int:
+    """Where what stands behind a block and is introduced by it ends: a list, or one other block."""
+    last = here + 1
+    if last >= len(blocks) or text[blocks[last].start] == "#":
+        return otherwise
+    while last + 1 < len(blocks) and _are_of_one_list(text, blocks[last], blocks[last + 1]):
+        if _n_lines(text, blocks[here + 1].start, blocks[last + 1].end) > MOST_LINES:
+            break
+        last += 1
+    lines = text[blocks[here + 1].start : blocks[last].end].splitlines(keepends=True)[:MOST_LINES]
+    part = "".join(lines)
+    if not blocks[last].is_item and len(part) > _MOST_CHARACTERS:
+        part = part[: sentence_around(part, 0, 1).end][:_MOST_CHARACTERS]
+    return blocks[here + 1].start + len(part.rstrip())
+
+
+def _sentence(text: str, block: _Block, span: Span) -> Span:
+    inside = text[block.start : block.end]
+    start, end = span.start - block.start, min(span.end, block.end) - block.start
+    around = sentence_around(inside, max(0, start), max(0, end))
+    if around.end - around.start > _MOST_CHARACTERS:
+        line_end = inside.find("\n", end)
+        around = Span(inside.rfind("\n", 0, max(0, start)) + 1, len(inside) if line_end < 0 else line_end)
+    if around.end - around.start > _MOST_CHARACTERS:
+        around = _near(inside, start, end)
+    return Span(block.start + around.start, block.start + around.end)
+
+
+def _near(text: str, start: int, end: int) -> Span:
+    """Whole words around a span in a line that has no end."""
+    room = max(0, _MOST_CHARACTERS - (end - start)) // 2
+    first = max(0, start - room)
+    last = min(len(text), end + room)
+    if first:
+        blank = text.find(" ", first, max(first, start))
+        first = blank + 1 if blank >= 0 else first
+    if last < len(text):
+        blank = text.rfind(" ", end, last)
+        last = blank if blank >= 0 else last
+    return Span(first, last)
+
+
+def _last_sentence(text: str, block: _Block) -> Span:
+    return _sentence(text, block, Span(block.end - 1, block.end))
+
+
+def _introduces(text: str, block: _Block) -> bool:
+    return text[block.start : block.end].endswith(":")
+
+
+def _is_code(text: str, blocks: Sequence[_Block], number: int) -> bool:
+    return number < len(blocks) and _CODE.match(text, blocks[number].start) is not None
+
+
+def _without_indent(text: str, block: _Block) -> int:
+    part = text[block.start : block.end]
+    return block.start + len(part) - len(part.lstrip())
+
+
+def _n_lines(text: str, start: int, end: int) -> int:
+    return text.count("\n", start, end) + 1

@@ -1,0 +1,68 @@
+"""What came of a question: an answer, a guess, or nothing? The rule stands in the reader's reader.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deformer_qa.pipeline.results import Outcome
+from deformer_qa.reader.errors import UnsupportedModel
+
+
+@dataclass(frozen=True)
+class OutcomeRule:
+    """From which confidence on is an answer sure, and when is nothing found?
+
+    Nothing is found only where reader and retrieval agree: the best answer is unlikely, and no passage that was read
+    is near the question.
+
+    :ivar sure: the least confidence of an answer that is asserted
+    :ivar nothing_confidence: a best answer below it is unlikely
+    :ivar nothing_dense: similarity of question and passage below which a passage is not near
+    """
+
+    sure: float = 0.5
+    nothing_confidence: float = 0.05
+    nothing_dense: float = 0.3
+
+    @classmethod
+    def from_mapping(cls, outcomes: Mapping[str, Any]) -> OutcomeRule:
+        """From ``outcomes`` of reader.json; a reader without them has the defaults above.
+
+        :raises UnsupportedModel: where a number is missing, or is none.
+        """
+        if not outcomes:
+            return cls()
+        nothing = outcomes.get("nothing")
+        nothing = nothing if isinstance(nothing, Mapping) else {}
+        found = {
+            "sure": outcomes.get("sure"),
+            "nothing.confidence": nothing.get("confidence"),
+            "nothing.dense": nothing.get("dense"),
+        }
+        missing = [name for name, value in found.items() if not is_number(value)]
+        if missing:
+            raise UnsupportedModel(
+                f"reader.json: outcomes: no number for {', '.join(missing)}; "
+                'expected {"sure": c, "nothing": {"confidence": a, "dense": b}}.'
+            )
+        return cls(*(float(value) for value in found.values() if value is not None))
+
+    def outcome(self, confidence: float | None, nearest: float | None) -> Outcome:
+        """What came of a question.
+
+        :param confidence: of the best answer; None where there is none.
+        :param nearest: the highest dense similarity of a passage that was read; None where it is not known, and then
+            only a question without any answer found nothing.
+        """
+        if confidence is None:
+            return "nothing"
+        if confidence < self.nothing_confidence and nearest is not None and nearest < self.nothing_dense:
+            return "nothing"
+        return "answer" if confidence >= self.sure else "guess"
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of a JSON file is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
