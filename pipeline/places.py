@@ -73,7 +73,7 @@ class Places:
         around = long_span(document.text, place.start, place.end, kind)
         return replace(
             place,
-            heading=_heading_at(document, around.start),
+            heading=document.heading_at(around.start),
             location=location_at(document.meta, document.text, around.start),
             start=around.start,
             end=around.end,
