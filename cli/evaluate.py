@@ -11,6 +11,7 @@ import click
 
 from deformer_qa.cli.counting import counting
 from deformer_qa.cli.evaluate_open import open_
+from deformer_qa.cli.evaluate_questions import questions_
 from deformer_qa.cli.evaluation_runs import (
     Run,
     fail_under_option,
@@ -38,10 +39,11 @@ _RISKS = (0.1, 0.2, 0.3)
 
 @click.group(name="eval")
 def evaluate() -> None:
-    """Measure a reader on given passages (squad, boolq, race), or retrieval and reading over a store (open)."""
+    """Measure a reader on given passages (squad, boolq, race), or or the whole path over a store (open, questions)."""
 
 
 evaluate.add_command(open_)
+evaluate.add_command(questions_)
 
 
 @evaluate.command()

@@ -157,18 +157,21 @@ def print_summary(report: SyncReport, form: str, *, is_preview: bool = False) ->
         }
         print_json(done, indent=False)
     else:
-        shown = ", ".join(f"{n:,} {outcome}" for outcome, n in counts.items() if n) or "no files"
-        if is_preview:
-            line = f"would be: {shown}; nothing was changed."
-        else:
-            line = f"{shown}; {report.n_passages_encoded:,} passages encoded, {report.n_passages:,} in the index."
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(summary(report, is_preview=is_preview) + "\n")
     for path in report.empty:
         message(f"qa: {path}: nothing to index there.")
-    _print_reasons(report)
+    print_reasons(report)
 
 
-def _print_reasons(report: SyncReport) -> None:
+def summary(report: SyncReport, *, is_preview: bool = False) -> str:
+    """What was done, or would be, in one line."""
+    shown = ", ".join(f"{n:,} {outcome}" for outcome, n in asdict(report.files).items() if n) or "no files"
+    if is_preview:
+        return f"would be: {shown}; nothing was changed."
+    return f"{shown}; {report.n_passages_encoded:,} passages encoded, {report.n_passages:,} in the index."
+
+
+def print_reasons(report: SyncReport) -> None:
     """A line for each kind of reason with its first example, the most frequent kind first."""
     first = {one.kind: one for one in reversed(report.skipped)}
     for kind, n in Counter(one.kind for one in report.skipped).most_common():

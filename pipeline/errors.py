@@ -31,6 +31,10 @@ class BadFilter(PipelineError, ValueError):
         super().__init__(f"filter, column {column:,}: found {found}, expected {expected}: {shown}")
 
 
+class BadQuestionFile(PipelineError, ValueError):
+    """A file of questions, or of answers to them, that cannot be used; the message names the line."""
+
+
 class NothingToMeasure(PipelineError):
     """The store does not hold the documents that an evaluation file asks about."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from deformer_qa.reader.codebook import read_codebook
+from deformer_qa.reader.codebook import CODEBOOK, read_codebook
 from deformer_qa.reader.description import DESCRIPTION, ReaderDescription, describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import ModelNotFound, WrongEncoder
@@ -62,6 +63,21 @@ def encoder_of(about: ReaderDescription) -> Encoder:
     if encoder.encoder_id == about.encoder_id:  # else load_joint refuses it
         encoder.codebook = read_codebook(about.folder)
     return encoder
+
+
+def reader_digest(folder: Path) -> str:
+    """16 hex digits of what a reader's answers depend on: its weights, its description and its codebook.
+
+    :raises ModelNotFound: where the folder is no reader.
+    """
+    describe_reader(folder)
+    if not (folder / WEIGHTS).is_file():
+        raise ModelNotFound(f"{folder}: no {WEIGHTS} there.")
+    whole = hashlib.blake2b(digest_size=8)
+    for name in (DESCRIPTION, WEIGHTS, CODEBOOK):
+        content = (folder / name).read_bytes() if (folder / name).is_file() else b""
+        whole.update(hashlib.blake2b(content).digest())
+    return whole.hexdigest()
 
 
 def load_joint(folder: Path, encoder: Encoder) -> JointLayers:
