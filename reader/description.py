@@ -22,6 +22,7 @@ _LATER_KINDS: dict[str, type] = {
     "ranking_given": dict,
     "ranking_passages": dict,
     "ranking_fit": dict,
+    "retrieval": dict,
     "risk": dict,
     "max_tokens": int,
     "passage_first": bool,
@@ -40,6 +41,7 @@ class ReaderDescription:
     :ivar ranking_given: the same where passages come without the scores of a retrieval
     :ivar ranking_passages: weights by which passages are compared that a yes or no may rest on
     :ivar ranking_fit: how many of the held-back questions the ranking was fitted on
+    :ivar retrieval: what the scores of a retrieval weigh beside the dense one, see ``pipeline.retrieval``
     :ivar risk: confidences at which a share of wrong answers is known to hold, see ``pipeline.risk``
     :ivar max_tokens: of a text, as its encoder counts them; None is what the encoder's folder says
     :ivar passage_first: the passage is read before the question
@@ -55,6 +57,7 @@ class ReaderDescription:
     ranking_given: dict[str, float] = field(default_factory=dict)
     ranking_passages: dict[str, float] = field(default_factory=dict)
     ranking_fit: dict[str, Any] = field(default_factory=dict)
+    retrieval: dict[str, float] = field(default_factory=dict)
     risk: dict[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
     passage_first: bool = False

@@ -84,7 +84,7 @@ def test_the_labels_confidence_is_what_passages_say_by_how_likely_each_is_the_on
     question = "Is the Karsund bridge built of steel?"
     asked = pipeline.reader.encoder.encode(question)
     chosen = candidates(
-        pipeline.snapshot, asked.vector, found := retrieve(pipeline.snapshot, question, asked.vector), found.fused
+        pipeline.snapshot, found := retrieve(pipeline.snapshot, question, asked.vector), found.fused
     )
     assert len(chosen) == 2
     assert pipeline.passage_weights is not None
