@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 _IN_ENGLISH = """
     a an the this that these those
@@ -30,7 +31,8 @@ _TOKEN = re.compile(r"[^\s,;!?\"“”„«»‘()\[\]{}<>=|]+")
 _PART = re.compile(r"[^\W_]+")
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|s)", re.IGNORECASE)
 _NUMBERED = re.compile(r"(?<![\w-])[A-Z]{2,8}\s\d[\w.-]*")  # RFC 2616, ISO 9001
-_BETWEEN_PARTS = r"[\W_]{0,2}"  # a code may be written with other marks: ERR 404, ERR-404
+_BETWEEN_PARTS = r"[\s_./:\\‐-―-]{0,2}"  # a code may be written with other marks: ERR 404, ERR-404, ERR404
+_DASHES = "-‐‑‒–—"
 _BEFORE = r"(?<![0-9A-Za-z])(?<![0-9A-Za-z][_-])(?<!\d\.)"
 _AFTER = r"(?![_-]?[0-9A-Za-z]|\.\d)"
 _MOST_NAMES = 8
@@ -76,13 +78,13 @@ def names(question: str) -> list[Name]:
     """The names in a question, each once; of one without any that is a single word this word."""
     numbered = [found.group().rstrip(".-") for found in _NUMBERED.finditer(question)]
     tokens = [token for token in _TOKEN.findall(_NUMBERED.sub(" ", question)) if _is_code(token)]
-    found = {tuple(part.casefold() for part in _PART.findall(text)): text for text in (*numbered, *tokens)}
+    found = {tuple(part.casefold() for part in _PART.findall(text)): text for text in (*tokens, *numbered)}
     if found:
-        return [Name(text, _pattern(parts)) for parts, text in list(found.items())[:_MOST_NAMES]]
+        return [Name(text, _pattern(text)) for text in list(found.values())[:_MOST_NAMES]]
     words = question.split()
     parts = _PART.findall(words[0]) if len(words) == 1 else []
     if len(parts) > 1:
-        return [Name(words[0], _pattern(parts))]
+        return [Name(words[0], _pattern(words[0]))]
     return [Name(parts[0], None)] if parts else []
 
 
@@ -98,5 +100,14 @@ def _is_code(token: str) -> bool:
     return has_digit or joins_words or is_file
 
 
-def _pattern(parts: list[str] | tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(_BEFORE + _BETWEEN_PARTS.join(map(re.escape, parts)) + _AFTER, re.IGNORECASE)
+def _pattern(name: str) -> re.Pattern[str]:
+    """Finds a name as a whole; between two numbers stands what the name has there: 4.2 is neither 42 nor 4-2."""
+    spans = [found.span() for found in _PART.finditer(name)]
+    parts = [re.escape(name[slice(*spans[0])])]
+    for (_, end), (start, last) in pairwise(spans):
+        if name[end - 1].isdigit() and name[start].isdigit():
+            parts += [f"[{_DASHES}]" if mark in _DASHES else re.escape(mark) for mark in name[end:start]]
+        else:
+            parts.append(_BETWEEN_PARTS)
+        parts.append(re.escape(name[start:last]))
+    return re.compile(_BEFORE + "".join(parts) + _AFTER, re.IGNORECASE)

@@ -178,6 +178,7 @@ def _holders(
     snapshot: Snapshot, name: Name, depth: int, among: Collection[int] | None, found: Collection[int]
 ) -> list[int]:
     """Passages that hold a name: the first ``depth`` with its words are looked at, and those found already."""
+    depth = max(depth, DEPTH)
     ids = [hit.passage_id for hit in snapshot.bm25(name.text, depth, among, every_word=True)]
     if len(ids) == depth:
         ids = sorted({*ids, *(hit.passage_id for hit in snapshot.bm25(name.text, len(found), found, every_word=True))})

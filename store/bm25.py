@@ -102,8 +102,12 @@ def rank(
         allowed = _allowed(catalogue, wanted)
         if every_word:
             allowed = _holding_all(catalogue, number, every_term, allowed)
-        candidates = _candidates(catalogue, number, terms, n if prune else None, threshold, mean_length, allowed)
+        if allowed is not None and np.count_nonzero(allowed) <= n:  # few: their words are looked up, no postings read
+            candidates = np.flatnonzero(allowed).astype(np.uint32)
+        else:
+            candidates = _candidates(catalogue, number, terms, n if prune else None, threshold, mean_length, allowed)
         found = _scores(catalogue, number, terms, candidates, mean_length)
+        candidates, found = candidates[found > 0], found[found > 0]
         ids = np.concatenate((ids, catalogue.files.passage_ids[candidates].astype(np.int64)))
         scores = np.concatenate((scores, found))
         order = np.lexsort((ids, -scores))[:n]
