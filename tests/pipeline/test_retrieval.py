@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tiny_store import ENCODER, Tiny
 
+from deformer_qa.indexer.syncing import sync
 from deformer_qa.pipeline.asking import Pipeline
 from deformer_qa.pipeline.retrieval import RetrievalWeights, Scores, candidates, retrieve
 from deformer_qa.reader.description import describe_reader, set_fitted
@@ -144,6 +145,20 @@ def test_a_search_by_words_encodes_nothing(example_store: Path, shipped_reader: 
         assert [one.score for one in found] == sorted((one.bm25 or 0.0 for one in found), reverse=True)
         assert pipeline.search("keys of Magellan")[0].dense is not None
         assert shipped_reader.encoder.n_passes == before + 1
+
+
+def test_a_rows_key_finds_the_row_first_alone_and_in_a_question(tmp_path: Path, shipped_reader: SplitReader) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    rows = [(f"L-{number:05d}", f"{(37 * number) % 900}.{number % 10}", 1950 + number % 60) for number in range(120)]
+    lines = ["Buoy,Depth,Laid", *(f"{key},{depth},{year}" for key, depth, year in rows)]
+    (corpus / "buoys.csv").write_text("\n".join(lines), encoding="utf-8")
+    sync(tmp_path / "store", shipped_reader.encoder, [corpus])
+    with Pipeline.open(tmp_path / "store", shipped_reader) as pipeline:
+        assert pipeline.snapshot.n_passages > 10
+        for key, *_ in rows[3::6]:
+            for query in (key, f"In what year was buoy {key} laid?"):
+                assert key in pipeline.search(query, n=1)[0].place.text
 
 
 def test_weights_come_from_the_readers_description(tiny_reader: Path, tmp_path: Path) -> None:

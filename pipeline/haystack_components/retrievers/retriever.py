@@ -31,7 +31,7 @@ class DeformerRetriever:
     :param filters: by documents' metadata; applied before anything is ranked, so a filter that five passages meet
         finds them all.
     :param top_k: passages that are returned.
-    :param mode: "fused" (a sum of both scores), "dense" or "bm25". What ``qa ask`` reads is the first 20 fused.
+    :param mode: "fused" (the sum of both scores), "dense" or "bm25". What ``qa ask`` reads is the first 20 fused.
         "bm25" encodes nothing, so it takes queries of any length, and its documents have no score of the others.
     :param filter_policy: whether filters given to ``run`` replace these or are joined with them.
     """
