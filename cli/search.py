@@ -59,14 +59,15 @@ def search(
     elif form == "plain":
         for one in found:
             span, where = f"{one.place.path}:{one.place.start}-{one.place.end}", one.place.location_in_words
-            print_plain(one.rank, f"{one.fused:.5f}", span, where, one.place.text)
+            print_plain(one.rank, f"{one.score:.5f}", span, where, one.place.text)
     else:
         from deformer_qa.cli.answers_shown import place_line
         from deformer_qa.cli.display import printable
 
         out = console()
         for one in found:
+            dense = "-" if one.dense is None else f"{one.dense:.3f}"
             bm25 = "-" if one.bm25 is None else f"{one.bm25:.2f}"
-            out.print(f"{one.rank}  {place_line(one.place)}   dense {one.dense:.3f}  bm25 {bm25}", style="cyan")
+            out.print(f"{one.rank}  {place_line(one.place)}   dense {dense}  bm25 {bm25}", style="cyan")
             out.print("   " + printable(one.place.text))
     return exit_codes.OK if found else exit_codes.NEGATIVE

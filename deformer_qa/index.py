@@ -118,7 +118,7 @@ class Index:
     def search(
         self, query: str, *, n: int = 10, method: Method = "fused", where: Filter | str | None = None
     ) -> list[Found]:
-        """Passages for a query, best first: "fused", "dense" or "bm25".
+        """Passages for a query, best first: "fused", "dense" or "bm25"; the last encodes nothing.
 
         :raises BadQuestion, BadFilter, TextTooLong, StoreError: as ``ask``.
         """

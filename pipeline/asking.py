@@ -21,7 +21,7 @@ from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.questions import Kind, Wanted, checked_question, wanted_by
 from deformer_qa.pipeline.ranking import RankingWeights, confidences, features
 from deformer_qa.pipeline.results import Answer, Answers, Found, Place, Scope
-from deformer_qa.pipeline.retrieval import DEPTH, Candidate, Method, candidates, retrieve
+from deformer_qa.pipeline.retrieval import DEPTH, Candidate, Method, RetrievalWeights, candidates, retrieve
 from deformer_qa.pipeline.risk import risk_limit
 from deformer_qa.pipeline.yes_no import least_confidence, yes_or_no
 from deformer_qa.reader.reading import PassageLogits, SplitReader, States
@@ -43,6 +43,7 @@ class Pipeline:
         self.passage_weights = RankingWeights.from_mapping(of_passages) if of_passages else None
         self.outcome_rule = OutcomeRule.from_mapping(reader.about.outcomes if reader.about else {})
         self.least_label_confidence = least_confidence(reader.about.yes_no if reader.about else {})
+        self.retrieval_weights = RetrievalWeights.from_mapping(reader.about.retrieval if reader.about else {})
 
     @classmethod
     def open(cls, store: Path, reader: SplitReader) -> Pipeline:
@@ -96,8 +97,9 @@ class Pipeline:
         asked = self.reader.encoder.encode(question, "question")
         clock.mark("encode")
         scope, among = self._scope(wanted)
-        retrieved = retrieve(self.snapshot, question, asked.vector, max(n_candidates, DEPTH), among)
-        chosen = candidates(self.snapshot, asked.vector, retrieved, retrieved.fused[:n_candidates])
+        depth = max(n_candidates, DEPTH)
+        retrieved = retrieve(self.snapshot, question, asked.vector, depth, among, self.retrieval_weights)
+        chosen = candidates(self.snapshot, retrieved, retrieved.fused[:n_candidates])
         clock.mark("retrieve")
         states = self.snapshot.states([candidate.key for candidate in chosen])
         clock.mark("load")
@@ -148,20 +150,28 @@ class Pipeline:
     def search(
         self, query: str, *, n: int = 10, method: Method = "fused", where: Filter | str | None = None
     ) -> list[Found]:
-        """Passages for a query, best first; retrieval alone.
+        """Passages for a query, best first; retrieval alone. By "bm25" nothing is encoded.
 
         :param where: as in ``ask``.
         :raises BadQuestion, BadFilter, TextTooLong, StoreDamaged: as ``ask``.
         """
         query = checked_question(query)
         wanted = parsed_filter(where) if isinstance(where, str) else where
-        asked = self.reader.encoder.encode(query, "query")
+        vector = None if method == "bm25" else self.reader.encoder.encode(query, "query").vector
         _, among = self._scope(wanted)
-        retrieved = retrieve(self.snapshot, query, asked.vector, max(n, DEPTH), among)
-        chosen = candidates(self.snapshot, asked.vector, retrieved, retrieved.by(method)[:n])
+        retrieved = retrieve(self.snapshot, query, vector, max(n, DEPTH), among, self.retrieval_weights)
+        chosen = candidates(self.snapshot, retrieved, retrieved.by(method)[:n])
         places = Places(self.snapshot, self.reader.encoder.tokenizer)
+        by_vector = vector is not None
         return [
-            Found(rank, places.passage(one.passage_id), one.dense, one.bm25, one.fused)
+            Found(
+                rank=rank,
+                place=places.passage(one.passage_id),
+                dense=one.dense if by_vector else None,
+                bm25=one.bm25,
+                fused=one.fused if by_vector else None,
+                method=method,
+            )
             for rank, one in enumerate(chosen, start=1)
         ]
 

@@ -73,11 +73,17 @@ def retrieval_figures(
     ranks: dict[Method, list[int | None]] = {method: [] for method in METHODS}
     for one in questions:
         asked = pipeline.reader.encoder.encode(one.question.question, f"question {one.question.id}")
-        retrieved = retrieve(pipeline.snapshot, one.question.question, asked.vector, _RANKS_LOOKED_AT)
+        retrieved = _retrieved(pipeline, one, asked.vector)
         for method in METHODS:
             ranks[method].append(_rank_of(one.gold_document, retrieved.by(method), pipeline.snapshot))
         on_question()
     return {method: _figures_of_ranks(found) for method, found in ranks.items()}
+
+
+def _retrieved(pipeline: Pipeline, one: OpenQuestion, vector: NDArray[np.float32]) -> Retrieved:
+    """What asking this question retrieves."""
+    question, weights = one.question.question, pipeline.retrieval_weights
+    return retrieve(pipeline.snapshot, question, vector, _RANKS_LOOKED_AT, weights=weights)
 
 
 def _rank_of(document: int, passage_ids: Sequence[int], snapshot: Snapshot) -> int | None:
@@ -134,11 +140,11 @@ def read_open(
     """
     for one in questions:
         asked = pipeline.reader.encoder.encode(one.question.question, f"question {one.question.id}")
-        retrieved = retrieve(pipeline.snapshot, one.question.question, asked.vector)
+        retrieved = _retrieved(pipeline, one, asked.vector)
         wanted = dict.fromkeys(pid for method in methods for pid in retrieved.by(method)[:n_candidates])
         if with_gold:
             wanted |= dict.fromkeys(record.id for record in pipeline.snapshot.document_passages(one.gold_document))
-        chosen = candidates(pipeline.snapshot, asked.vector, retrieved, list(wanted))
+        chosen = candidates(pipeline.snapshot, retrieved, list(wanted))
         states = pipeline.snapshot.states([candidate.key for candidate in chosen])
         places = Places(pipeline.snapshot, pipeline.reader.encoder.tokenizer)
         spans = pipeline.spans(asked.states, chosen, states, places)

@@ -22,8 +22,6 @@ GIVEN_FEATURES = ("margin", "score", "constant")
 """Those that there are without a retrieval; the others weigh nothing then."""
 PASSAGE_FEATURES = ("dense", "bm25_share", "fused", "constant")
 """Those that a passage has before it is read."""
-_FUSED_SCALE = 30.0
-"""Brings reciprocal-rank sums, at most 2/61, near 1."""
 
 
 def features(span: TokenSpan, candidate: Candidate) -> list[float]:
@@ -33,7 +31,7 @@ def features(span: TokenSpan, candidate: Candidate) -> list[float]:
 
 def passage_features(candidate: Candidate) -> list[float]:
     """One value for each name in ``FEATURES``, of a passage that was not read: 0 where a span is meant."""
-    return [0.0, 0.0, candidate.dense, candidate.bm25_share, candidate.fused * _FUSED_SCALE, 1.0]
+    return [0.0, 0.0, candidate.dense, candidate.bm25_share, candidate.fused, 1.0]
 
 
 @dataclass(frozen=True)

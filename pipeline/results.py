@@ -219,13 +219,24 @@ class Answers:
 
 @dataclass(frozen=True)
 class Found:
-    """A retrieved passage; a score is None where that retrieval did not find it."""
+    """A retrieved passage.
+
+    :ivar dense: None where the query was not encoded, as a search by "bm25" does without; ``fused`` likewise
+    :ivar bm25: None where the passage holds none of the query's words
+    :ivar method: by whose score it is ranked
+    """
 
     rank: int
     place: Place
-    dense: float
+    dense: float | None
     bm25: float | None
-    fused: float
+    fused: float | None
+    method: str = "fused"
+
+    @property
+    def score(self) -> float | None:
+        """The one by which it is ranked."""
+        return {"dense": self.dense, "bm25": self.bm25, "fused": self.fused}[self.method]
 
     def json(self) -> dict[str, Any]:
         """One of ``passages`` in the JSON of ``qa search``."""

@@ -1,33 +1,75 @@
-"""Which passages are worth reading? Dense and BM25 rankings of the whole store, fused by reciprocal rank."""
+"""Which passages are worth reading? Those with the highest sum of dense score, BM25's share and exact names."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Literal
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deformer_qa.pipeline.query_words import Name, content_words, names
+from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.store import Snapshot
 
-RRF_CONSTANT = 60
-"""The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009)."""
 DEPTH = 100
-"""Passages of each ranking that are fused; more where more candidates are asked for."""
+"""Passages of each ranking whose scores are summed; more where more candidates are asked for."""
 
 Method = Literal["fused", "dense", "bm25"]
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A retrieved passage.
+class RetrievalWeights:
+    """What scores weigh beside the dense one, which weighs 1 (docs/decisions/0021).
 
-    :ivar dense: inner product of the question's and the passage's vectors, 0 where the question was not encoded
-    :ivar bm25: BM25 score; None where it is not among the first of that ranking
-    :ivar bm25_share: BM25 score over that of the best passage, 0 where there is none
-    :ivar fused: sum of 1 / (60 + rank) over the rankings that have it
+    :ivar bm25_share: of a passage's BM25 score as a share of the best passage's
+    :ivar exact: of the share of the question's names that a passage holds, see ``Scores``
     """
+
+    bm25_share: float = 0.3
+    exact: float = 1.0
+
+    @classmethod
+    def from_mapping(cls, weights: Mapping[str, float]) -> Self:
+        """From reader.json; what it does not say is as above.
+
+        :raises UnsupportedModel: where it names another weight, or one is no number from 0.
+        """
+        known = [field.name for field in fields(cls)]
+        for name, value in weights.items():
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if name not in known or not is_number or not 0 <= value < math.inf:
+                raise UnsupportedModel(
+                    f"reader.json: retrieval: found {name}: {value!r}, expected numbers from 0 for {', '.join(known)}."
+                )
+        return cls(**{name: float(value) for name, value in weights.items()})
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well a passage fits a question.
+
+    :ivar dense: inner product of both vectors, 0 where the question was not encoded
+    :ivar bm25: BM25 score; None where the passage holds none of the words
+    :ivar bm25_share: this score over that of the best passage, 0 where there is none
+    :ivar exact: the share of the question's names that it holds, each by its rarity: 1 where no other passage has it
+    """
+
+    dense: float
+    bm25: float | None
+    bm25_share: float
+    exact: float
+
+    def fused(self, weights: RetrievalWeights) -> float:
+        """The sum by which passages are ranked."""
+        return self.dense + weights.bm25_share * self.bm25_share + weights.exact * self.exact
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A retrieved passage with its scores, see ``Scores``; ``fused`` is their sum."""
 
     passage_id: int
     key: bytes
@@ -39,13 +81,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """Passage ids by each ranking, best first."""
+    """Passage ids by each ranking, best first, and the scores of all of them."""
 
     dense: tuple[int, ...]
     bm25: tuple[int, ...]
     fused: tuple[int, ...]
-    bm25_scores: dict[int, float]
-    fused_scores: dict[int, float]
+    scores: dict[int, Scores]
+    weights: RetrievalWeights
 
     def by(self, method: Method) -> tuple[int, ...]:
         """One of the rankings."""
@@ -58,50 +100,95 @@ def retrieve(
     vector: NDArray[np.float32] | None,
     depth: int = DEPTH,
     among: Collection[int] | None = None,
+    weights: RetrievalWeights | None = None,
 ) -> Retrieved:
-    """The first ``depth`` passages by dense and by BM25 score, and all of them fused.
+    """The first ``depth`` passages by dense and by BM25 score, and all of them ranked by the sum of their scores.
 
-    Ties go to the lower passage id, so the same question on the same store gives the same order.
+    Passages that hold a name of the question are among the latter, whatever they score. Equal scores are in order of
+    passage id, so the same question on the same store gives the same order.
 
     :param question: its text; a blank one is in no BM25 ranking.
     :param vector: None where the question was not encoded; then there is no dense ranking.
     :param among: only these passage ids are looked at; None is all.
+    :param weights: of the reader; those of ``RetrievalWeights`` by default.
     """
-    dense = snapshot.nearest(vector, depth, among) if vector is not None else []
-    bm25 = snapshot.bm25(question, depth, among)
-    fused: dict[int, float] = {}
-    for ranking in (dense, bm25):
-        for rank, hit in enumerate(ranking, start=1):
-            fused[hit.passage_id] = fused.get(hit.passage_id, 0.0) + 1.0 / (RRF_CONSTANT + rank)
-    order = sorted(fused, key=lambda passage_id: (-fused[passage_id], passage_id))
-    return Retrieved(
-        dense=tuple(hit.passage_id for hit in dense),
-        bm25=tuple(hit.passage_id for hit in bm25),
-        fused=tuple(order),
-        bm25_scores={hit.passage_id: hit.score for hit in bm25},
-        fused_scores=fused,
-    )
-
-
-def candidates(
-    snapshot: Snapshot, vector: NDArray[np.float32] | None, retrieved: Retrieved, passage_ids: Sequence[int]
-) -> list[Candidate]:
-    """The given passages with all their scores; the dense one computed for those that only BM25 found."""
-    records = snapshot.passages(passage_ids)
-    if not records:
-        return []
-    dense = np.zeros(len(records))
-    if vector is not None:
-        dense = snapshot.vectors([record.key for record in records]).astype(np.float64) @ vector.astype(np.float64)
-    best = max(retrieved.bm25_scores.values(), default=0.0)
-    return [
-        Candidate(
-            passage_id=record.id,
-            key=record.key,
-            dense=float(similarity),
-            bm25=retrieved.bm25_scores.get(record.id),
-            bm25_share=retrieved.bm25_scores.get(record.id, 0.0) / best if best > 0 else 0.0,
-            fused=retrieved.fused_scores.get(record.id, 0.0),
+    weights = weights or RetrievalWeights()
+    words = content_words(question)
+    dense = {hit.passage_id: hit.score for hit in snapshot.nearest(vector, depth, among)} if vector is not None else {}
+    bm25 = {hit.passage_id: hit.score for hit in snapshot.bm25(words, depth, among)}
+    exact = _exact(snapshot, question, depth, among, {*dense, *bm25})
+    ids = sorted({*dense, *bm25, *exact})
+    of_words = bm25 | _bm25_of(snapshot, words, [one for one in ids if one not in bm25])
+    of_vectors = dense | _dense_of(snapshot, vector, [one for one in ids if one not in dense])
+    best = max(of_words.values(), default=0.0)
+    scores = {
+        one: Scores(
+            dense=of_vectors.get(one, 0.0),
+            bm25=of_words.get(one),
+            bm25_share=of_words.get(one, 0.0) / best if best > 0 else 0.0,
+            exact=exact.get(one, 0.0),
         )
-        for record, similarity in zip(records, dense, strict=True)
+        for one in ids
+    }
+    order = sorted(ids, key=lambda one: (-scores[one].fused(weights), one))
+    return Retrieved(tuple(dense), tuple(bm25), tuple(order), scores, weights)
+
+
+def candidates(snapshot: Snapshot, retrieved: Retrieved, passage_ids: Sequence[int]) -> list[Candidate]:
+    """Some of the retrieved passages with their keys and scores."""
+    found = []
+    for record in snapshot.passages(passage_ids):
+        one = retrieved.scores[record.id]
+        fused = one.fused(retrieved.weights)
+        found.append(Candidate(record.id, record.key, one.dense, one.bm25, one.bm25_share, fused))
+    return found
+
+
+def _dense_of(snapshot: Snapshot, vector: NDArray[np.float32] | None, ids: Sequence[int]) -> dict[int, float]:
+    """The dense scores of passages, to the last bit those that ``Snapshot.nearest`` gives."""
+    if vector is None or not ids:
+        return {}
+    vectors = snapshot.vectors([record.key for record in snapshot.passages(ids)]).astype(np.float64)
+    query = vector.astype(np.float64)
+    return {one: float(np.dot(row, query)) for one, row in zip(ids, vectors, strict=True)}
+
+
+def _bm25_of(snapshot: Snapshot, words: str, ids: Sequence[int]) -> dict[int, float]:
+    return {hit.passage_id: hit.score for hit in snapshot.bm25(words, len(ids), ids)} if ids else {}
+
+
+def _exact(
+    snapshot: Snapshot, question: str, depth: int, among: Collection[int] | None, found: Collection[int]
+) -> dict[int, float]:
+    """The ``Scores.exact`` of passages that hold a name of the question.
+
+    :param found: passages that other rankings have.
+    """
+    n_passages = len(set(among)) if among is not None else snapshot.n_passages
+    rarities: list[dict[int, float]] = []
+    for name in names(question):
+        holders = _holders(snapshot, name, depth, among, found)
+        if holders:
+            rarity = 1 - math.log(len(holders)) / math.log(n_passages) if n_passages > 1 else 1.0
+            rarities.append(dict.fromkeys(holders, max(rarity, 0.0)))
+    return {one: sum(held.get(one, 0.0) for held in rarities) / len(rarities) for held in rarities for one in held}
+
+
+def _holders(
+    snapshot: Snapshot, name: Name, depth: int, among: Collection[int] | None, found: Collection[int]
+) -> list[int]:
+    """Passages that hold a name: the first ``depth`` with its words are looked at, and those found already."""
+    depth = max(depth, DEPTH)
+    ids = [hit.passage_id for hit in snapshot.bm25(name.text, depth, among, every_word=True)]
+    if len(ids) == depth:
+        ids = sorted({*ids, *(hit.passage_id for hit in snapshot.bm25(name.text, len(found), found, every_word=True))})
+    if name.pattern is None or not ids:
+        return ids
+    records = snapshot.passages(ids)
+    titles = snapshot.document_infos([record.document_id for record in records])
+    texts = snapshot.passage_texts(ids)
+    return [
+        record.id
+        for record, document, text in zip(records, titles, texts, strict=True)
+        if name.pattern.search(f"{document.title}\n{record.heading}\n{text}")
     ]

@@ -82,23 +82,32 @@ def rank(
     n: int,
     among: Collection[int] | None,
     prune: bool = True,
+    every_word: bool = False,
 ) -> list[Hit]:
     """The n best passages that hold any of the words, best first, equal scores by passage id.
 
     The statistics are those of the whole corpus, also where ``among`` limits the answer. ``prune`` False scores every
-    passage that holds a word, which changes no answer.
+    passage that holds a word, which changes no answer. ``every_word`` leaves only passages that hold all of them.
     """
     n_passages = sum(catalogue.entry.n_live_passages for catalogue in catalogues)
     if not n_passages or n <= 0:
         return []
     mean_length = sum(catalogue.entry.n_live_terms for catalogue in catalogues) / n_passages
-    terms = _without_frequent([_term(catalogues, word, n_passages, mean_length) for word in words], n_passages)
+    every_term = [_term(catalogues, word, n_passages, mean_length) for word in words]
+    terms = _without_frequent(every_term, n_passages)
     wanted = None if among is None else np.unique(np.fromiter(among, dtype=np.int64))
     ids, scores = np.empty(0, np.int64), np.empty(0)
     for number, catalogue in enumerate(catalogues):
         threshold = float(scores[-1]) if prune and len(scores) == n else 0.0
-        candidates = _candidates(catalogue, number, terms, n if prune else None, threshold, mean_length, wanted)
+        allowed = _allowed(catalogue, wanted)
+        if every_word:
+            allowed = _holding_all(catalogue, number, every_term, allowed)
+        if allowed is not None and np.count_nonzero(allowed) <= n:  # few: their words are looked up, no postings read
+            candidates = np.flatnonzero(allowed).astype(np.uint32)
+        else:
+            candidates = _candidates(catalogue, number, terms, n if prune else None, threshold, mean_length, allowed)
         found = _scores(catalogue, number, terms, candidates, mean_length)
+        candidates, found = candidates[found > 0], found[found > 0]
         ids = np.concatenate((ids, catalogue.files.passage_ids[candidates].astype(np.int64)))
         scores = np.concatenate((scores, found))
         order = np.lexsort((ids, -scores))[:n]
@@ -141,9 +150,9 @@ def _candidates(
     n: int | None,
     threshold: float,
     mean_length: float,
-    wanted: NDArray[np.int64] | None,
+    allowed: NDArray[np.bool_] | None,
 ) -> NDArray[np.uint32]:
-    """Places of passages of which the n best are some; all that hold a word where n is None.
+    """Places of allowed passages of which the n best are some; all that hold a word where n is None.
 
     Words are taken in order of the most they may give. Once n passages have more than all words to come can give
     together, a passage without any of the words so far cannot be among the best, and for the others the words to come
@@ -151,7 +160,6 @@ def _candidates(
 
     ``threshold``: a score that n passages of other catalogues have.
     """
-    allowed = _allowed(catalogue, wanted)
     ordered = sorted((term for term in terms if term.numbers[number] is not None), key=lambda t: -t.bounds[number])
     to_come = np.cumsum([0.0, *(term.bounds[number] for term in reversed(ordered))])[::-1]
     places, sums = np.empty(0, np.uint32), np.empty(0)
@@ -180,6 +188,19 @@ def _allowed(catalogue: Catalogue, wanted: NDArray[np.int64] | None) -> NDArray[
     places = places[places < len(ids)]
     allowed[places] = np.isin(ids[places], wanted[wanted >= 0].astype(ids.dtype))
     return allowed if live is None else allowed & live
+
+
+def _holding_all(
+    catalogue: Catalogue, number: int, terms: Sequence[_Term], allowed: NDArray[np.bool_] | None
+) -> NDArray[np.bool_]:
+    """Whether the passage at each place is allowed and holds every word. *Shape:* (n_passages,)."""
+    n_held = np.zeros(len(catalogue.files.passage_ids), np.uint32)
+    for term in terms:
+        word = term.numbers[number]
+        if word is not None:
+            n_held[catalogue.files.words.postings(word)[0]] += 1
+    holding: NDArray[np.bool_] = n_held == len(terms)
+    return holding if allowed is None else holding & allowed
 
 
 def _all_gains(

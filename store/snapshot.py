@@ -138,13 +138,23 @@ class Snapshot:
         scores = {row.key: row.score for row in nearest_among(self.blocks, query, n, rows)}
         return [Hit(id_, scores[key]) for id_, key in wanted.items() if key in scores]
 
-    def bm25(self, query: str, n: int, among: Collection[int] | None = None, *, exact: bool = False) -> list[Hit]:
+    def bm25(
+        self,
+        query: str,
+        n: int,
+        among: Collection[int] | None = None,
+        *,
+        exact: bool = False,
+        every_word: bool = False,
+    ) -> list[Hit]:
         """The n live passages that rank highest for any of the query's words, best first; see ``store.bm25``.
 
         Title and heading count with the text. A repeated word counts once. Equal scores are in order of passage id.
-        ``exact`` goes through all postings of all words, which changes no answer.
+        ``exact`` goes through all postings of all words, which changes no answer. ``every_word`` leaves only passages
+        that hold all of the query's words.
         """
-        return bm25.rank(self.catalogues, self._query_words.of(query), n, among, prune=not exact)
+        words = self._query_words.of(query)
+        return bm25.rank(self.catalogues, words, n, among, prune=not exact, every_word=every_word)
 
     # Documents and passages
 

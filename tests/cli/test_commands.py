@@ -116,6 +116,17 @@ def test_search_prints_passages_with_their_scores(qa: Qa, example_store: Path) -
         assert text[one["start"] : one["end"]] == one["text"]
 
 
+def test_search_by_words_has_no_scores_of_a_vector(qa: Qa, example_store: Path) -> None:
+    arguments = ("search", "Magellan's death", "--store", example_store, "--method", "bm25", "-n", "3")
+    found = json.loads(qa(*arguments, "--format", "json").out)["passages"]
+    assert [(one["scores"]["dense"], one["scores"]["fused"]) for one in found] == [(None, None)] * 3
+    scores = [one["scores"]["bm25"] for one in found]
+    assert scores == sorted(scores, reverse=True)
+    plain = qa(*arguments, "--format", "plain").out.splitlines()
+    assert [line.split("\t")[1] for line in plain] == [f"{score:.5f}" for score in scores]
+    assert "dense -" in qa(*arguments, "--format", "human").out
+
+
 def test_show_prints_a_passage_and_its_neighbours(qa: Qa, example_store: Path) -> None:
     shown = json.loads(qa("show", "5", "--store", example_store, "--format", "json").out)
     ids = [one["passage"] for side in ("before", "after") for one in shown["neighbours"][side]]

@@ -132,6 +132,30 @@ def test_very_frequent_words_are_dropped_from_large_stores_unless_nothing_else_i
         assert len(writer.snapshot.bm25("common rare", 2000)) == 11
 
 
+def test_every_word_leaves_the_passages_that_hold_all_of_them(store, tiny, animals):
+    tiny.fill(store, animals)
+    with Writer.open(store, tiny.encoder) as writer:
+        tiny.put(writer, "late.txt", "A river at night. The dog of the night", title="Dogs")
+        writer.remove_document(1)
+        writer.commit()
+        snapshot = writer.snapshot
+        assert snapshot is not None
+        for query in ("dogs river", "night", "the night dog", "owl absent", "the the"):
+            every = {hit.passage_id: hit.score for hit in snapshot.bm25(query, 99)}
+            bags = {}
+            for info in snapshot.iter_documents():
+                for passage in snapshot.document_passages(info.id):
+                    (text,) = snapshot.passage_texts([passage.id])
+                    bags[passage.id] = {*words_of(info.title), *words_of(passage.heading), *words_of(text)}
+            holding = {id_ for id_, bag in bags.items() if {*words_of(query)} <= bag}
+            hits = snapshot.bm25(query, 99, every_word=True)
+            assert {hit.passage_id for hit in hits} == holding
+            assert [hit.score for hit in hits] == sorted((every[id_] for id_ in holding), reverse=True)
+            among = sorted(holding)[:1]
+            assert [hit.passage_id for hit in snapshot.bm25(query, 99, among, every_word=True)] == among
+            assert snapshot.bm25(query, 1, every_word=True) == hits[:1]
+
+
 def test_nearest_is_exact(filled):
     with open_snapshot(filled) as snapshot:
         assert_nearest_is_the_reference(snapshot)

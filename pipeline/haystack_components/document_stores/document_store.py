@@ -25,6 +25,7 @@ from deformer_qa.pipeline.haystack_documents import (
 )
 from deformer_qa.pipeline.haystack_filters import condition_of
 from deformer_qa.pipeline.haystack_matching import matching_documents
+from deformer_qa.pipeline.retrieval import RetrievalWeights
 from deformer_qa.pipeline.shared_readers import shared_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.reading import SplitReader
@@ -113,10 +114,18 @@ class DeformerDocumentStore(AsyncCalls):
 
     def encoder(self) -> Encoder:
         """The encoder of the store's passages and of the questions asked of it; loaded at its first use."""
+        return self._reader().encoder
+
+    def retrieval_weights(self) -> RetrievalWeights:
+        """What the reader says that the scores of a retrieval weigh."""
+        about = self._reader().about
+        return RetrievalWeights.from_mapping(about.retrieval if about else {})
+
+    def _reader(self) -> SplitReader:
         if self._loaded is None:
             device = ComponentDevice.resolve_device(self.device).to_torch_str()
             self._loaded = shared_reader(self.reader, device)
-        return self._loaded.encoder
+        return self._loaded
 
     def snapshot(self) -> Snapshot | None:
         """The newest generation, open for reading; None where nothing was ever written.

@@ -31,7 +31,7 @@ class DeformerRetriever:
     :param filters: by documents' metadata; applied before anything is ranked, so a filter that five passages meet
         finds them all.
     :param top_k: passages that are returned.
-    :param mode: "fused" (reciprocal ranks of both), "dense" or "bm25". What ``qa ask`` reads is the first 20 fused.
+    :param mode: "fused" (the sum of both scores), "dense" or "bm25". What ``qa ask`` reads is the first 20 fused.
         "bm25" encodes nothing, so it takes queries of any length, and its documents have no score of the others.
     :param filter_policy: whether filters given to ``run`` replace these or are joined with them.
     """
@@ -133,8 +133,9 @@ class DeformerRetriever:
     ) -> list[Document]:
         among = self.document_store.matching_passages(snapshot, filters)
         vector = self._vector(snapshot, query, embedding)
-        retrieved = retrieve(snapshot, query, vector, max(top_k, DEPTH), among)
-        chosen = candidates(snapshot, vector, retrieved, retrieved.by(self.mode)[:top_k])
+        weights = self.document_store.retrieval_weights() if vector is not None else None
+        retrieved = retrieve(snapshot, query, vector, max(top_k, DEPTH), among, weights)
+        chosen = candidates(snapshot, retrieved, retrieved.by(self.mode)[:top_k])
         scores = {"dense": lambda one: one.dense, "bm25": lambda one: one.bm25, "fused": lambda one: one.fused}
         store, asked = str(self.document_store.place), {"by_vector": vector is not None, "by_words": bool(query)}
         passages = PassageDocuments(snapshot, store, **asked)
