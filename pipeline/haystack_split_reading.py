@@ -17,10 +17,12 @@ from deformer_qa.pipeline.questions import checked_question
 from deformer_qa.pipeline.ranking import RankingWeights, confidences, features
 from deformer_qa.pipeline.results import Place
 from deformer_qa.pipeline.retrieval import Candidate
+from deformer_qa.reader.borders.enumerations import asks_for_several
+from deformer_qa.reader.borders.span_borders import SpanBorders
 from deformer_qa.reader.errors import WrongEncoder
 from deformer_qa.reader.passages import sentence_around
 from deformer_qa.reader.reading import SplitReader
-from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, TokenSpan, best_spans, paragraph_rows
+from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, TokenSpan, best_spans
 from deformer_qa.reader.tokens import TokenizedText
 from deformer_qa.store import Snapshot, block_key
 
@@ -80,6 +82,7 @@ class SplitReading:
             None keeps each span as an answer.
         """
         asked = self.reader.encoder.states(checked_question(query), "question")
+        several = asks_for_several(query)
         passages, states = self._passages(documents)
         logits = self.reader.read(asked, states)
         per_passage = _SPANS_PER_PASSAGE if answers_per_seq is None else answers_per_seq
@@ -87,7 +90,7 @@ class SplitReading:
         spans = [
             ReadSpan(passage.candidate, span, features(span, passage.candidate))
             for number, (passage, made) in enumerate(zip(passages, logits, strict=True))
-            for span in best_spans(made.spans, per_passage, MAX_ANSWER_TOKENS, places.paragraphs(number))
+            for span in best_spans(made.spans, per_passage, MAX_ANSWER_TOKENS, places.borders(number), several=several)
         ]
         all_retrieved = all(_scores(document) for document in documents)
         weights = self._retrieved if all_retrieved else self._given
@@ -243,8 +246,8 @@ class _Places:
             text=passage.text[first:end],
         )
 
-    def paragraphs(self, passage_id: int) -> list[int]:
-        return paragraph_rows(self._passages[passage_id].text, self._tokenized(passage_id).offsets)
+    def borders(self, passage_id: int) -> SpanBorders:
+        return SpanBorders.of(self._passages[passage_id].text, self._tokenized(passage_id).offsets)
 
     def _tokenized(self, passage_id: int) -> TokenizedText:
         if passage_id not in self._tokens:

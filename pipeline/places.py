@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 
 from deformer_qa.pipeline.results import Place
+from deformer_qa.reader.borders.span_borders import SpanBorders
 from deformer_qa.reader.passages import sentence_around
-from deformer_qa.reader.spans import TokenSpan, paragraph_rows
+from deformer_qa.reader.spans import TokenSpan
 from deformer_qa.reader.tokens import TextTokenizer, TokenizedText
 from deformer_qa.store import DocumentRecord, PassageRecord, Snapshot
 from deformer_qa.store.locations import location_at, own_metadata
@@ -45,10 +46,9 @@ class Places:
         offsets = self._located(passage_id).tokens.offsets
         return [row for row, (first, last) in enumerate(offsets) if last > start and first < end]
 
-    def paragraphs(self, passage_id: int) -> list[int]:
-        """The token rows of a passage with which a paragraph begins, but for its first."""
-        located = self._located(passage_id)
-        return paragraph_rows(located.text, located.tokens.offsets)
+    def borders(self, passage_id: int) -> SpanBorders:
+        """Where answers may begin and end in a passage."""
+        return self._located(passage_id).borders
 
     def context(self, place: Place) -> tuple[str, int]:
         """The sentence around a place, and where it starts in the document."""
@@ -95,6 +95,10 @@ class _LocatedPassage:
     @cached_property
     def tokens(self) -> TokenizedText:
         return self._tokenizer.tokenize(self.text, "passage")
+
+    @cached_property
+    def borders(self) -> SpanBorders:
+        return SpanBorders.of(self.text, self.tokens.offsets)
 
 
 def _heading_at(document: DocumentRecord, offset: int) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deformer_qa.reader.boolq import BoolqQuestion
+from deformer_qa.reader.borders.enumerations import asks_for_several
+from deformer_qa.reader.borders.span_borders import SpanBorders
 from deformer_qa.reader.errors import BadTrainingData, TextTooLong
 from deformer_qa.reader.passages import PassageBorders
 from deformer_qa.reader.race import RaceArticle
@@ -94,6 +96,7 @@ def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> It
     :param limit: questions answered at most, the file's first; 0 is all.
     """
     tokenize = lru_cache(maxsize=_PARAGRAPHS_KEPT)(reader.tokenizer.tokenize)
+    borders_of = lru_cache(maxsize=_PARAGRAPHS_KEPT)(lambda text: SpanBorders.of(text, tokenize(text).offsets))
     split = lru_cache(maxsize=_PARAGRAPHS_KEPT)(lambda context: reader.borders.split(context, reader.tokenizer))
     for index, (paragraph, question) in enumerate(squad.questions()):
         if limit and index == limit:
@@ -105,8 +108,9 @@ def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> It
             made = reader.read_texts(question.question, texts)
         except TextTooLong as error:
             raise BadTrainingData(f"question {question.id}: {error}") from error
+        several = asks_for_several(question.question)
         for text, logits in zip(texts, made, strict=True):
-            for span in best_spans(logits):
+            for span in best_spans(logits, borders=borders_of(text), several=several):
                 if span.margin > best_margin:
                     first, end = tokenize(text).characters(span.first, span.last)
                     best_text, best_margin, best_signs = text[first:end], span.margin, signs(logits, span)
