@@ -24,6 +24,7 @@ from deformer_qa.pipeline.results import Answer, Answers, Found, Place, Scope
 from deformer_qa.pipeline.retrieval import DEPTH, Candidate, Method, RetrievalWeights, candidates, retrieve
 from deformer_qa.pipeline.risk import risk_limit
 from deformer_qa.pipeline.yes_no import least_confidence, yes_or_no
+from deformer_qa.reader.borders.enumerations import asks_for_several
 from deformer_qa.reader.reading import PassageLogits, SplitReader, States
 from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, best_spans
 from deformer_qa.store import Snapshot, open_snapshot
@@ -108,7 +109,7 @@ class Pipeline:
         kind = wanted_by(question)
         answers, no_answer = self._label(kind.kind, asked.states, chosen, states, logits, places)
         if not answers:
-            spans = _spans(chosen, logits, places, max_tokens)
+            spans = _spans(chosen, logits, places, max_tokens, asks_for_several(question))
             probabilities, no_answer = confidences(self.weights.utilities([one.features for one in spans]))
             empty = EmptySpans(question, kind)
             wants_more = kind.is_long or kind.kind == "yes_no"
@@ -139,13 +140,16 @@ class Pipeline:
         states: Sequence[NDArray[np.float32]],
         places: Places,
         max_tokens: int = MAX_ANSWER_TOKENS,
+        *,
+        several: bool = False,
     ) -> list[ReadSpan]:
         """The best spans of each candidate, by the joint layers.
 
         :param question: *Shape:* (question tokens, hidden); layer-k states.
         :param states: of the candidates, each *Shape:* (tokens, hidden).
+        :param several: whether the question asks for several things, see ``asks_for_several``.
         """
-        return _spans(chosen, self.reader.read(question, states), places, max_tokens)
+        return _spans(chosen, self.reader.read(question, states), places, max_tokens, several)
 
     def search(
         self, query: str, *, n: int = 10, method: Method = "fused", where: Filter | str | None = None
@@ -199,17 +203,13 @@ class Pipeline:
 
 
 def _spans(
-    chosen: Sequence[Candidate], logits: Sequence[PassageLogits], places: Places, max_tokens: int
+    chosen: Sequence[Candidate], logits: Sequence[PassageLogits], places: Places, max_tokens: int, several: bool
 ) -> list[ReadSpan]:
     return [
         ReadSpan(candidate, span, features(span, candidate))
         for candidate, made in zip(chosen, logits, strict=True)
         for span in best_spans(
-            made.spans,
-            _SPANS_PER_PASSAGE,
-            max_tokens,
-            places.paragraphs(candidate.passage_id),
-            places.first_row(candidate.passage_id),
+            made.spans, _SPANS_PER_PASSAGE, max_tokens, places.borders(candidate.passage_id), several=several
         )
     ]
 

@@ -21,10 +21,12 @@ from deformer_qa.pipeline.questions import Wanted, checked_question, wanted_by
 from deformer_qa.pipeline.ranking import RankingWeights, confidences, features
 from deformer_qa.pipeline.results import Outcome, Place
 from deformer_qa.pipeline.retrieval import Candidate
+from deformer_qa.reader.borders.enumerations import asks_for_several
+from deformer_qa.reader.borders.span_borders import SpanBorders
 from deformer_qa.reader.errors import WrongEncoder
 from deformer_qa.reader.passages import sentence_around
 from deformer_qa.reader.reading import SplitReader
-from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, TokenSpan, best_spans, paragraph_rows
+from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, TokenSpan, best_spans
 from deformer_qa.reader.tokens import TokenizedText
 from deformer_qa.store import Snapshot, block_key, encoder_input
 
@@ -93,6 +95,7 @@ class SplitReading:
         """
         question = checked_question(query)
         wanted, empty = wanted_by(question), EmptySpans(question)
+        several = asks_for_several(question)
         asked = self.reader.encoder.states(question, "question")
         passages, states = self._passages(documents)
         logits = self.reader.read(asked, states)
@@ -101,9 +104,7 @@ class SplitReading:
         spans = [
             ReadSpan(passage.candidate, span, features(span, passage.candidate))
             for number, (passage, made) in enumerate(zip(passages, logits, strict=True))
-            for span in best_spans(
-                made.spans, per_passage, MAX_ANSWER_TOKENS, places.paragraphs(number), places.first_row(number)
-            )
+            for span in best_spans(made.spans, per_passage, MAX_ANSWER_TOKENS, places.borders(number), several=several)
         ]
         all_retrieved = all(_scores(document) for document in documents)
         weights = self._retrieved if all_retrieved else self._given
@@ -272,12 +273,10 @@ class _Places:
             text=passage.text[first:end],
         )
 
-    def paragraphs(self, passage_id: int) -> list[int]:
-        return paragraph_rows(self._passages[passage_id].whole, self._tokenized(passage_id).offsets)
-
-    def first_row(self, passage_id: int) -> int:
+    def borders(self, passage_id: int) -> SpanBorders:
         passage = self._passages[passage_id]
-        return self._tokenized(passage_id).first_row(len(passage.whole) - len(passage.text))
+        text_start = len(passage.whole) - len(passage.text)
+        return SpanBorders.of(passage.text, self._tokenized(passage_id).offsets, text_start)
 
     def _tokenized(self, passage_id: int) -> TokenizedText:
         if passage_id not in self._tokens:

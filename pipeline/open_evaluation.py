@@ -20,6 +20,7 @@ from deformer_qa.pipeline.ranking import confidences
 from deformer_qa.pipeline.results import Answer
 from deformer_qa.pipeline.retrieval import Method, Retrieved, candidates, retrieve
 from deformer_qa.pipeline.risk import known_thresholds
+from deformer_qa.reader.borders.enumerations import asks_for_several
 from deformer_qa.reader.squad import SquadParagraph, SquadQuestion, SquadSet, exact_match, f1
 from deformer_qa.store import Snapshot
 
@@ -147,7 +148,8 @@ def read_open(
         chosen = candidates(pipeline.snapshot, retrieved, list(wanted))
         states = pipeline.snapshot.states([candidate.key for candidate in chosen])
         places = Places(pipeline.snapshot, pipeline.reader.encoder.tokenizer)
-        spans = pipeline.spans(asked.states, chosen, states, places)
+        several = asks_for_several(one.question.question)
+        spans = pipeline.spans(asked.states, chosen, states, places, several=several)
         found = [places.span(span.candidate.passage_id, span.span) for span in spans]
         yield ReadQuestion(
             one,

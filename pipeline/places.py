@@ -8,8 +8,9 @@ from functools import cached_property
 from deformer_qa.pipeline.long_answers import is_sentence, long_span
 from deformer_qa.pipeline.questions import Kind
 from deformer_qa.pipeline.results import Place
+from deformer_qa.reader.borders.span_borders import SpanBorders
 from deformer_qa.reader.passages import sentence_around
-from deformer_qa.reader.spans import TokenSpan, paragraph_rows
+from deformer_qa.reader.spans import TokenSpan
 from deformer_qa.reader.tokens import TextTokenizer, TokenizedText
 from deformer_qa.store import DocumentRecord, PassageRecord, Snapshot
 from deformer_qa.store.locations import location_at, own_metadata
@@ -54,10 +55,9 @@ class Places:
         located = self._located(passage_id)
         return located.tokens.first_row(located.lead_length)
 
-    def paragraphs(self, passage_id: int) -> list[int]:
-        """The token rows of a passage with which a paragraph begins, but for its first."""
-        located = self._located(passage_id)
-        return paragraph_rows(located.whole, located.tokens.offsets)
+    def borders(self, passage_id: int) -> SpanBorders:
+        """Where answers may begin and end in a passage."""
+        return self._located(passage_id).borders
 
     def context(self, place: Place) -> tuple[str, int]:
         """The sentence around a place, and where it starts in the document."""
@@ -130,3 +130,7 @@ class _LocatedPassage:
     @cached_property
     def tokens(self) -> TokenizedText:
         return self._tokenizer.tokenize(self.whole, "passage")
+
+    @cached_property
+    def borders(self) -> SpanBorders:
+        return SpanBorders.of(self.text, self.tokens.offsets, self.lead_length)

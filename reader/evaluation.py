@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deformer_qa.reader.boolq import BoolqQuestion
+from deformer_qa.reader.borders.enumerations import asks_for_several
+from deformer_qa.reader.borders.span_borders import SpanBorders
 from deformer_qa.reader.errors import BadTrainingData, TextTooLong
 from deformer_qa.reader.lead import with_lead
 from deformer_qa.reader.passages import PassageBorders
@@ -112,6 +114,9 @@ def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> It
     :param limit: questions answered at most, the file's first; 0 is all.
     """
     tokenize = lru_cache(maxsize=_PARAGRAPHS_KEPT)(reader.tokenizer.tokenize)
+    borders_of = lru_cache(maxsize=_PARAGRAPHS_KEPT)(
+        lambda whole, text_start: SpanBorders.of(whole[text_start:], tokenize(whole).offsets, text_start)
+    )
     split = lru_cache(maxsize=_PARAGRAPHS_KEPT)(lambda context: reader.borders.split(context, reader.tokenizer))
     for index, (paragraph, question) in enumerate(squad.questions()):
         if limit and index == limit:
@@ -124,9 +129,10 @@ def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> It
             made = reader.read_texts(question.question, wholes)
         except TextTooLong as error:
             raise BadTrainingData(f"question {question.id}: {error}") from error
+        several = asks_for_several(question.question)
         for whole, logits in zip(wholes, made, strict=True):
             tokens = tokenize(whole)
-            for span in best_spans(logits, first_row=tokens.first_row(len(with_lead(lead, "")))):
+            for span in best_spans(logits, borders=borders_of(whole, len(with_lead(lead, ""))), several=several):
                 if span.margin > best_margin:
                     first, end = tokens.characters(span.first, span.last)
                     best_text, best_margin, best_signs = whole[first:end], span.margin, signs(logits, span)

@@ -43,6 +43,10 @@ _ABBREVIATION = re.compile(
     r"|No|Nos|Vol|Fig|Figs|Eq|Ch|pp|p|vs|v|cf|ca|c|etc|e\.g|i\.e|viz|al|approx|Inc|Ltd|Co|Corp|U\.S|U\.K"
     r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.$"
 )
+_ALSO_ABBREVIATION = re.compile(
+    r"(?:^|(?<=[\s(\[\"'“‘]))(?:(?:[A-Z]\.)+[A-Z]|Fr|Br|Sgt|Cpl|Maj|Adm|Bros|Mss?|est|fl|b|d|r|ed|eds|op|cit|art|sec)\.$"
+)
+_BEGINS_SENTENCE = re.compile(r"(?:A|An|As|At|But|By|For|He|Her|His|In|It|Its|On|She|The|There|They|This|When)\b")
 _CONTEXT = 40
 _LONG = (
     16  # letters of a token; one that stands for more of a script without blanks most likely stands for none of them
@@ -226,6 +230,23 @@ def sentences(text: str) -> list[Span]:
         if sentence.strip():
             spans.append(Span(start + len(sentence) - len(sentence.lstrip()), start + len(sentence.rstrip())))
     return spans
+
+
+def sentence_ends(text: str) -> list[int]:
+    """Where sentences end by their own marks, ascending: the first character behind each mark and its blanks.
+
+    Line ends are none here; what a line is depends on the lines around it. More abbreviations are known than where
+    passages are cut, as those borders must stay where they are.
+    """
+    ends = []
+    for match in _BREAK.finditer(text):
+        if match.lastgroup != "sentence" or _is_abbreviation(text, match):
+            continue
+        end = match.start() + 1
+        may_go_on = text[end - 1] == "." and _ALSO_ABBREVIATION.search(text, max(0, end - 12), end)
+        if not may_go_on or _BEGINS_SENTENCE.match(text, match.end()):
+            ends.append(match.end())
+    return ends
 
 
 def _is_abbreviation(text: str, match: re.Match[str]) -> bool:

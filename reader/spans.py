@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deformer_qa.reader.borders.enumerations import whole_enumeration
+from deformer_qa.reader.borders.span_borders import SpanBorders
+
 MAX_ANSWER_TOKENS = 30
-_BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 
 
 @dataclass(frozen=True)
@@ -28,64 +28,97 @@ class TokenSpan:
     margin: float
 
 
-def paragraph_rows(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
-    """The token rows with which a paragraph begins, behind a blank line, ascending.
-
-    :param offsets: of each row its start and end in the text, (0, 0) for special tokens.
-    """
-    rows, row = [], 1
-    for border in _BLANK_LINE.finditer(text):
-        while row < len(offsets) and offsets[row][1] <= border.end():
-            row += 1
-        rows.append(row)
-    return rows
-
-
 def best_spans(
     logits: NDArray[np.float32],
     n_best: int = 1,
     max_tokens: int = MAX_ANSWER_TOKENS,
-    paragraphs: Sequence[int] = (),
-    first_row: int = 1,
+    borders: SpanBorders | None = None,
+    *,
+    several: bool = False,
 ) -> list[TokenSpan]:
     """The best spans, best first; of two that overlap only the better one.
 
     :param logits: *Shape:* (tokens, 2): start and end logits, row 0 of [CLS] ("no answer here"), the last row of [SEP].
-    :param max_tokens: longest span, in tokens.
-    :param paragraphs: rows with which a paragraph begins. A span that goes from one into another is cut to the best one
-        in it that does not, and keeps its score: it is known where the answer stands, only not where it ends.
-    :param first_row: of the passage's text. No span has rows before it: those are [CLS] and the passage's lead, which
-        does not stand at this place of the document.
+    :param max_tokens: longest span, in tokens; the number or name that a span is widened to may be longer.
+    :param borders: where answers may begin and end. A span that they do not allow becomes the best one in it that they
+        allow, and keeps its score: it is known where the answer stands, only not where it ends. One without any in it
+        is passed over.
+    :param several: whether the question asks for several things. A best span that is one item of an enumeration then
+        becomes the whole enumeration.
     """
     n_rows = len(logits) - 1
-    if n_rows <= first_row:
+    if n_rows <= 1:
         return []
-    start, end = (logits[first_row:n_rows, column].astype(np.float64) for column in (0, 1))
+    start, end = (logits[1:n_rows, column].astype(np.float64) for column in (0, 1))
     n_tokens = len(start)
     width = min(max_tokens, n_tokens)
     # Row i, column j: the span of j + 1 tokens that starts at token i.
     ends = np.concatenate([end, np.full(width - 1, -np.inf)])
     scores = start[:, None] + np.lib.stride_tricks.sliding_window_view(ends, width)[:n_tokens]
+    if borders is not None:
+        scores[_says_nothing(borders, n_tokens, width)] = -np.inf
+        scores[: borders.first_row - 1] = -np.inf  # the lead stands elsewhere in the document
     null = float(logits[0, 0]) + float(logits[0, 1])
-    last_of = np.arange(n_tokens)[:, None] + np.arange(width)[None]
-    first_of = np.arange(n_tokens)[:, None]
-    crosses = np.zeros(scores.shape, dtype=bool)
-    for begins in paragraphs:
-        crosses |= (first_of < begins - first_row) & (last_of >= begins - first_row)
     spans: list[TokenSpan] = []
     while len(spans) < n_best:
         row, extra = divmod(int(scores.argmax()), width)
         score = float(scores[row, extra])
         if not np.isfinite(score):
             break
-        first, last = row, row + extra
-        if crosses[row, extra]:
-            inside = (first_of >= row) & (last_of <= row + extra) & ~crosses
-            first, more = divmod(int(np.where(inside, scores, -np.inf).argmax()), width)
-            last = first + more
-        spans.append(TokenSpan(first + first_row, last + first_row, score, score - null))
-        scores[(first_of <= row + extra) & (last_of >= row)] = -np.inf
+        first, last = row + 1, row + 1 + extra
+        if borders is not None:
+            allowed = borders.fitted(first, last, max_tokens) or _best_inside(logits, first, last, max_tokens, borders)
+            if allowed is None or any(one.first <= allowed[1] and allowed[0] <= one.last for one in spans):
+                scores[row, extra] = -np.inf
+                continue
+            if several and not spans:
+                whole = whole_enumeration(borders, *allowed)
+                allowed = whole if whole[1] - whole[0] < max_tokens else allowed
+            spans.append(TokenSpan(*allowed, score, score - null))
+            first, last = min(first, allowed[0]), max(last, allowed[1])
+        else:
+            spans.append(TokenSpan(first, last, score, score - null))
+        # Those that overlap: they begin up to its last row, and end from its first row on.
+        begin = max(0, first - width)
+        ends_of = np.arange(begin, last)[:, None] + np.arange(width)[None]
+        scores[begin:last][ends_of >= first - 1] = -np.inf
     return spans
+
+
+def _says_nothing(borders: SpanBorders, n_tokens: int, width: int) -> NDArray[np.bool_]:
+    """*Shape:* (tokens, width): whether no whole that says something lies in the span, once it is widened to wholes."""
+    says = borders.says & (borders.unit >= 0)
+    is_first = borders.first_of_whole == np.arange(len(says))
+    before = np.concatenate([[0], np.cumsum(says & is_first)])
+    until = before[borders.last_of_whole + 1][1 : n_tokens + 1]
+    until = np.concatenate([until, np.full(width - 1, until[-1])])
+    windows = np.lib.stride_tricks.sliding_window_view(until, width)[:n_tokens]
+    nothing: NDArray[np.bool_] = windows <= before[borders.first_of_whole][1 : n_tokens + 1, None]
+    return nothing
+
+
+def _best_inside(
+    logits: NDArray[np.float32], first: int, last: int, max_tokens: int, borders: SpanBorders
+) -> tuple[int, int] | None:
+    """The best span inside rows ``first`` to ``last`` that the borders allow; a whole scores as its best row does."""
+    first, last = int(borders.first_of_whole[first]), int(borders.last_of_whole[last])
+    rows = np.arange(first, last + 1)
+    unit, says = borders.unit[rows], np.concatenate([[0], np.cumsum(borders.says[rows])])
+    begins = np.flatnonzero(borders.first_of_whole[rows] == rows)
+    start, end = (np.maximum.reduceat(logits[rows, column].astype(np.float64), begins) for column in (0, 1))
+    last_rows = borders.last_of_whole[rows[begins]] - first
+    fits = (unit[begins][:, None] == unit[last_rows][None]) & (unit[begins][:, None] >= 0)
+    fits &= borders.is_word[rows[begins]][:, None] & borders.is_last[rows[last_rows]][None]
+    fits &= says[last_rows + 1][None] > says[begins][:, None]
+    scores = np.where(fits, start[:, None] + end[None], -np.inf)
+    scores[np.tri(len(begins), k=-1, dtype=bool)] = -np.inf
+    while np.isfinite(scores.max()):
+        row, column = divmod(int(scores.argmax()), len(begins))
+        allowed = borders.fitted(int(rows[begins[row]]), int(rows[last_rows[column]]), max_tokens)
+        if allowed is not None:
+            return allowed
+        scores[row, column] = -np.inf
+    return None
 
 
 def signs(logits: NDArray[np.float32], span: TokenSpan) -> tuple[float, float, float, float]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deformer_qa.reader.spans import best_spans, paragraph_rows
+from deformer_qa.reader.borders.span_borders import SpanBorders
+from deformer_qa.reader.spans import best_spans
 
 
-def _by_trying_all(logits: np.ndarray, n_best: int, max_tokens: int, first_row: int = 1) -> list[tuple[int, int]]:
+def _by_trying_all(logits: np.ndarray, n_best: int, max_tokens: int) -> list[tuple[int, int]]:
     spans = [
         (float(logits[i, 0]) + float(logits[j, 1]), i, j)
-        for i in range(first_row, len(logits) - 1)
+        for i in range(1, len(logits) - 1)
         for j in range(i, min(i + max_tokens, len(logits) - 1))
     ]
     kept: list[tuple[int, int]] = []
@@ -44,37 +45,21 @@ def test_of_spans_that_overlap_only_the_better_one_is_kept(seed: int, strength: 
     assert len(found) == 3
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_no_span_has_rows_of_the_lead(seed: int) -> None:
-    chance = np.random.default_rng(seed)
-    logits = chance.normal(size=(40, 2)).astype(np.float32)
-    first_row = int(chance.integers(2, 39))
-    logits[1:first_row] += 20
-    found = best_spans(logits, 3, first_row=first_row)
-    assert [(one.first, one.last) for one in found] == _by_trying_all(logits, 3, 30, first_row)
-    assert found[0].margin == pytest.approx(found[0].score - logits[0].sum(), rel=1e-5)
-    assert best_spans(logits, first_row=39) == []
-    begins = min(first_row + 2, 38)
-    for one in best_spans(logits, 3, 30, [begins], first_row):
-        assert one.last < begins or one.first >= begins
-
-
 def test_no_span_goes_over_a_blank_line() -> None:
     text = "One two\n\nthree\n \n\n four five\nsix"
     words = ("One", "two", "three", "four", "five", "six")
     offsets = [(0, 0), *((text.index(word), text.index(word) + len(word)) for word in words), (0, 0)]
-    paragraphs = paragraph_rows(text, offsets)
-    assert paragraphs == [3, 4]
+    borders = SpanBorders.of(text, offsets)
+    assert borders.unit.tolist() == [-1, 0, 0, 1, 2, 2, 2, -1]
     logits = np.zeros((8, 2), np.float32)
     logits[2, 0] = logits[3, 1] = 9
     logits[2, 1] = 5
-    (over,), (cut,) = best_spans(logits), best_spans(logits, paragraphs=paragraphs)
+    (over,), (cut,) = best_spans(logits), best_spans(logits, borders=borders)
     assert (over.first, over.last, cut.first, cut.last) == (2, 3, 2, 2)
     assert (over.score, over.margin) == (cut.score, cut.margin)
-    assert [one.score for one in best_spans(logits, 9)] == [one.score for one in best_spans(logits, 9, 30, paragraphs)]
-    every = best_spans(np.ones((8, 2), np.float32), 9, 6, paragraphs)
-    assert all(not one.first < begins <= one.last for one in every for begins in paragraphs)
-    assert paragraph_rows("\n\na", [(0, 0), (2, 3), (0, 0)]) == [1]
+    assert [one.score for one in best_spans(logits, 9)] == [one.score for one in best_spans(logits, 9, 30, borders)]
+    every = best_spans(np.ones((8, 2), np.float32), 9, 6, borders)
+    assert all(borders.unit[one.first] == borders.unit[one.last] for one in every)
 
 
 def test_score_and_margin_are_the_sums_they_say() -> None:
