@@ -96,7 +96,6 @@ def test_rows_of_a_place_are_those_of_its_text(pipeline: Pipeline) -> None:
             assert rows == list(range(first, n_rows - 1))
             assert places.span(passage.id, TokenSpan(first, n_rows - 2, 0.0, 0.0)).text == text
             assert (first > 1) == bool(passage.heading)
-            assert all(row > first for row in places.paragraphs(passage.id))
 
 
 def test_a_yes_or_no_rests_on_a_sentence_of_the_text(tmp_path: Path, shipped_reader: SplitReader) -> None:
