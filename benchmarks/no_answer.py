@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deformer_qa.cli.squad_store import index_paragraphs
+from deformer_qa.lab.fit.paragraphs import index_paragraphs
 from deformer_qa.pipeline.answering import merged
 from deformer_qa.pipeline.asking import Pipeline
 from deformer_qa.pipeline.empty_spans import EmptySpans

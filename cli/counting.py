@@ -11,8 +11,11 @@ from deformer_qa.cli.progress_bar import progress_bar
 
 
 @contextmanager
-def counting(n: int) -> Iterator[Callable[[str], None]]:
-    """Call what it gives once for each of the ``n`` done, with a word on the phase; nothing is drawn off a terminal."""
+def counting(n: int | None) -> Iterator[Callable[[str], None]]:
+    """Call what it gives once for each of the ``n`` done, with a word on the phase; nothing is drawn off a terminal.
+
+    :param n: None where nobody knows how many there are.
+    """
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with progress_bar(*columns) as bar:
         task = bar.add_task("", total=n)

@@ -67,7 +67,7 @@ def open_(
 
     The gold passage of a question is the document it came with, not any text that holds the answer.
     """
-    from deformer_qa.cli.squad_store import index_paragraphs
+    from deformer_qa.lab.fit.paragraphs import index_paragraphs
     from deformer_qa.pipeline.asking import Pipeline
     from deformer_qa.pipeline.open_evaluation import evaluate_open
     from deformer_qa.reader.squad import read_squad

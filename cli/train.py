@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,15 +19,14 @@ if TYPE_CHECKING:
 @click.group()
 def train() -> None:
     """Train a reader: "reader" its layers, "codebook" how stores keep its states small, "ranking" how its answers are
-    compared, "risk" how sure they must be.
+    compared and how sure they must be.
 
     \b
     qa train reader whole    --data folder/ --out runs/whole
     qa train reader frozen   --data folder/ --out runs/frozen --teacher runs/whole
     qa train reader deformer --data folder/ --out runs/reader --teacher runs/whole --start-from runs/frozen
     qa train codebook --data folder/squad-v1.1-train.json.xz --reader runs/reader
-    qa train ranking --data folder/squad-v1.1-train.json.xz --reader runs/reader
-    qa train risk    --data folder/squad-v1.1-train.json.xz --reader runs/reader
+    qa train ranking --data folder/ --reader runs/reader
     """
 
 
@@ -90,61 +88,44 @@ def reader(
     return exit_codes.OK
 
 
-_HELD_BACK_OPTIONS = (
-    click.option(
-        "--data",
-        type=click.Path(path_type=Path, readable=False),
-        required=True,
-        metavar="FILE",
-        help="The SQuAD file the reader was trained on; only its held-back articles are asked about.",
-    ),
-    click.option(
-        "--reader",
-        "reader_folder",
-        type=click.Path(path_type=Path, readable=False),
-        required=True,
-        metavar="DIR",
-        help="A reader made by qa train reader; its reader.json gets what is fitted.",
-    ),
-    click.option(
-        "--distractors",
-        type=click.IntRange(min=0),
-        default=1500,
-        show_default=True,
-        metavar="N",
-        help="Paragraphs of other articles to search among.",
-    ),
-)
-
-
-def _held_back_options(command: Callable[..., int]) -> Callable[..., int]:
-    for option in reversed(_HELD_BACK_OPTIONS):
-        command = option(command)
-    return command
-
-
 @train.command()
-@_held_back_options
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, readable=False),
+    required=True,
+    metavar="DIR",
+    help="The folder the reader was trained on; only what its recipe held back is asked about.",
+)
+@click.option(
+    "--reader",
+    "reader_folder",
+    type=click.Path(path_type=Path, readable=False),
+    required=True,
+    metavar="DIR",
+    help="A reader made by qa train reader; its reader.json gets what is fitted.",
+)
 @click.option(
     "--questions",
-    type=click.IntRange(min=1),
-    default=1000,
+    type=click.IntRange(min=2),
+    default=500,
     show_default=True,
     metavar="N",
-    help="Held-back questions to fit on, drawn by the recipe's seed; the others are left to risk.",
+    help="Questions of each kind, at most.",
 )
-def ranking(data: Path, reader_folder: Path, questions: int, distractors: int) -> int:
-    """Fit how answers of different passages are compared, on articles the reader never saw."""
-    from deformer_qa.cli.squad_store import fit_ranking_of, held_back
-
-    with held_back(data, reader_folder, questions, distractors) as held, counting(len(held.first)) as advance:
-        found = fit_ranking_of(reader_folder, held, lambda: advance("read"))
-    print_json({"schema": 1, **found})
-    return exit_codes.OK
-
-
-@train.command()
-@_held_back_options
+@click.option(
+    "--distractors",
+    type=click.IntRange(min=0),
+    default=400,
+    show_default=True,
+    metavar="N",
+    help="Further documents of each source, to search among.",
+)
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Keep the store that is asked, so that another run need not encode it.",
+)
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "bf16"]),
@@ -152,17 +133,26 @@ def ranking(data: Path, reader_folder: Path, questions: int, distractors: int) -
     show_default=True,
     help="Of the joint layers; bf16 is faster where the processor has it.",
 )
-def risk(data: Path, reader_folder: Path, distractors: int, precision: Precision) -> int:
-    """Fit how sure an answer must be for qa ask --max-risk.
+def ranking(
+    data: Path, reader_folder: Path, questions: int, distractors: int, store: Path | None, precision: Precision
+) -> int:
+    """Fit how answers are compared and how sure one must be, on what the recipe held back.
 
-    After qa train ranking, on the questions of the same articles that the ranking was not fitted on.
+    The ranking is fitted on one half of the held-back articles and tables. The rest is fitted on the other half, and
+    measured there: from where on an answer is given or nothing is found, and what --max-risk needs.
     """
-    from deformer_qa.cli.squad_store import fit_risk_of, held_back
+    from deformer_qa.lab.fit.reader_fit import fit_reader
 
-    with (
-        held_back(data, reader_folder, None, distractors, precision) as held,
-        counting(len(held.others)) as advance,
-    ):
-        found = fit_risk_of(reader_folder, held, lambda: advance("read"))
+    with counting(None) as advance:
+        found = fit_reader(
+            reader_folder,
+            data,
+            n_each=questions,
+            n_others=distractors,
+            store=store,
+            precision=precision,
+            on_event=lambda line: message(f"qa: {line}"),
+            on_question=lambda: advance("read"),
+        )
     print_json({"schema": 1, **found})
     return exit_codes.OK

@@ -47,7 +47,7 @@ _TOKENS = 131_072
 def codebook(data: Path, reader_folder: Path, encoding: str) -> int:
     """Fit a codebook on the encoder's states; new stores of this reader are then kept by it.
 
-    Before qa train ranking and qa train risk, which ask a store.
+    Before qa train ranking, which asks a store.
     """
     from deformer_qa.reader.checkpoint import encoder_of
     from deformer_qa.reader.codebook import read_codebook, write_codebook

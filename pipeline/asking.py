@@ -9,17 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from deformer_qa.pipeline.answering import ReadSpan, merged
+from deformer_qa.pipeline.clues import Clues
 from deformer_qa.pipeline.empty_spans import EmptySpans
 from deformer_qa.pipeline.filter_parsing import parsed_filter
 from deformer_qa.pipeline.filters import Filter
 from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.questions import Kind, Wanted, checked_question, wanted_by
-from deformer_qa.pipeline.ranking import RankingWeights, confidences, features
+from deformer_qa.pipeline.ranking import RankingWeights, ReadPassage, confidences, features
 from deformer_qa.pipeline.results import Answer, Answers, Found, Place, Scope
 from deformer_qa.pipeline.retrieval import DEPTH, Candidate, Method, RetrievalWeights, candidates, retrieve
 from deformer_qa.pipeline.risk import risk_limit
@@ -109,7 +107,7 @@ class Pipeline:
         kind = wanted_by(question)
         answers, no_answer = self._label(kind.kind, asked.states, chosen, states, logits, places)
         if not answers:
-            spans = _spans(chosen, logits, places, max_tokens, asks_for_several(question))
+            spans = _spans(question, chosen, logits, places, max_tokens)
             probabilities, no_answer = confidences(self.weights.utilities([one.features for one in spans]))
             empty = EmptySpans(question, kind)
             wants_more = kind.is_long or kind.kind == "yes_no"
@@ -135,21 +133,20 @@ class Pipeline:
 
     def spans(
         self,
-        question: NDArray[np.float32],
+        question: str,
+        asked: States,
         chosen: Sequence[Candidate],
-        states: Sequence[NDArray[np.float32]],
+        states: Sequence[States],
         places: Places,
         max_tokens: int = MAX_ANSWER_TOKENS,
-        *,
-        several: bool = False,
     ) -> list[ReadSpan]:
         """The best spans of each candidate, by the joint layers.
 
-        :param question: *Shape:* (question tokens, hidden); layer-k states.
+        :param asked: *Shape:* (question tokens, hidden); the question's layer-k states.
+        :param chosen: in the order of the retrieval.
         :param states: of the candidates, each *Shape:* (tokens, hidden).
-        :param several: whether the question asks for several things, see ``asks_for_several``.
         """
-        return _spans(chosen, self.reader.read(question, states), places, max_tokens, several)
+        return _spans(question, chosen, self.reader.read(asked, states), places, max_tokens)
 
     def search(
         self, query: str, *, n: int = 10, method: Method = "fused", where: Filter | str | None = None
@@ -203,15 +200,16 @@ class Pipeline:
 
 
 def _spans(
-    chosen: Sequence[Candidate], logits: Sequence[PassageLogits], places: Places, max_tokens: int, several: bool
+    question: str, chosen: Sequence[Candidate], logits: Sequence[PassageLogits], places: Places, max_tokens: int
 ) -> list[ReadSpan]:
-    return [
-        ReadSpan(candidate, span, features(span, candidate))
-        for candidate, made in zip(chosen, logits, strict=True)
-        for span in best_spans(
-            made.spans, _SPANS_PER_PASSAGE, max_tokens, places.borders(candidate.passage_id), several=several
-        )
-    ]
+    clues, several = Clues(question), asks_for_several(question)
+    found = []
+    for place, (candidate, made) in enumerate(zip(chosen, logits, strict=True), start=1):
+        passage = ReadPassage(candidate, made.spans, place)
+        borders = places.borders(candidate.passage_id)
+        for span in best_spans(made.spans, _SPANS_PER_PASSAGE, max_tokens, borders, several=several):
+            found.append(ReadSpan(candidate, span, features(clues, passage, span, places)))
+    return found
 
 
 def _with_long(answers: Sequence[Answer], wanted: Wanted, places: Places) -> list[Answer]:

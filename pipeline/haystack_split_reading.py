@@ -13,19 +13,20 @@ from haystack import Document, ExtractedAnswer
 from numpy.typing import NDArray
 
 from deformer_qa.pipeline.answering import ReadSpan, merged
+from deformer_qa.pipeline.clues import Clues
 from deformer_qa.pipeline.empty_spans import EmptySpans
 from deformer_qa.pipeline.haystack_documents import stored_passages, title_of
 from deformer_qa.pipeline.long_answers import long_span
 from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.questions import Wanted, checked_question, wanted_by
-from deformer_qa.pipeline.ranking import RankingWeights, confidences, features
+from deformer_qa.pipeline.ranking import RankingWeights, ReadPassage, confidences, features
 from deformer_qa.pipeline.results import Outcome, Place
 from deformer_qa.pipeline.retrieval import Candidate
 from deformer_qa.reader.borders.enumerations import asks_for_several
 from deformer_qa.reader.borders.span_borders import SpanBorders
 from deformer_qa.reader.errors import WrongEncoder
 from deformer_qa.reader.passages import sentence_around
-from deformer_qa.reader.reading import SplitReader
+from deformer_qa.reader.reading import PassageLogits, SplitReader
 from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, TokenSpan, best_spans
 from deformer_qa.reader.tokens import TokenizedText
 from deformer_qa.store import Snapshot, block_key, encoder_input
@@ -95,18 +96,13 @@ class SplitReading:
         """
         question = checked_question(query)
         wanted, empty = wanted_by(question), EmptySpans(question)
-        several = asks_for_several(question)
         asked = self.reader.encoder.states(question, "question")
         passages, states = self._passages(documents)
         logits = self.reader.read(asked, states)
         per_passage = _SPANS_PER_PASSAGE if answers_per_seq is None else answers_per_seq
         places = _Places(passages, self.reader)
-        spans = [
-            ReadSpan(passage.candidate, span, features(span, passage.candidate))
-            for number, (passage, made) in enumerate(zip(passages, logits, strict=True))
-            for span in best_spans(made.spans, per_passage, MAX_ANSWER_TOKENS, places.borders(number), several=several)
-        ]
         all_retrieved = all(_scores(document) for document in documents)
+        spans = _spans(question, passages, logits, places, per_passage, all_retrieved)
         weights = self._retrieved if all_retrieved else self._given
         utilities = weights.utilities([one.features for one in spans])
         probabilities, none = confidences(utilities)
@@ -191,6 +187,26 @@ class SplitReading:
         return kept
 
 
+def _spans(
+    question: str,
+    passages: Sequence[_Passage],
+    logits: Sequence[PassageLogits],
+    places: _Places,
+    per_passage: int,
+    all_retrieved: bool,
+) -> list[ReadSpan]:
+    """The best spans of each passage; those of a retrieval are in its order."""
+    clues, several = Clues(question), asks_for_several(question)
+    order = sorted({-passage.candidate.fused for passage in passages})
+    found = []
+    for number, (passage, made) in enumerate(zip(passages, logits, strict=True)):
+        place = order.index(-passage.candidate.fused) + 1 if all_retrieved else None
+        read = ReadPassage(passage.candidate, made.spans, place)
+        for span in best_spans(made.spans, per_passage, MAX_ANSWER_TOKENS, places.borders(number), several=several):
+            found.append(ReadSpan(passage.candidate, span, features(clues, read, span, places)))
+    return found
+
+
 class _Stores:
     """The generation of each store that one reading looks in: one, however many of its documents there are."""
 
@@ -272,6 +288,9 @@ class _Places:
             end=passage.source_start + end,
             text=passage.text[first:end],
         )
+
+    def whole(self, passage_id: int) -> str:
+        return self._passages[passage_id].whole
 
     def borders(self, passage_id: int) -> SpanBorders:
         passage = self._passages[passage_id]

@@ -20,7 +20,6 @@ from deformer_qa.pipeline.ranking import confidences
 from deformer_qa.pipeline.results import Answer
 from deformer_qa.pipeline.retrieval import Method, Retrieved, candidates, retrieve
 from deformer_qa.pipeline.risk import known_thresholds
-from deformer_qa.reader.borders.enumerations import asks_for_several
 from deformer_qa.reader.squad import SquadParagraph, SquadQuestion, SquadSet, exact_match, f1
 from deformer_qa.store import Snapshot
 
@@ -148,8 +147,7 @@ def read_open(
         chosen = candidates(pipeline.snapshot, retrieved, list(wanted))
         states = pipeline.snapshot.states([candidate.key for candidate in chosen])
         places = Places(pipeline.snapshot, pipeline.reader.encoder.tokenizer)
-        several = asks_for_several(one.question.question)
-        spans = pipeline.spans(asked.states, chosen, states, places, several=several)
+        spans = pipeline.spans(one.question.question, asked.states, chosen, states, places)
         found = [places.span(span.candidate.passage_id, span.span) for span in spans]
         yield ReadQuestion(
             one,
@@ -191,27 +189,11 @@ def answer_figures(
     return {name: {"exact_match": 100 * total[0] / n, "f1": 100 * total[1] / n} for name, total in sums.items()}
 
 
-def judged_confidences(
-    pipeline: Pipeline,
-    questions: Sequence[OpenQuestion],
-    *,
-    without_answer: float,
-    seed: int,
-    on_question: Callable[[], None] = lambda: None,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Of each question the confidence of asking's first answer, and whether that is right (``is_right``).
-
-    A seeded share of them is asked as if its own document were not there.
-    """
-    judge = _Judge(pipeline, without_answer, seed)
-    for read in read_open(pipeline, questions, methods=("fused",)):
-        judge(read, range(len(read.spans)))
-        on_question()
-    return judge.found()
-
-
 class _Judge:
-    """Of each question read the confidence of the first answer and whether it is right, see ``judged_confidences``."""
+    """Of each question read the confidence of the first answer and whether it is right (``is_right``).
+
+    A seeded share of them is judged as if their own document were not there.
+    """
 
     def __init__(self, pipeline: Pipeline, without_answer: float, seed: int) -> None:
         self._pipeline, self._without_answer, self._chance = pipeline, without_answer, random.Random(seed)

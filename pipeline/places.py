@@ -44,6 +44,10 @@ class Places:
         """A passage's text."""
         return self._located(passage_id).text
 
+    def whole(self, passage_id: int) -> str:
+        """What the encoder reads of a passage: its lead and its text."""
+        return self._located(passage_id).whole
+
     def rows(self, passage_id: int, start: int, end: int) -> list[int]:
         """The token rows of characters ``start`` to ``end`` of a passage's text."""
         located = self._located(passage_id)

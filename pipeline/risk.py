@@ -1,9 +1,9 @@
 """From which confidence on is an answer given, if only a share of those given may be wrong?
 
-``qa train risk`` fits it on questions of articles held back from all training, other ones than those the confidences
-are fitted on, a third of them asked where their document is not; ``reader.json`` has the thresholds by risk. What is
-promised holds for questions drawn like those, with probability 1 - delta over their draw (``confidence``). An answer is
-right where it equals an annotated one, or stands in the question's own document and shares 0.6 of F1 with one.
+``qa train ranking`` fits it on questions of every kind that a recipe held back, of other articles and tables than those
+the ranking is fitted on, a third of them asked where their document is not. ``reader.json`` has the thresholds by risk.
+What is promised holds for questions drawn like those, with probability 1 - delta over their draw (``confidence``). An
+answer is right where it equals an annotated one, or stands in the question's own document and shares 0.6 of F1 with one.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def risk_limit(
             + (
                 f"no confidence is known to hold it, the lowest risk that one is known for is {min(known):g}."
                 if known
-                else "this reader knows no confidence for any risk; fit them with qa train risk."
+                else "this reader knows no confidence for any risk; fit them with qa train ranking."
             )
         )
     return RiskLimit(max_risk, float(fitted["delta"]), known[max(fit)])

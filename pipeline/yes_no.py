@@ -60,7 +60,9 @@ def yes_or_no(
     """
     if not chosen:
         return [], 1.0
-    passages, none = confidences(weights.utilities([passage_features(one) for one in chosen]))
+    passages, none = confidences(
+        weights.utilities([passage_features(one, place) for place, one in enumerate(chosen, start=1)])
+    )
     yes = np.array([_probability_of_yes(made) for made in logits])
     says_yes = bool((passages * yes).sum() >= (passages * (1 - yes)).sum())
     carried = passages * (yes if says_yes else 1 - yes)

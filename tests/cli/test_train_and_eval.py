@@ -177,25 +177,23 @@ def test_the_variance_of_the_published_encoder_is_drawn(qa: Qa, training_data: P
     assert (tmp_path / "out" / "variance.svg").is_file()
 
 
-def test_ranking_and_risk_are_fitted_on_questions_of_their_own(
+def test_ranking_outcomes_and_risk_are_fitted_on_what_was_held_back(
     qa: Qa, training_data: Path, tiny_recipe: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "reader"
     assert qa("train", "reader", tiny_recipe, "--data", training_data, "--out", out).code == 0
-    data = ("--data", training_data / "train.json", "--reader", out)
-    ranked = qa("train", "ranking", *data, "--questions", "3", "--distractors", "5")
-    assert ranked.code == 0, ranked.err
-    assert json.loads(ranked.out)["questions"] == 3
+    command = ("train", "ranking", "--data", training_data, "--reader", out, "--distractors", "5")
+    ended = qa(*command, "--questions", "4", "--precision", "bf16")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
     about = json.loads((out / "reader.json").read_text())
-    assert list(about["ranking_passages"]) == list(about["ranking"])
+    assert list(about["ranking"]) == list(about["ranking_given"]) == list(about["ranking_passages"])
     assert about["ranking_passages"]["margin"] == about["ranking_given"]["fused"] == 0
-    assert about["risk"] == {}  # what was fitted for another ranking is gone
-    assert about["ranking_fit"] == {"questions": 3}
-    fitted = qa("train", "risk", *data, "--distractors", "5", "--precision", "bf16")
-    assert fitted.code == 0, fitted.err
-    risk = json.loads((out / "reader.json").read_text())["risk"]
-    n_held_back = len(json.loads((out / "reader.json").read_text())["training"]["held_back_articles"]) * 4
-    assert (risk["questions"], risk["delta"]) == (n_held_back - 3, 0.05)
-    assert qa("train", "ranking", *data, "--distractors", "5").code == 0  # on all there are
-    none_left = qa("train", "risk", *data)
-    assert (none_left.code, "no question is left" in none_left.err) == (2, True)
+    n_held_back = len(about["training"]["held_back_articles"])
+    assert n_held_back == 2  # one is fitted on, the other measured
+    assert about["ranking_fit"]["questions"] + found["figures"]["all"]["n"] == 4
+    assert about["risk"]["questions"] == found["figures"]["all"]["n"]
+    assert about["outcomes"] == found["outcomes"]
+    assert found["ranking"]["loss_after"] < found["ranking"]["loss_before"]
+    elsewhere = qa("train", "ranking", "--data", tmp_path, "--reader", out)
+    assert (elsewhere.code, "train-v2.json" in elsewhere.err) == (2, True)

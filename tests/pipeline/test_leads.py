@@ -9,8 +9,8 @@ import pytest
 from haystack import Document
 from haystack.utils import ComponentDevice
 
-from deformer_qa.cli.squad_store import index_paragraphs
 from deformer_qa.indexer.syncing import sync
+from deformer_qa.lab.fit.paragraphs import index_paragraphs
 from deformer_qa.pipeline.asking import Pipeline
 from deformer_qa.pipeline.open_evaluation import answer_figures, open_questions
 from deformer_qa.pipeline.places import Places

@@ -117,7 +117,7 @@ def test_a_risk_is_fitted_and_the_lowest_one_known_is_taken() -> None:
     assert found["0.001"]["threshold"] is None
     with pytest.raises(RiskNotKnown, match=r"max risk 0\.001: no confidence is known to hold it, the lowest .* is 0\."):
         risk_limit(fitted, 0.001)
-    with pytest.raises(RiskNotKnown, match="fit them with qa train risk"):
+    with pytest.raises(RiskNotKnown, match="fit them with qa train ranking"):
         risk_limit({}, 0.1)
     assert risk_limit(fitted, 0.2, n_candidates=20, max_tokens=30) == risk_limit(fitted, 0.2)
     with pytest.raises(RiskNotKnown, match="known for candidates 20 alone, found 5"):

@@ -1,0 +1,100 @@
+"""How sure asking's first answers are, what becomes of them, and from where on each outcome is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deformer_qa.lab.fit.ranking import Judged
+from deformer_qa.pipeline.answering import merged
+from deformer_qa.pipeline.confidence import area_under_roc, expected_calibration_error
+from deformer_qa.pipeline.empty_spans import EmptySpans
+from deformer_qa.pipeline.open_evaluation import is_right
+from deformer_qa.pipeline.ranking import RankingWeights, confidences
+
+_MOST_TOLD_NOTHING = 0.04
+"""Share of the questions with an answer among the passages read that may be told that nothing was found."""
+_STEPS = 40
+
+
+@dataclass(frozen=True)
+class FirstAnswer:
+    """What asking says first.
+
+    :ivar is_findable: whether a right answer was among what was read
+    :ivar dense: similarity of the nearest passage
+    """
+
+    kind: str
+    confidence: float
+    is_right: bool
+    is_findable: bool
+    dense: float
+
+
+def first_answers(questions: Sequence[Judged], weights: RankingWeights) -> list[FirstAnswer]:
+    """The first answer of each question, as asking merges spans; its confidence is 0 where there is none."""
+    return [_first(one, weights) for one in questions]
+
+
+def _first(one: Judged, weights: RankingWeights) -> FirstAnswer:
+    spans = [one.read.spans[index] for index in one.left]
+    probabilities, _ = confidences(weights.utilities([span.features for span in spans]))
+    empty = EmptySpans(one.asked.question.question)
+    best = next(iter(merged(spans, probabilities, weights, one.read.places, n_answers=1, empty=empty)), None)
+    in_gold = best is not None and best.place.document == one.read.question.gold_document
+    right = best is not None and one.asked.is_answerable and is_right(best.place.text, one.read.golds, in_gold)
+    dense = max((span.candidate.dense for span in spans), default=0.0)
+    return FirstAnswer(one.asked.kind, best.confidence if best else 0.0, right, any(one.right), dense)
+
+
+def figures(answers: Sequence[FirstAnswer]) -> dict[str, dict[str, Any]]:
+    """By kind, and for all: how many are right first, how far confidences can be trusted."""
+    kinds = dict.fromkeys(one.kind for one in answers)
+    by_kind = {kind: [one for one in answers if one.kind == kind] for kind in kinds}
+    return {name: _figures(some) for name, some in {**by_kind, "all": list(answers)}.items()}
+
+
+def _figures(answers: Sequence[FirstAnswer]) -> dict[str, Any]:
+    confidence, right = arrays(answers)
+    findable = np.array([one.is_findable for one in answers])
+    sure = confidence >= 0.8
+    return {
+        "n": len(answers),
+        "findable": 100 * float(findable.mean()),
+        "right_first": 100 * float(right.mean()),
+        "right_of_findable": 100 * float(right[findable].mean()) if findable.any() else None,
+        "expected_calibration_error": expected_calibration_error(confidence, right),
+        "auroc": area_under_roc(confidence, right),
+        "wrong_at_0.5": 100 * float(((confidence >= 0.5) & ~right).mean()),
+        "wrong_of_0.8": 100 * float((~right[sure]).mean()) if sure.any() else None,
+    }
+
+
+def arrays(answers: Sequence[FirstAnswer]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Confidences and whether each is right, *Shape:* (answers,) each."""
+    return np.array([one.confidence for one in answers], np.float64), np.array([one.is_right for one in answers])
+
+
+def fit_nothing_found(answers: Sequence[FirstAnswer]) -> dict[str, float]:
+    """Confidence and similarity below which nothing is found, so that the most unanswerable questions are told so.
+
+    Of the questions whose answer was read, at most a share ``_MOST_TOLD_NOTHING`` of any kind may be told the same.
+    """
+    confidence = np.array([one.confidence for one in answers])
+    dense = np.array([one.dense for one in answers])
+    findable = np.array([one.is_findable for one in answers])
+    kinds = np.array([one.kind for one in answers])
+    kinds_found = [kind for kind in dict.fromkeys(kinds.tolist()) if (findable & (kinds == kind)).sum() > 20]
+    best = (-1, 0.0, 0.0)
+    for a in np.linspace(0, 0.5, _STEPS + 1):
+        for b in np.linspace(0, 1, _STEPS + 1):
+            told = (confidence < a) & (dense < b)
+            shares = [told[findable & (kinds == kind)].mean() for kind in kinds_found]
+            if max(shares, default=0.0) <= _MOST_TOLD_NOTHING:
+                best = max(best, (int(told[~findable].sum()), round(float(a), 4), round(float(b), 4)))
+    return {"confidence": best[1], "dense": best[2]}

@@ -1,0 +1,31 @@
+"""A store of a SQuAD file's paragraphs, one document each; what the open figures are measured over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deformer_qa.reader.encoder import Encoder
+    from deformer_qa.reader.squad import SquadParagraph
+
+
+def index_paragraphs(
+    paragraphs: Sequence[SquadParagraph], store: Path, encoder: Encoder, encoding: str | None = None
+) -> None:
+    """Index the texts below their articles' titles, equal texts once, into a store; what it has is not encoded again.
+
+    They are kept as ``<store>.paragraphs.jsonl`` beside the store, so that its root stays there.
+    """
+    from deformer_qa.indexer.syncing import sync
+
+    file = store.parent / f"{store.name}.paragraphs.jsonl"
+    titles: dict[str, str] = {}
+    for one in paragraphs:
+        titles.setdefault(one.context, one.title)
+    lines = "".join(json.dumps({"title": title, "text": text}) + "\n" for text, title in titles.items())
+    if not file.is_file() or file.read_text(encoding="utf-8") != lines:
+        file.write_text(lines, encoding="utf-8")
+    sync(store, encoder, [file], encoding=encoding)

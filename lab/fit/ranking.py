@@ -1,0 +1,155 @@
+"""Fitting the ranking: the conditional logit of ``pipeline.ranking`` by maximum likelihood on held-back questions."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from deformer_qa.lab.fit.mixture import Asked
+from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
+from deformer_qa.pipeline.open_evaluation import WITHOUT_ANSWER, OpenQuestion, ReadQuestion, is_right, read_open
+from deformer_qa.pipeline.ranking import FEATURES, GIVEN_FEATURES, PASSAGE_FEATURES
+
+_PENALTY = 1e-3
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A question that was read, and which of its spans are right.
+
+    :ivar left: indices of the spans that compete: all, or those that are left where its own document is taken away
+    :ivar right: for each of these whether it is a right answer
+    """
+
+    asked: Asked
+    read: ReadQuestion
+    left: tuple[int, ...]
+    right: tuple[bool, ...]
+
+    @property
+    def rows(self) -> list[list[float]]:
+        """The features of the competing spans."""
+        return [self.read.spans[index].features for index in self.left]
+
+
+def judged(
+    pipeline: Pipeline,
+    questions: Sequence[tuple[Asked, OpenQuestion]],
+    *,
+    without_answer: float = WITHOUT_ANSWER,
+    seed: int = 7,
+    on_question: Callable[[], None] = lambda: None,
+) -> list[Judged]:
+    """Every question read over the store, a seeded share of the answerable ones as if their document were not there."""
+    chance = random.Random(seed)
+    made = []
+    opened = [one for _, one in questions]
+    for (asked, _), read in zip(
+        questions, read_open(pipeline, opened, n_candidates=N_CANDIDATES, methods=("fused",)), strict=True
+    ):
+        take_away = asked.is_answerable and chance.random() < without_answer
+        left = tuple(index for index, in_gold in enumerate(read.in_gold) if not (take_away and in_gold))
+        right = tuple(asked.is_answerable and is_right(read.texts[i], read.golds, read.in_gold[i]) for i in left)
+        made.append(Judged(asked, read, left, right))
+        on_question()
+    return made
+
+
+@dataclass(frozen=True)
+class FittedRanking:
+    """The weights and what they were fitted on; the losses are mean negative log-likelihoods per question, in nats.
+
+    :ivar given: weights for passages without a retrieval's scores, fitted on the same spans
+    :ivar passages: weights of passages not yet read: which of them is of the right document?
+    """
+
+    weights: dict[str, float]
+    given: dict[str, float]
+    passages: dict[str, float]
+    n_questions: int
+    n_without_answer: int
+    loss_before: float
+    loss_after: float
+
+    def json(self) -> dict[str, Any]:
+        """As the command line prints it."""
+        return dict(vars(self))
+
+
+class _Cases:
+    """Questions as padded tensors, each with the weight that makes all kinds count alike."""
+
+    def __init__(
+        self, rows: Sequence[Sequence[Sequence[float]]], right: Sequence[Sequence[bool]], kinds: Sequence[str]
+    ):
+        width = max(map(len, rows))
+        self.rows = torch.zeros(len(rows), width, len(FEATURES), dtype=torch.float64)
+        self.there = torch.zeros(len(rows), width, dtype=torch.bool)
+        self.right = torch.zeros(len(rows), width + 1, dtype=torch.bool)
+        for number, (of_one, right_of_one) in enumerate(zip(rows, right, strict=True)):
+            self.rows[number, : len(of_one)] = torch.tensor(of_one, dtype=torch.float64)
+            self.there[number, : len(of_one)] = True
+            self.right[number, : len(of_one)] = torch.tensor(right_of_one)
+            self.right[number, width] = not any(right_of_one)
+        counts = {kind: kinds.count(kind) for kind in kinds}
+        self.shares = torch.tensor([1.0 / (len(counts) * counts[kind]) for kind in kinds], dtype=torch.float64)
+
+    def loss(self, weights: torch.Tensor) -> torch.Tensor:
+        """Mean negative log of the probability of all right spans together, or of "no answer" where none is right."""
+        utilities = (self.rows @ weights).masked_fill(~self.there, -torch.inf)
+        utilities = torch.cat([utilities, torch.zeros(len(utilities), 1, dtype=torch.float64)], dim=1)
+        aimed = utilities.masked_fill(~self.right, -torch.inf)
+        return ((torch.logsumexp(utilities, 1) - torch.logsumexp(aimed, 1)) * self.shares).sum()
+
+    def fitted(self, names: Sequence[str]) -> torch.Tensor:
+        """The likeliest weights of some features, the others 0. *Shape:* (features,), float64."""
+        weights = torch.zeros(len(FEATURES), dtype=torch.float64, requires_grad=True)
+        used = torch.tensor([name in names for name in FEATURES], dtype=torch.float64)
+        optimizer = torch.optim.LBFGS([weights], max_iter=500, line_search_fn="strong_wolfe")
+
+        def closure() -> float:
+            optimizer.zero_grad()
+            loss = self.loss(weights * used) + _PENALTY * weights[:-1].square().sum()
+            (weights.grad,) = torch.autograd.grad(loss, [weights])
+            return float(loss.detach())
+
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        return (weights * used).detach()
+
+
+def fit_ranking(questions: Sequence[Judged]) -> FittedRanking:
+    """Weights under which the right spans, or "no answer", are likeliest; every kind of question counts alike."""
+    used = [one for one in questions if one.left]
+    kinds = [one.asked.kind for one in used]
+    spans = _Cases([one.rows for one in used], [one.right for one in used], kinds)
+    passages = [_passages(one) for one in used]
+    read = _Cases([[row for row, _ in one] for one in passages], [[gold for _, gold in one] for one in passages], kinds)
+    weights = spans.fitted(FEATURES)
+    return FittedRanking(
+        weights=_named(weights),
+        given=_named(spans.fitted(GIVEN_FEATURES)),
+        passages=_named(read.fitted(PASSAGE_FEATURES)),
+        n_questions=len(used),
+        n_without_answer=sum(not any(one.right) for one in used),
+        loss_before=float(spans.loss(torch.zeros(len(FEATURES), dtype=torch.float64))),
+        loss_after=float(spans.loss(weights)),
+    )
+
+
+def _passages(one: Judged) -> list[tuple[list[float], bool]]:
+    """Of each passage read the features that it has unread, and whether it is of the right document."""
+    found: dict[int, tuple[list[float], bool]] = {}
+    of_passage = [name in PASSAGE_FEATURES for name in FEATURES]
+    for index in one.left:
+        span = one.read.spans[index]
+        row = [value if kept else 0.0 for value, kept in zip(span.features, of_passage, strict=True)]
+        found[span.candidate.passage_id] = row, one.asked.is_answerable and one.read.in_gold[index]
+    return list(found.values())
+
+
+def _named(weights: torch.Tensor) -> dict[str, float]:
+    return {name: round(float(value), 6) for name, value in zip(FEATURES, weights, strict=True)}

@@ -1,0 +1,80 @@
+"""Everything that a reader's answers are ranked and judged by, fitted in one run on what its training held back."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from deformer_qa.lab.fit.confidences import arrays, figures, first_answers, fit_nothing_found
+from deformer_qa.lab.fit.mixture import halves, held_back_mixture
+from deformer_qa.lab.fit.ranking import fit_ranking, judged
+from deformer_qa.lab.train.recipe import recipe_from
+from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
+from deformer_qa.pipeline.outcomes import OutcomeRule
+from deformer_qa.pipeline.ranking import RankingWeights
+from deformer_qa.pipeline.risk import fit_risk
+from deformer_qa.reader.description import set_fitted
+from deformer_qa.reader.errors import BadTrainingData
+from deformer_qa.reader.reading import Precision, SplitReader
+from deformer_qa.reader.spans import MAX_ANSWER_TOKENS
+
+
+def fit_reader(
+    folder: Path,
+    data: Path,
+    *,
+    n_each: int,
+    n_others: int,
+    store: Path | None = None,
+    precision: Precision = "fp32",
+    on_event: Callable[[str], None] = lambda line: None,
+    on_question: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Fit how spans are ranked, when an answer is given, and what risk a confidence holds; write it into reader.json.
+
+    The ranking is fitted on the questions of one half of the articles and tables, the rest on those of the other half,
+    and so are the figures that come back.
+
+    :param data: the folder with the files that the reader's recipe names.
+    :param n_each: questions of each kind at most.
+    :param n_others: documents of each source to search among, beside those that the questions are about.
+    :param store: kept for another run, whose passages then need not be encoded; a temporary one by default.
+    :raises BadTrainingData: where the data hold back nothing, or one half has no question.
+    """
+    reader = SplitReader.load(folder)
+    reader.precision = precision
+    assert reader.about is not None
+    training = reader.about.training
+    recipe = recipe_from(training["recipe"], f"{folder}: recipe")
+    mixture = held_back_mixture(recipe, training["held_back_articles"], data, n_others)
+    with ExitStack() as stack:
+        place = store or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "store"
+        on_event(f"indexing {len(mixture.titles):,} documents")
+        mixture.index(place, reader.encoder)
+        pipeline = stack.enter_context(Pipeline.open(place, reader))
+        asked = mixture.sampled(n_each, recipe.seed)
+        questions = asked.questions(pipeline.snapshot)
+        on_event(f"reading {len(questions):,} questions")
+        read = judged(pipeline, questions, seed=recipe.seed, on_question=on_question)
+        is_first = list(halves([one.asked for one in read], recipe.seed))
+        first = [one for one, of_first in zip(read, is_first, strict=True) if of_first]
+        second = [one for one, of_first in zip(read, is_first, strict=True) if not of_first]
+        if not any(one.left for one in first) or not second:
+            raise BadTrainingData(f"{data}: too few articles and tables are held back to fit on one half of them.")
+        ranking = fit_ranking(first)
+        answers = first_answers(second, RankingWeights.from_mapping(ranking.weights))
+    outcomes = {"sure": OutcomeRule().sure, "nothing": fit_nothing_found(answers)}
+    risk = fit_risk(*arrays(answers), n_candidates=N_CANDIDATES, max_tokens=MAX_ANSWER_TOKENS)
+    set_fitted(
+        folder,
+        ranking=ranking.weights,
+        ranking_given=ranking.given,
+        ranking_passages=ranking.passages,
+        ranking_fit={"questions": ranking.n_questions},
+        outcomes=outcomes,
+        risk=risk,
+    )
+    return {"ranking": ranking.json(), "outcomes": outcomes, "risk": risk, "figures": figures(answers)}

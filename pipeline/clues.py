@@ -1,0 +1,86 @@
+"""What do the words of a question say of its answer? How it looks, and which words stand around it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from deformer_qa.pipeline.query_words import FUNCTION_WORDS
+
+Look = Literal["number", "date", "name", "any"]
+
+_WORD = re.compile(r"\w+(?:[.\-'’/]\w+)*")
+_NUMBER = re.compile(
+    r"\bhow (?:many|much|long|old|far|often|high|tall|deep|wide|big|large|heavy|fast|late|soon)\b"
+    r"|\b(?:number|amount|percentage|percent|share|population|price|cost|size|length|height|weight|default port) of\b"
+    r"|\bwhat (?:port|percentage|percent|number|age|version)\b|\bhow frequently\b"
+)
+_DATE = re.compile(
+    r"\bwhen\b|\b(?:what|which|in what|in which|on what|on which) (?:year|date|day|month|century|decade|time)\b"
+    r"|\b(?:until|since|by) (?:when|what)\b|\bdate of\b|\byear of\b"
+)
+_NAME = re.compile(r"\bwho(?:m|se)?\b|\b(?:what|which) (?:person|company|organi[sz]ation|author|team)\b")
+_IS_DATE = re.compile(
+    r"\b(?:1\d|20)\d\d\b|\b(?:january|february|march|april|may|june|july|august|september|october|november|december"
+    r"|monday|tuesday|wednesday|thursday|friday|saturday|sunday|century|years?|days?|hours?|today|midnight|noon)\b"
+)
+_IS_NUMBER = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|hundred"
+    r"|thousand|million|billion|once|twice|half|dozen|none|zero|unlimited|no)\b"
+)
+_ENDINGS = ("ies", "ing", "es", "ed", "s")
+
+
+@dataclass(frozen=True)
+class Clues:
+    """What the words of a question tell."""
+
+    question: str
+
+    @cached_property
+    def look(self) -> Look:
+        """How its answer looks; "any" where the words do not say."""
+        asked = self.question.lower()
+        if _NUMBER.search(asked):
+            return "number"
+        if _DATE.search(asked):
+            return "date"
+        return "name" if _NAME.search(asked) else "any"
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Stems of its words without function words; all of them where nothing else is left."""
+        return stems(self.question) or frozenset(_WORD.findall(self.question.lower()))
+
+    def fits(self, answer: str) -> bool | None:
+        """Whether an answer looks so; None where the question does not say how."""
+        if self.look == "number":
+            return _IS_NUMBER.search(answer.lower()) is not None
+        if self.look == "date":
+            return _IS_DATE.search(answer.lower()) is not None
+        return answer[:1].isupper() if self.look == "name" else None
+
+    def share_in(self, text: str | Iterable[str]) -> float:
+        """The share of its words that a text has."""
+        there = stems(text) if isinstance(text, str) else frozenset(text)
+        return len(self.words & there) / max(1, len(self.words))
+
+    def share_of(self, answer: str) -> float:
+        """The share of an answer's words that the question has."""
+        words = stems(answer)
+        return len(self.words & words) / len(words) if words else 0.0
+
+
+def stems(text: str) -> frozenset[str]:
+    """The words of a text in small letters without common endings, function words left out."""
+    return frozenset(_stem(word) for word in _WORD.findall(text.lower()) if word not in FUNCTION_WORDS)
+
+
+def _stem(word: str) -> str:
+    for ending in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word.removesuffix(ending)
+    return word
