@@ -31,7 +31,7 @@ _IS_NUMBER = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|hundred"
     r"|thousand|million|billion|once|twice|half|dozen|none|zero|unlimited|no)\b"
 )
-_ENDINGS = ("ies", "ing", "es", "ed", "s")
+_ENDINGS = ("ing", "es", "ed", "s")
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ def stems(text: str) -> frozenset[str]:
 
 
 def _stem(word: str) -> str:
+    if word.endswith("ies") and len(word) > 4:
+        return f"{word[:-3]}y"
     for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word.removesuffix(ending)

@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deformer_qa.pipeline.ranking import FEATURES, RankingWeights, confidences
+from deformer_qa.pipeline.clues import Clues
+from deformer_qa.pipeline.ranking import (
+    FEATURES,
+    RankingWeights,
+    ReadPassage,
+    confidences,
+    features,
+    passage_features,
+)
+from deformer_qa.pipeline.results import Place
+from deformer_qa.pipeline.retrieval import Candidate
+from deformer_qa.reader.spans import TokenSpan
 
 
 def test_confidences_are_the_softmax_over_spans_and_no_answer() -> None:
@@ -26,10 +37,51 @@ def test_large_utilities_do_not_overflow() -> None:
     assert none == 0.0
 
 
+N_FEATURES = len(FEATURES)
+
+
 def test_a_reader_without_fitted_weights_is_ranked_by_its_margin() -> None:
-    assert RankingWeights.from_mapping({}).utilities([[3, 9, 9, 9, 9, 1]]).tolist() == [3.0]
+    assert RankingWeights.from_mapping({}).utilities([[3, *[9] * (N_FEATURES - 1)]]).tolist() == [3.0]
 
 
 def test_weights_are_taken_by_name() -> None:
-    weights = dict(zip(FEATURES, [1, 2, 3, 4, 5, 6], strict=True))
-    assert RankingWeights.from_mapping(weights).utilities([[1, 0, 0, 0, 0, 1]]).tolist() == [7.0]
+    weights = dict(zip(FEATURES, range(1, N_FEATURES + 1), strict=True))
+    row = [1, *[0] * (N_FEATURES - 2), 1]
+    assert RankingWeights.from_mapping(weights).utilities([row]).tolist() == [1 + N_FEATURES]
+
+
+class _Texts:
+    """One passage with its lead; the span is its third word."""
+
+    lead, text = "Ferries", "Mora sailed in 1931. Nobody knew why."
+
+    def span(self, passage_id: int, span: TokenSpan) -> Place:
+        return Place(passage_id, 1, "", "", "", "", {}, {}, 15, 19, "1931")
+
+    def context(self, place: Place) -> tuple[str, int]:
+        return "Mora sailed in 1931.", 0
+
+    def whole(self, passage_id: int) -> str:
+        return f"{self.lead}\n{self.text}"
+
+
+def test_features_say_what_reader_retrieval_and_words_say_for_a_span() -> None:
+    logits = np.array([[0, 0], [1, 0], [0, 1], [2, 3], [0, 0]], np.float32)
+    candidate = Candidate(7, b"", dense=0.5, bm25=2.0, bm25_share=0.25, fused=0.75)
+    span = TokenSpan(3, 3, 5.0, 4.0)
+    clues = Clues("When did the ferry Mora sail?")
+    found = dict(zip(FEATURES, features(clues, ReadPassage(candidate, logits, 2), span, _Texts()), strict=True))
+    assert (found["margin"], found["score"], found["length"]) == (4.0, 5.0, 0.0)
+    assert found["start"] == pytest.approx(2 - np.log(3 + np.e + np.e**2))
+    assert found["end"] == pytest.approx(3 - np.log(3 + np.e + np.e**3))
+    assert found["in_sentence"] == pytest.approx(2 / 3)  # Mora and sail, not the ferry, which is in the title
+    assert found["in_passage"] == pytest.approx(1.0)
+    assert (found["repeats"], found["fits"], found["misfits"]) == (0.0, 1.0, 0.0)
+    assert (found["dense"], found["bm25_share"], found["fused"]) == (0.5, 0.25, 0.75)
+    assert (found["rank"], found["constant"]) == (0.5, 1.0)
+
+
+def test_a_passage_that_is_not_read_has_what_its_retrieval_says() -> None:
+    candidate = Candidate(7, b"", dense=0.5, bm25=None, bm25_share=0.0, fused=0.5)
+    found = dict(zip(FEATURES, passage_features(candidate, None), strict=True))
+    assert {name for name, value in found.items() if value} == {"dense", "fused", "constant"}
