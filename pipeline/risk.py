@@ -2,8 +2,9 @@
 
 ``qa train ranking`` fits it on questions of every kind that a recipe held back, of other articles and tables than those
 the ranking is fitted on, a third of them asked where their document is not. ``reader.json`` has the thresholds by risk.
-What is promised holds for questions drawn like those, with probability 1 - delta over their draw (``confidence``). An
-answer is right where it equals an annotated one, or stands in the question's own document and shares 0.6 of F1 with one.
+What is promised holds for questions drawn like those, with probability 1 - delta over their draw (``confidence``).
+An answer is right where it equals an annotated one, or stands in the question's own document and shares 0.6 of F1 with
+one.
 """
 
 from __future__ import annotations
