@@ -50,9 +50,9 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     questions: tuple[CellQuestion, ...] = ()
 
-    def written(self, chance: random.Random) -> WrittenTable:
-        """As a document's text: mostly as the indexer writes it, sometimes as plain text has it."""
-        form = chance.random()
+    def written(self, chance: random.Random | None = None) -> WrittenTable:
+        """As a document's text: as the indexer writes it, by chance sometimes as plain text has it."""
+        form = chance.random() if chance else 1.0
         if form < _BARS:
             lines = [f"| {' | '.join(cells)} |" for cells in self.rows]
         elif form < _BARS + _COLONS:
@@ -97,8 +97,10 @@ class WrittenTable:
         return first + start + inside, first + start + inside + len(asked.answer)
 
 
-def read_tables(path: Path) -> list[Table]:
-    """The tables of a file with its training questions whose answer is in one cell.
+def read_tables(path: Path, part: str = "train") -> list[Table]:
+    """The tables of a file with its questions whose answer is in one cell.
+
+    :param part: "train" or "dev"; tables that no question of it is about are left out.
 
     :raises BadTrainingData: where it is missing or not of the kind.
     """
@@ -106,15 +108,15 @@ def read_tables(path: Path) -> list[Table]:
     try:
         tables = {str(name): _rectangle(rows) for name, rows in dict(content["tables"]).items()}
         asked: dict[str, list[CellQuestion]] = {name: [] for name in tables}
-        for entry in content["train"]:
+        for entry in content[part]:
             found = _cell_question(entry, tables[entry["table"]])
             if found:
                 asked[entry["table"]].append(found)
-        used = {entry["table"] for entry in content["train"]}
+        used = {entry["table"] for entry in content[part]}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadTrainingData(
             f'{path}: not tables and questions ({type(error).__name__}: {error}); expected "tables" (name: rows, the '
-            'header first) and "train" (records with "table", "question", "answers", "answer_is").'
+            f'header first) and "{part}" (records with "table", "question", "answers", "answer_is").'
         ) from error
     return [
         Table(name, "", rows, tuple(asked[name])) for name, rows in tables.items() if name in used and len(rows) > 1
