@@ -109,6 +109,8 @@ def questions_(
 
     corpus = corpus or folder / CORPUS
     asked = _chosen(read_gold_questions(folder / QUESTIONS, corpus), collections, limit)
+    if fail_under is not None and all(one.unanswerable for one in asked):
+        raise click.UsageError("--fail-under: none of these questions is answerable.")
     about = describe_reader(reader_folder or SHIPPED)
     run = _Run(reader_folder, reader_digest(about.folder), candidates, together, ReplyFile(out))
     with _groups(asked, corpus, store, together=together) as groups:
@@ -126,10 +128,7 @@ def questions_(
         print_json(result, indent=form == "json")
     else:
         print_report(found, worst(made, wrong), form)
-    percent = found.all.right_first.percent
-    if fail_under is not None and percent is None:
-        raise click.UsageError("--fail-under: none of these questions is answerable.")
-    return judged_figure("right first", percent or 0.0, fail_under)
+    return judged_figure("right first", found.all.right_first.percent or 0.0, fail_under)
 
 
 def _chosen(questions: list[GoldQuestion], collections: Sequence[str], limit: int | None) -> list[GoldQuestion]:

@@ -141,7 +141,7 @@ def reply_line(question: GoldQuestion, setting: Setting, answers: Answers) -> di
         "question": question.question,
         "given": answers.is_given,
         "nothing": answers.no_answer_is_best,
-        **(_answer_json(first) if first else {"answer": None, "confidence": 0.0}),
+        **(_answer_json(first) if first else _NO_ANSWER),
         "heading": first.place.heading if first else None,
         "location": dict(first.place.location) if first else None,
         "no_answer_confidence": answers.no_answer_confidence,
@@ -149,6 +149,9 @@ def reply_line(question: GoldQuestion, setting: Setting, answers: Answers) -> di
         "ms": answers.timings_ms.get("total"),
         "setting": setting.json(),
     }
+
+
+_NO_ANSWER = {"answer": None, "file": None, "confidence": 0.0, "label": None, "long": None}
 
 
 def _answer_json(answer: Answer) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import pytest
 from running import Qa
 
 from deformer_qa.pipeline.asking import Pipeline
-from deformer_qa.pipeline.gold_questions import read_gold_questions
-from deformer_qa.pipeline.question_evaluation import reply_of_line
+from deformer_qa.pipeline.gold_questions import GoldQuestion, read_gold_questions
+from deformer_qa.pipeline.question_evaluation import Setting, reply_line, reply_of_line
 from deformer_qa.pipeline.question_scoring import judged, report
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -73,7 +74,7 @@ def test_the_sample_questions_are_asked_and_scored_alike_by_hand(
     assert set(lines) == {one.id for one in questions}
     for one in questions:  # what was kept is what asking gives
         answers = example_pipeline.ask(one.question, n_answers=3)
-        kept = [lines[one.id], *lines[one.id]["more"]]
+        kept = [line for line in (lines[one.id], *lines[one.id]["more"]) if line["answer"] is not None]
         assert [line["answer"] for line in kept] == [answer.place.text for answer in answers.answers]
         assert [line["file"] for line in kept] == [answer.place.path for answer in answers.answers]
         assert (lines[one.id]["given"], lines[one.id]["nothing"]) == (answers.is_given, answers.no_answer_is_best)
@@ -88,6 +89,22 @@ def test_the_sample_questions_are_asked_and_scored_alike_by_hand(
     again = qa(*command, "--out", out, "--wrong", "100", "--format", "json")
     assert (again.code, again.out) == (0, ended.out)
     assert "asked" not in again.err
+
+
+def test_a_line_says_what_was_answered_and_whether_anything_was(example_pipeline: Pipeline) -> None:
+    question = GoldQuestion(1, "q", "On what date was Magellan killed?", "wh", ("27 April 1521",))
+    asked = example_pipeline.ask(question.question, n_answers=3)
+    setting = Setting("reader", 20, True, "corpus")
+    labelled = replace(asked.answers[0], label="no")
+    for answers in (asked, replace(asked, answers=(labelled,)), replace(asked, answers=())):
+        line = json.loads(json.dumps(reply_line(question, setting, answers)))
+        reply = reply_of_line(line)
+        assert (reply.id, reply.is_given, reply.found_nothing) == ("q", answers.is_given, answers.no_answer_is_best)
+        assert [(one.text, one.file, one.confidence, one.label) for one in reply.answers] == [
+            (one.place.text, one.place.path, one.confidence, one.label) for one in answers.answers
+        ]
+        assert line["setting"] == {"reader": "reader", "candidates": 20, "together": True, "corpus": "corpus"}
+        assert {"answer", "file", "label", "confidence", "given"} <= set(line)
 
 
 def test_golds_of_the_sample_questions_stand_in_their_documents(example_pipeline: Pipeline) -> None:
@@ -123,8 +140,10 @@ def test_each_collection_is_asked_alone_or_all_together(qa: Qa, own: Path, tiny_
     apart = qa(*command, "--by-collection", "--store", tmp_path / "stores", "--out", tmp_path / "apart.jsonl")
     assert apart.code == 0, apart.err
     assert sorted(one.name for one in (tmp_path / "stores").iterdir()) == ["birds", "fish"]
-    assert {one["file"] for one in _records(tmp_path / "apart.jsonl")} <= {"owl.txt", "hen.txt", "trout.txt"}
-    assert {one["file"].split("/")[0] for one in _records(tmp_path / "together.jsonl")} <= {"birds", "fish"}
+    documents = {"birds/owl.txt", "birds/hen.txt", "fish/trout.txt"}
+    assert {one["file"] for one in _records(tmp_path / "together.jsonl")} <= documents | {None}
+    for one, question in zip(_records(tmp_path / "apart.jsonl"), _records(own / "questions.jsonl"), strict=True):
+        assert one["file"] is None or f"{question['collection']}/{one['file']}" in documents
     for ended in (together, apart):
         found = json.loads(ended.out)
         assert {name: one["n"] for name, one in found["type"].items()} == {"span": 2, "unanswerable": 1, "year": 1}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deformer_qa.pipeline.gold_questions import GoldQuestion
+from deformer_qa.pipeline.question_evaluation import folder_digest
 from deformer_qa.pipeline.question_scoring import (
     Judged,
     Reply,
@@ -151,3 +153,16 @@ def test_the_figures_count_each_thing_said_of_each_question() -> None:
     assert found.json()["type"]["unanswerable"]["right_first"] == {"n": 0, "of": 0, "percent": None}
     assert [one.question.id for one in worst(made, 9)] == ["q", "none"]
     assert [one.question.id for one in worst(made, 1)] == ["q"]
+
+
+def test_a_folder_has_the_digest_of_its_names_and_bytes(tmp_path: Path) -> None:
+    (tmp_path / "birds").mkdir()
+    (tmp_path / "birds" / "owl.txt").write_text("Owls hunt.")
+    first = folder_digest(tmp_path)
+    (tmp_path / ".qa").mkdir()
+    (tmp_path / ".qa" / "states").write_text("an index is no document")
+    assert folder_digest(tmp_path) == first
+    (tmp_path / "birds" / "owl.txt").write_text("Owls sleep")
+    changed = folder_digest(tmp_path)
+    (tmp_path / "birds" / "owl.txt").rename(tmp_path / "owl.txt")
+    assert len({first, changed, folder_digest(tmp_path)}) == 3
