@@ -21,6 +21,7 @@ from deformer_qa.reader.evaluation import Prediction, SplitPassageReader, predic
 from deformer_qa.reader.reading import SplitReader
 from deformer_qa.reader.squad import GoldAnswer, SquadParagraph, SquadQuestion, SquadSet, exact_match, f1, read_squad
 
+
 def main() -> None:
     """Read, and print a line for each reader, kind, and way of reading."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
