@@ -166,7 +166,7 @@ def _answer_json(answer: Answer) -> dict[str, Any]:
 
 def _long_text(answer: Answer) -> str | None:
     """The text that the answer is marked in, where it is shown with one."""
-    return None
+    return answer.long.text if answer.long else None
 
 
 def reply_of_line(record: Mapping[str, Any]) -> Reply:
