@@ -62,6 +62,18 @@ _HOW_TO = _any(
     rf"\b(?:what|which (?:\S+ )?commands?) {_MODAL} {_PEOPLE}"
     r" (?:do|run|type|enter|set|change|install|configure|write)\b",
 )
+_TASKS = _words(
+    "add allow avoid block build change check choose clear close configure connect convert copy create delete "
+    "disable disconnect download edit enable exclude export force generate get hide import include install kill "
+    "limit load lock make merge mount move open print prevent protect quit reload remove rename repair replace "
+    "reset restart restore resume run save search see select send set show skip sort split start stop switch "
+    "turn undo uninstall unlock update upgrade use verify view write"
+)
+_NO_OBJECTS = _words(
+    "of and or is are was were in on at by for date time times day year case cases size name names number price point"
+    " file files mode option options command order rate type version"
+)
+"""What follows such a word where it is a noun: "start date of the war", "set of primes", "use cases"."""
 _WHY = _any(
     r"^(?:for |and |and so |so )?(?:why|how come)\b",
     r"^what (?:\w+ )?(?:causes?|caused|makes|happens|happened)\b",
@@ -127,7 +139,7 @@ def wanted_by(question: str) -> Wanted:
     kind: Kind = "short"
     if _wants_yes_or_no(asked, is_choice) or (was_polite and re.match(r"(?:if|whether)\b", asked)):
         kind = "yes_no"
-    elif _HOW_TO.search(asked) and not _CALLED.search(asked):
+    elif (_HOW_TO.search(asked) and not _CALLED.search(asked)) or _is_task(asked):
         kind = "how_to"
     elif _WHY.search(asked) or _asks_how_it_works(asked):
         kind = "why"
@@ -172,6 +184,12 @@ def _wants_yes_or_no(asked: str, is_choice: bool) -> bool:
     if words[1][0].isdigit() or words[1] in _NOT_ENGLISH or words[:2] == ["have", "a"]:
         return False
     return words[-1] not in _ASKING and words[1] not in _ASKING and not _ALSO_ASKS.search(asked)
+
+
+def _is_task(asked: str) -> bool:
+    """A task put as people type it into a search box: "restart the server without dropping connections"."""
+    words = asked.split()
+    return len(words) > 2 and words[0] in _TASKS and words[1] not in _NO_OBJECTS
 
 
 def _asks_how_it_works(asked: str) -> bool:

@@ -2,8 +2,8 @@
 
 Retrieval says how likely each passage is the one to ask, or none (the conditional logit of ``ranking``, without what
 reading adds); reading says how likely each passage means yes. The label's confidence is the sum over passages of both.
-A label is said only where it is as sure as the reader's description asks; below that the caller shows the sentence of
-the best span alone.
+A label is said only where it is likely enough for the reader's description, if any of the passages answers at all;
+below that the caller shows the sentence of the best span alone.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from deformer_qa.reader.passages import Span, sentences
 from deformer_qa.reader.reading import PassageLogits, SplitReader, States
 
 LEAST_CONFIDENCE = 0.8
-"""Of a label that is said, where the reader's description names no other."""
+"""How likely a label must be to be said, if a passage answers, where the reader's description names no other."""
 _PASSAGES_NAMED = 3
 _SHARE_NAMED = 0.1
 """Passages beside the first are evidence where they carry at least this part of the label's confidence."""
 
 
 def least_confidence(yes_no: Mapping[str, Any]) -> float:
-    """Of a label that is said, from ``yes_no`` of reader.json.
+    """How likely a label must be to be said, from ``yes_no`` of reader.json.
 
     :raises UnsupportedModel: where its ``label`` is no number.
     """
@@ -54,7 +54,7 @@ def yes_or_no(
 ) -> tuple[list[Answer], float]:
     """The likelier label as an answer, and the confidence that these documents do not say.
 
-    There is no answer without passages, and none where the label is less sure than ``least``.
+    There is no answer without passages, and none where the label is less likely than ``least``, if a passage answers.
 
     :param question: *Shape:* (question tokens, hidden), layer-k states; ``states`` and ``logits`` of the candidates.
     """
@@ -67,7 +67,7 @@ def yes_or_no(
     says_yes = bool((passages * yes).sum() >= (passages * (1 - yes)).sum())
     carried = passages * (yes if says_yes else 1 - yes)
     confidence = float(carried.sum())
-    if confidence < least:
+    if confidence < least * float(passages.sum()):
         return [], none
     order = np.argsort(-carried, kind="stable")[:_PASSAGES_NAMED]
     named = [index for index in order if index == order[0] or carried[index] >= _SHARE_NAMED * confidence]

@@ -21,6 +21,8 @@ from deformer_qa.store import Snapshot
 NOWHERE = 0
 """The document of a question that none answers; no document has this id."""
 _LOOKUPS_EACH = 6
+_MAIN = 0.5
+"""Passes over a source's answerable questions from which on they are a kind; of fewer they paraphrase another's."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def held_back_mixture(recipe: Recipe, articles: Sequence[str], folder: Path, n_o
         chance = random.Random(f"{recipe.seed}/{source.file}/fit")
         if source.is_of_tables:
             _add_tables(mixture, source, read_tables(folder / source.file), n_others, chance)
-        elif source.answerable or source.compared or source.unanswerable:
+        elif source.answerable >= _MAIN or source.unanswerable:
             _add_squad(mixture, source, folder / source.file, held, n_others, chance)
     if not mixture.asked:
         raise BadTrainingData(f"{folder}: recipe {recipe.name} held nothing back there that could be asked.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deformer_qa.lab.fit.confidences import arrays, figures, first_answers, fit_nothing_found
+from deformer_qa.lab.fit.labels import fit_label
 from deformer_qa.lab.fit.mixture import halves, held_back_mixture
 from deformer_qa.lab.fit.ranking import fit_ranking, judged
 from deformer_qa.lab.train.recipe import recipe_from
@@ -33,7 +34,7 @@ def fit_reader(
     on_event: Callable[[str], None] = lambda line: None,
     on_question: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Fit how spans are ranked, when an answer is given, and what risk a confidence holds; write it into reader.json.
+    """Fit how spans are ranked, when an answer or a label is given, and what --max-risk needs, into reader.json.
 
     The ranking is fitted on the questions of one half of the articles and tables, the rest on those of the other half,
     and so are the figures that come back.
@@ -66,6 +67,7 @@ def fit_reader(
             raise BadTrainingData(f"{data}: too few articles and tables are held back to fit on one half of them.")
         ranking = fit_ranking(first)
         answers = first_answers(second, RankingWeights.from_mapping(ranking.weights))
+    labels = fit_label(recipe, data, reader)
     outcomes = {"sure": OutcomeRule().sure, "nothing": fit_nothing_found(answers)}
     risk = fit_risk(*arrays(answers), n_candidates=N_CANDIDATES, max_tokens=MAX_ANSWER_TOKENS)
     set_fitted(
@@ -76,5 +78,12 @@ def fit_reader(
         ranking_fit={"questions": ranking.n_questions},
         outcomes=outcomes,
         risk=risk,
+        yes_no={"label": labels["least"]},
     )
-    return {"ranking": ranking.json(), "outcomes": outcomes, "risk": risk, "figures": figures(answers)}
+    return {
+        "ranking": ranking.json(),
+        "outcomes": outcomes,
+        "risk": risk,
+        "labels": labels,
+        "figures": figures(answers),
+    }

@@ -126,3 +126,19 @@ def test_a_choice_offers_its_answers() -> None:
 )
 def test_a_span_that_says_nothing_new_answers_nothing(question: str, span: str, is_empty: bool) -> None:
     assert (span in EmptySpans(question)) is is_empty
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("restart the server without dropping connections", "how_to"),
+        ("install the plugin globally", "how_to"),
+        ("make it stop at the first error", "how_to"),
+        ("start date of the war", "short"),
+        ("set of primes", "short"),
+        ("make and model of the car", "short"),
+        ("restart", "short"),
+    ],
+)
+def test_a_task_typed_as_into_a_search_box_wants_its_step(question: str, kind: str) -> None:
+    assert wanted_by(question).kind == kind
