@@ -51,9 +51,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Kind:
-    """Questions of one kind; kinds of one ``corpus`` search the same passages."""
+    """Questions of one kind; kinds of one ``corpus`` search the same passages, kinds of one ``group`` weigh as one."""
 
     name: str
+    group: str
     corpus: str
     texts: tuple[Text, ...]
     asked: tuple[Asked, ...]
@@ -62,24 +63,24 @@ class Kind:
 def fitting_kinds(data: Path, encoder: Encoder) -> Iterator[Kind]:
     """The kinds on which weights may be chosen."""
     squad, asked = _squad_train(data / "squad-v1.1-train.json.xz", encoder)
-    yield Kind("SQuAD", "squad", squad, asked)
-    yield Kind("key words", "squad", squad, _key_words(squad))
+    yield Kind("SQuAD", "SQuAD", "squad", squad, asked)
+    yield Kind("key words", "words", "squad", squad, _key_words(squad))
     articles = _content(data / "nq-spans-train.json.xz")["data"]
     texts, asked = _read(_shuffled(articles)[:N_PARAGRAPHS], encoder)
-    yield Kind("NQ", "nq", texts, _sample(asked, N_QUESTIONS))
+    yield Kind("NQ", "NQ", "nq", texts, _sample(asked, N_QUESTIONS))
     tables, asked = _tables(_content(data / "wikitablequestions-train-dev.json.xz"), encoder)
-    yield Kind("tables", "tables", tables, asked)
+    yield Kind("tables", "tables", "tables", tables, asked)
     made, asked = _made_tables(encoder, len(tables))
     everything = (*tables, *made)
-    yield Kind("codes in questions", "codes", everything, asked)
-    yield Kind("codes alone", "codes", everything, _codes(everything))
-    yield Kind("one rare word", "codes", everything, _rare_words(everything))
+    yield Kind("codes in questions", "words", "codes", everything, asked)
+    yield Kind("codes alone", "words", "codes", everything, _codes(everything))
+    yield Kind("one rare word", "words", "codes", everything, _rare_words(everything))
 
 
 def last_kind(data: Path, encoder: Encoder, n_questions: int) -> Kind:
     """SQuAD dev, which nothing is chosen on."""
     texts, asked = _read(_content(data / "squad-v1.1-dev.json.xz")["data"], encoder)
-    return Kind("SQuAD dev", "squad-dev", texts, _sample(asked, n_questions))
+    return Kind("SQuAD dev", "SQuAD", "squad-dev", texts, _sample(asked, n_questions))
 
 
 def _content(path: Path) -> dict[str, Any]:

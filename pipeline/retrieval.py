@@ -29,7 +29,7 @@ class RetrievalWeights:
     """
 
     bm25_share: float = 0.3
-    exact: float = 1.0
+    exact: float = 0.5
 
     @classmethod
     def from_mapping(cls, weights: Mapping[str, float]) -> Self:

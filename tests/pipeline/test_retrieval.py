@@ -20,14 +20,14 @@ from deformer_qa.store import PassageDraft, Snapshot, Writer, block_key, open_sn
 
 AXIS = np.eye(8, dtype=np.float32)
 TEXTS = (
-    ("The harbour master keeps the keys", 0.9),  # 1
+    ("The harbour master keeps the keys", 0.7),  # 1
     ("Keys of the lighthouse hang in the hall", 0.2),  # 2
     ("Boats are painted in spring", 0.6),  # 3
     ("The lighthouse was built by Orla Finn", 0.5),  # 4
     ("How many of the gulls nest there", 0.1),  # 5
     ("Boats are painted in spring again", 0.6),  # 6
     ("Berth C-00087 is let to Ada. Berth C 12 has the number 00087 on it", 0.05),  # 7
-    ("Berth C-00088: number 00087 is no C 12, and 00087 no C", 0.8),  # 8
+    ("Berth C-00088: number 00087 is no C 12, and 00087 no C", 0.4),  # 8
 )
 
 
@@ -63,7 +63,7 @@ def test_the_sum_is_the_dense_score_and_weighted_shares(snapshot: Snapshot) -> N
         assert found.scores[id_].fused(weights) == pytest.approx(dense + 0.4 * share)
     sums = {id_: one.fused(weights) for id_, one in found.scores.items()}
     assert found.fused == tuple(sorted(sums, key=lambda id_: (-sums[id_], id_)))
-    assert found.dense == (1, 8, 3, 6, 4, 2, 5, 7)
+    assert found.dense == (1, 3, 6, 4, 8, 2, 5, 7)
     chosen = candidates(snapshot, found, found.fused[:3])
     assert [one.passage_id for one in chosen] == list(found.fused[:3])
     assert [one.fused for one in chosen] == [sums[one.passage_id] for one in chosen]
@@ -107,7 +107,7 @@ def test_a_name_leads_to_the_passage_that_has_it_as_a_whole(snapshot: Snapshot) 
 
 
 def test_a_name_is_found_though_no_ranking_reaches_it(snapshot: Snapshot) -> None:
-    found = retrieve(snapshot, "Which harbour is C-00087 in?", AXIS[0], depth=1)
+    found = retrieve(snapshot, "Which town is C-00087 in?", AXIS[0], depth=1)
     assert 7 not in (*found.dense, *found.bm25)
     assert found.fused[0] == 7
 
