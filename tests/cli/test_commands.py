@@ -59,7 +59,7 @@ def test_a_bare_question_is_asked(qa: Qa, example_store: Path) -> None:
 
 def test_plain_output_is_one_line_an_answer(qa: Qa, example_store: Path) -> None:
     ended = qa("ask", QUESTION, "--store", example_store, "-n", "2")
-    assert [len(line.split("\t")) for line in ended.out.splitlines()] == [4, 4]
+    assert {len(line.split("\t")) for line in ended.out.splitlines()} == {4}
     assert ended.out.startswith(f"{ANSWER}\t")
 
 

@@ -107,6 +107,7 @@ def test_a_yes_or_no_rests_on_a_sentence_of_the_text(tmp_path: Path, shipped_rea
         (tmp_path / name).write_text(text, encoding="utf-8")
     sync(tmp_path / "store", shipped_reader.encoder, [tmp_path / name for name in pages])
     with Pipeline.open(tmp_path / "store", shipped_reader) as pipeline:
+        pipeline.least_label_confidence = 0.0
         (answer,) = pipeline.ask("Is the old Karsund ferry built of wood?").answers
         assert answer.kind == "yes_no"
         for place in (answer.place, *answer.evidence):

@@ -19,7 +19,7 @@ from deformer_qa.pipeline.empty_spans import EmptySpans
 from deformer_qa.pipeline.haystack_pipelines import question_answering
 from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.places import Places
-from deformer_qa.pipeline.ranking import RankingWeights, features
+from deformer_qa.pipeline.ranking import FEATURES, RankingWeights
 from deformer_qa.pipeline.retrieval import Candidate
 from deformer_qa.pipeline.yes_no import least_confidence
 from deformer_qa.reader.description import describe_reader, set_fitted
@@ -157,7 +157,7 @@ def _spans(places: Places, passage_id: int, texts: list[str]) -> list[ReadSpan]:
         start = places.text(passage_id).index(text)
         rows = places.rows(passage_id, start, start + len(text))
         span = TokenSpan(rows[0], rows[-1], 9.0 - number, 9.0 - number)
-        found.append(ReadSpan(candidate, span, features(span, candidate)))
+        found.append(ReadSpan(candidate, span, [span.margin, *[0.0] * (len(FEATURES) - 1)]))
     return found
 
 

@@ -50,6 +50,6 @@ def test_a_retrained_reader_answers_from_a_store_built_before_it(
     again = recipe_of(tiny_bert, name="third", passes=2.0, tune_lower=True, retrieval=1.0)
     third = SplitReader.load(train_reader(again, training_data, tmp_path / "third"))
     assert third.encoder.encoder_id != second.encoder.encoder_id
-    with pytest.raises(EncoderMismatch, match="a reader trained on it"):
+    with pytest.raises(EncoderMismatch, match="use the reader that it was built with"):
         Pipeline.open(store, third)
     assert _bytes_of(store) == before

@@ -86,7 +86,9 @@ def test_the_labels_confidence_is_what_passages_say_by_how_likely_each_is_the_on
     chosen = candidates(pipeline.snapshot, found := retrieve(pipeline.snapshot, question, asked.vector), found.fused)
     assert len(chosen) == 2
     assert pipeline.passage_weights is not None
-    passages, none = confidences(pipeline.passage_weights.utilities([passage_features(one) for one in chosen]))
+    passages, none = confidences(
+        pipeline.passage_weights.utilities([passage_features(one, place) for place, one in enumerate(chosen, start=1)])
+    )
     made = pipeline.reader.read(asked.states, pipeline.snapshot.states([one.key for one in chosen]))
     yes = np.array([np.exp(one.yes_no[1]) / np.exp(one.yes_no).sum() for one in made])
     answers = pipeline.ask(question)
