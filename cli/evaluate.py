@@ -39,7 +39,7 @@ _RISKS = (0.1, 0.2, 0.3)
 
 @click.group(name="eval")
 def evaluate() -> None:
-    """Measure a reader on given passages (squad, boolq, race), or or the whole path over a store (open, questions)."""
+    """Measure a reader on given passages (squad, boolq, race), or the whole path over a store (open, questions)."""
 
 
 evaluate.add_command(open_)

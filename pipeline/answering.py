@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deformer_qa.pipeline.empty_spans import EmptySpans
 from deformer_qa.pipeline.long_answers import sentence_span
-from deformer_qa.pipeline.ranking import RankingWeights
+from deformer_qa.pipeline.ranking import RankingWeights, moved_features
 from deformer_qa.pipeline.results import Answer, Place
 from deformer_qa.pipeline.retrieval import Candidate
 from deformer_qa.reader.spans import TokenSpan
@@ -39,6 +39,32 @@ class ReadSpan:
     candidate: Candidate
     span: TokenSpan
     features: list[float]
+
+
+def as_if_alone(spans: Sequence[ReadSpan], bm25_weight: float) -> list[ReadSpan]:
+    """Some of the spans that were read, as if no other passages had been retrieved.
+
+    Places are counted anew, and BM25 scores are shares of the best that is left: in use some passage is always first.
+
+    :param bm25_weight: of the share in the fused score, see ``retrieval.RetrievalWeights``.
+    """
+    found = {span.candidate.passage_id: span.candidate for span in spans}
+    best = max((one.bm25 or 0.0 for one in found.values()), default=0.0)
+    alone = {}
+    for id_, one in found.items():
+        share = (one.bm25 or 0.0) / best if best > 0 else 0.0
+        fused = one.fused + bm25_weight * (share - one.bm25_share)
+        alone[id_] = replace(one, bm25_share=share, fused=fused)
+    order = sorted(alone.values(), key=lambda one: (-one.fused, one.passage_id))
+    places = {one.passage_id: place for place, one in enumerate(order, start=1)}
+    return [
+        replace(
+            span,
+            candidate=alone[span.candidate.passage_id],
+            features=moved_features(span.features, alone[span.candidate.passage_id], places[span.candidate.passage_id]),
+        )
+        for span in spans
+    ]
 
 
 def merged(

@@ -217,26 +217,25 @@ def _with_long(answers: Sequence[Answer], wanted: Wanted, places: Places) -> lis
 
     The answer to a yes/no question is the sentence itself; a span that stands in none is left out where others do.
     """
-    if wanted.kind == "yes_no":
-        whole = [(answer, places.long(answer.place, "yes_no")) for answer in answers]
-        said = [
-            replace(answer, place=long, context=long.text, context_start=long.start, long=long)
-            for answer, long in whole
-            if places.is_sentence(long)
-        ]
-        return said or list(answers)
-    if not wanted.is_long:
+    if wanted.kind != "yes_no" and not wanted.is_long:
         return list(answers)
     kept: list[Answer] = []
     parts: list[Place] = []
     for answer in answers:
         long = places.long(answer.place, wanted.kind)
-        if not any(
+        is_repeated = any(
             long.document == part.document and long.start < part.end and long.end > part.start for part in parts
-        ):
-            parts.append(long)
-            kept.append(replace(answer, long=long))
-    return kept
+        )
+        if is_repeated or (wanted.kind == "yes_no" and not places.is_sentence(long)):
+            continue
+        parts.append(long)
+        is_sentence = wanted.kind == "yes_no"
+        kept.append(
+            replace(answer, place=long, context=long.text, context_start=long.start, long=long)
+            if is_sentence
+            else replace(answer, long=long)
+        )
+    return kept or list(answers)
 
 
 class _Clock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -20,7 +19,7 @@ _NUMBER = re.compile(
 )
 _DATE = re.compile(
     r"\bwhen\b|\b(?:what|which|in what|in which|on what|on which) (?:year|date|day|month|century|decade|time)\b"
-    r"|\b(?:until|since|by) (?:when|what)\b|\bdate of\b|\byear of\b"
+    r"|\bby when|\b(?:until|since) (?:when|what)\b|\bdate of\b|\byear of\b"
 )
 _NAME = re.compile(r"\bwho(?:m|se)?\b|\b(?:what|which) (?:person|company|organi[sz]ation|author|team)\b")
 _IS_DATE = re.compile(
@@ -52,8 +51,8 @@ class Clues:
 
     @cached_property
     def words(self) -> frozenset[str]:
-        """Stems of its words without function words; all of them where nothing else is left."""
-        return stems(self.question) or frozenset(_WORD.findall(self.question.lower()))
+        """Stems of its words without function words."""
+        return stems(self.question)
 
     def fits(self, answer: str) -> bool | None:
         """Whether an answer looks so; None where the question does not say how."""
@@ -63,10 +62,9 @@ class Clues:
             return _IS_DATE.search(answer.lower()) is not None
         return answer[:1].isupper() if self.look == "name" else None
 
-    def share_in(self, text: str | Iterable[str]) -> float:
+    def share_in(self, text: str) -> float:
         """The share of its words that a text has."""
-        there = stems(text) if isinstance(text, str) else frozenset(text)
-        return len(self.words & there) / max(1, len(self.words))
+        return len(self.words & stems(text)) / max(1, len(self.words))
 
     def share_of(self, answer: str) -> float:
         """The share of an answer's words that the question has."""

@@ -44,9 +44,10 @@ def long_span(text: str, start: int, end: int, kind: Kind) -> Span:
     the whole list item. A sentence that ends with a colon takes along what it introduces, a question of a FAQ what
     follows it, and the command that answers a how-to question the sentence that introduces it.
     """
-    first = text.rfind("\n", 0, max(0, start - _LOOKED_AROUND)) + 1
-    last = text.find("\n", end + _LOOKED_AROUND)
-    blocks = _blocks(text, first, len(text) if last < 0 else last)
+    low, high = max(0, start - 2 * _LOOKED_AROUND), min(len(text), end + 2 * _LOOKED_AROUND)
+    first = text.rfind("\n", low, max(0, start - _LOOKED_AROUND)) + 1 or low
+    last = text.find("\n", end + _LOOKED_AROUND, high)
+    blocks = _blocks(text, first, high if last < 0 else last)
     here = next((number for number, block in enumerate(blocks) if block.end > start), None)
     if here is None:
         return Span(start, end)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deformer_qa.pipeline.answering import ReadSpan, merged
+from deformer_qa.pipeline.answering import ReadSpan, as_if_alone, merged
 from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
 from deformer_qa.pipeline.confidence import measured
 from deformer_qa.pipeline.empty_spans import EmptySpans
@@ -28,7 +28,7 @@ DEPTHS = (1, 5, 20)
 _RANKS_LOOKED_AT = 100
 _RIGHT_F1 = 0.6
 WITHOUT_ANSWER = 0.33
-"""Share of the questions that are asked where their own document is not, for fitting and measuring confidences."""
+"""Share of the questions that are asked where their own document is not, for measuring confidences."""
 RISKS_SHOWN = (0.1, 0.2, 0.3)
 
 
@@ -80,10 +80,12 @@ def retrieval_figures(
     return {method: _figures_of_ranks(found) for method, found in ranks.items()}
 
 
-def _retrieved(pipeline: Pipeline, one: OpenQuestion, vector: NDArray[np.float32]) -> Retrieved:
-    """What asking this question retrieves."""
+def _retrieved(
+    pipeline: Pipeline, one: OpenQuestion, vector: NDArray[np.float32], also: Sequence[int] = ()
+) -> Retrieved:
+    """What asking this question retrieves; ``also`` are passages that are scored wherever they stand."""
     question, weights = one.question.question, pipeline.retrieval_weights
-    return retrieve(pipeline.snapshot, question, vector, _RANKS_LOOKED_AT, weights=weights)
+    return retrieve(pipeline.snapshot, question, vector, _RANKS_LOOKED_AT, weights=weights, also=also)
 
 
 def _rank_of(document: int, passage_ids: Sequence[int], snapshot: Snapshot) -> int | None:
@@ -140,11 +142,11 @@ def read_open(
     """
     for one in questions:
         asked = pipeline.reader.encoder.encode(one.question.question, f"question {one.question.id}")
-        retrieved = _retrieved(pipeline, one, asked.vector)
-        wanted = dict.fromkeys(pid for method in methods for pid in retrieved.by(method)[:n_candidates])
-        if with_gold:
-            wanted |= dict.fromkeys(record.id for record in pipeline.snapshot.document_passages(one.gold_document))
-        chosen = candidates(pipeline.snapshot, retrieved, list(wanted))
+        own = pipeline.snapshot.document_passages(one.gold_document) if with_gold else []
+        also = [record.id for record in own]
+        retrieved = _retrieved(pipeline, one, asked.vector, also)
+        wanted = {pid for method in methods for pid in retrieved.by(method)[:n_candidates]}.union(also)
+        chosen = candidates(pipeline.snapshot, retrieved, [pid for pid in retrieved.fused if pid in wanted])
         states = pipeline.snapshot.states([candidate.key for candidate in chosen])
         places = Places(pipeline.snapshot, pipeline.reader.encoder.tokenizer)
         spans = pipeline.spans(one.question.question, asked.states, chosen, states, places)
@@ -228,7 +230,8 @@ def _asked(pipeline: Pipeline, read: ReadQuestion, chosen: Sequence[int]) -> str
     return best.place.text if best else ""
 
 
-def _first_answer(pipeline: Pipeline, read: ReadQuestion, spans: Sequence[ReadSpan]) -> Answer | None:
+def _first_answer(pipeline: Pipeline, read: ReadQuestion, some: Sequence[ReadSpan]) -> Answer | None:
+    spans = as_if_alone(some, pipeline.retrieval_weights.bm25_share)
     probabilities, _ = confidences(pipeline.weights.utilities([span.features for span in spans]))
     empty = EmptySpans(read.question.question.question)
     return next(iter(merged(spans, probabilities, pipeline.weights, read.places, n_answers=1, empty=empty)), None)

@@ -36,6 +36,7 @@ _DASHES = "-‐‑‒–—"
 _BEFORE = r"(?<![0-9A-Za-z])(?<![0-9A-Za-z][_-])(?<!\d\.)"
 _AFTER = r"(?![_-]?[0-9A-Za-z]|\.\d)"
 _MOST_NAMES = 8
+_LONGEST_NAME = 100  # characters
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,14 @@ def content_words(question: str) -> str:
 
 def names(question: str) -> list[Name]:
     """The names in a question, each once; of one without any that is a single word this word."""
-    numbered = [found.group().rstrip(".-") for found in _NUMBERED.finditer(question)]
+    numbered = [found.group().rstrip(".-")[:_LONGEST_NAME] for found in _NUMBERED.finditer(question)]
     tokens = [token for token in _TOKEN.findall(_NUMBERED.sub(" ", question)) if _is_code(token)]
+    tokens = [token for token in tokens if len(token) <= _LONGEST_NAME]
     found = {tuple(part.casefold() for part in _PART.findall(text)): text for text in (*tokens, *numbered)}
     if found:
         return [Name(text, _pattern(text)) for text in list(found.values())[:_MOST_NAMES]]
     words = question.split()
-    parts = _PART.findall(words[0]) if len(words) == 1 else []
+    parts = _PART.findall(words[0]) if len(words) == 1 and len(words[0]) <= _LONGEST_NAME else []
     if len(parts) > 1:
         return [Name(words[0], _pattern(words[0]))]
     return [Name(parts[0], None)] if parts else []

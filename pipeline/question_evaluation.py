@@ -58,6 +58,14 @@ def folder_digest(folder: Path) -> str:
     return whole.hexdigest()
 
 
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
 class ReplyFile:
     """Replies as JSON lines, written as they come; without a file they are kept in memory alone.
 
@@ -73,6 +81,9 @@ class ReplyFile:
         with file.open("a+b") as stream:  # made now: a place that cannot be written is told before the run
             stream.seek(0)
             content = stream.read()
+            if content and not content.endswith(b"\n") and _is_json(content.rpartition(b"\n")[2]):
+                content += b"\n"  # a whole line, of a reply or of something else
+                stream.write(b"\n")
             whole, end, rest = content.rpartition(b"\n")
             for number, line in enumerate(whole.split(b"\n") if end else (), 1):
                 record = _line(line, f"{file}, line {number}")

@@ -132,11 +132,8 @@ def answer_is_right(question: GoldQuestion, answer: ReplyAnswer) -> bool:
 def file_is_right(question: GoldQuestion, file: str) -> bool:
     """Whether a file is one of those that say it; a gold "a.jsonl" means any record of it, "a.jsonl#3" that one."""
     below = f"{question.collection}/" if question.collection else ""
-    from_corpus = {*(below + one for one in question.files), *question.also}
-    return any(
-        one in question.files or one in from_corpus or any(one.endswith("/" + gold) for gold in from_corpus)
-        for one in (file, file_of_record(file))
-    )
+    right = {*question.files, *(below + one for one in question.files), *question.also}
+    return any(one in right for one in (file, file_of_record(file)))
 
 
 @dataclass(frozen=True)

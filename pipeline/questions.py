@@ -74,6 +74,11 @@ _NO_OBJECTS = _words(
     " file files mode option options command order rate type version"
 )
 """What follows such a word where it is a noun: "start date of the war", "set of primes", "use cases"."""
+_DETERMINERS = _words("a an the my our your its all every each this that these those it them one two three up down off")
+_MANNER = _words(
+    "a an the without with when if while before after from to into at as so until my our it them everything"
+)
+"""What stands in a task, and seldom behind a noun: "restart it without ..." is one, "set theory axioms" is none."""
 _WHY = _any(
     r"^(?:for |and |and so |so )?(?:why|how come)\b",
     r"^what (?:\w+ )?(?:causes?|caused|makes|happens|happened)\b",
@@ -139,7 +144,7 @@ def wanted_by(question: str) -> Wanted:
     kind: Kind = "short"
     if _wants_yes_or_no(asked, is_choice) or (was_polite and re.match(r"(?:if|whether)\b", asked)):
         kind = "yes_no"
-    elif (_HOW_TO.search(asked) and not _CALLED.search(asked)) or _is_task(asked):
+    elif _HOW_TO.search(asked) and not _CALLED.search(asked):
         kind = "how_to"
     elif _WHY.search(asked) or _asks_how_it_works(asked):
         kind = "why"
@@ -147,6 +152,8 @@ def wanted_by(question: str) -> Wanted:
         kind = "list"
     elif _DEFINE.search(asked) or _asks_for_a_term(asked):
         kind = "definition"
+    elif _is_task(asked):
+        kind = "how_to"
     return Wanted(kind, is_choice)
 
 
@@ -189,7 +196,9 @@ def _wants_yes_or_no(asked: str, is_choice: bool) -> bool:
 def _is_task(asked: str) -> bool:
     """A task put as people type it into a search box: "restart the server without dropping connections"."""
     words = asked.split()
-    return len(words) > 2 and words[0] in _TASKS and words[1] not in _NO_OBJECTS
+    if len(words) < 3 or words[0] not in _TASKS or words[1] in _NO_OBJECTS:
+        return False
+    return words[1] in _DETERMINERS or bool(_MANNER.intersection(words[2:])) or words[-1].endswith("ly")
 
 
 def _asks_how_it_works(asked: str) -> bool:

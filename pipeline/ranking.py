@@ -31,6 +31,7 @@ the question has, whether it looks as the question asks, or does not (``clues``)
 retrieval, and one over its place in their order."""
 PASSAGE_FEATURES = ("dense", "bm25_share", "fused", "rank", "constant")
 """Those that a passage has before it is read."""
+_N_OF_SPAN = len(FEATURES) - len(PASSAGE_FEATURES)
 GIVEN_FEATURES = tuple(name for name in FEATURES if name not in PASSAGE_FEATURES or name == "constant")
 """Those that there are without a retrieval; the others weigh nothing then."""
 
@@ -73,7 +74,7 @@ def features(clues: Clues, passage: ReadPassage, span: TokenSpan, texts: SpanTex
         float(fits is True),
         float(fits is False),
     ]
-    return values + passage_features(passage.candidate, passage.place)[len(values) :]
+    return values + _of_passage(passage.candidate, passage.place)
 
 
 def passage_features(candidate: Candidate, place: int | None) -> list[float]:
@@ -81,8 +82,16 @@ def passage_features(candidate: Candidate, place: int | None) -> list[float]:
 
     :param place: as ``ReadPassage.place``.
     """
-    of_span = [0.0] * (len(FEATURES) - len(PASSAGE_FEATURES))
-    return [*of_span, candidate.dense, candidate.bm25_share, candidate.fused, 1.0 / place if place else 0.0, 1.0]
+    return [0.0] * _N_OF_SPAN + _of_passage(candidate, place)
+
+
+def moved_features(features: Sequence[float], candidate: Candidate, place: int) -> list[float]:
+    """A span's features if its passage had other scores and another place."""
+    return [*features[:_N_OF_SPAN], *_of_passage(candidate, place)]
+
+
+def _of_passage(candidate: Candidate, place: int | None) -> list[float]:
+    return [candidate.dense, candidate.bm25_share, candidate.fused, 1.0 / place if place else 0.0, 1.0]
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,7 @@ def retrieve(
     depth: int = DEPTH,
     among: Collection[int] | None = None,
     weights: RetrievalWeights | None = None,
+    also: Collection[int] = (),
 ) -> Retrieved:
     """The first ``depth`` passages by dense and by BM25 score, and all of them ranked by the sum of their scores.
 
@@ -111,13 +112,14 @@ def retrieve(
     :param vector: None where the question was not encoded; then there is no dense ranking.
     :param among: only these passage ids are looked at; None is all.
     :param weights: of the reader; those of ``RetrievalWeights`` by default.
+    :param also: passage ids that are ranked with the others whatever they score.
     """
     weights = weights or RetrievalWeights()
     words = content_words(question)
     dense = {hit.passage_id: hit.score for hit in snapshot.nearest(vector, depth, among)} if vector is not None else {}
     bm25 = {hit.passage_id: hit.score for hit in snapshot.bm25(words, depth, among)}
     exact = _exact(snapshot, question, depth, among, {*dense, *bm25})
-    ids = sorted({*dense, *bm25, *exact})
+    ids = sorted({*dense, *bm25, *exact, *also})
     of_words = bm25 | _bm25_of(snapshot, words, [one for one in ids if one not in bm25])
     of_vectors = dense | _dense_of(snapshot, vector, [one for one in ids if one not in dense])
     best = max(of_words.values(), default=0.0)

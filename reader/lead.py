@@ -25,7 +25,8 @@ class LeadRule:
     budget: int = 32
 
     def lead(self, title: str, heading: str, tokenizer: TextTokenizer) -> str:
-        """ "Title › Heading" on one line; a name that is missing or says the same again is left out.
+        """ "Title › Heading" on one line; without a name that is missing, and without a heading that
+        stands in the title.
 
         Where both do not fit each is cut at a blank to half of the budget, or to what the other leaves.
         """
@@ -51,6 +52,7 @@ def with_lead(lead: str, text: str) -> str:
 
 def _cut(name: str, most: int, tokenizer: TextTokenizer) -> str:
     """The first words of a name, ``most`` tokens of them at most; letters where its first word alone has more."""
+    most = max(0, most)
     offsets = tokenizer.offsets(name)
     if len(offsets) <= most:
         return name

@@ -68,7 +68,11 @@ def best_spans(
         first, last = row + 1, row + 1 + extra
         if borders is not None:
             allowed = borders.fitted(first, last, max_tokens) or _best_inside(logits, first, last, max_tokens, borders)
-            if allowed is None or any(one.first <= allowed[1] and allowed[0] <= one.last for one in spans):
+            if allowed is None:  # nor is any span in it
+                inside = np.arange(row, last)[:, None] + np.arange(width)[None] < last
+                scores[row:last][inside] = -np.inf
+                continue
+            if any(one.first <= allowed[1] and allowed[0] <= one.last for one in spans):
                 scores[row, extra] = -np.inf
                 continue
             if several and not spans:

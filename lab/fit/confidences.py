@@ -14,6 +14,7 @@ from deformer_qa.pipeline.answering import merged
 from deformer_qa.pipeline.confidence import area_under_roc, expected_calibration_error
 from deformer_qa.pipeline.empty_spans import EmptySpans
 from deformer_qa.pipeline.open_evaluation import is_right
+from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.ranking import RankingWeights, confidences
 
 _MOST_TOLD_NOTHING = 0.04
@@ -42,7 +43,7 @@ def first_answers(questions: Sequence[Judged], weights: RankingWeights) -> list[
 
 
 def _first(one: Judged, weights: RankingWeights) -> FirstAnswer:
-    spans = [one.read.spans[index] for index in one.left]
+    spans = one.spans
     probabilities, _ = confidences(weights.utilities([span.features for span in spans]))
     empty = EmptySpans(one.asked.question.question)
     best = next(iter(merged(spans, probabilities, weights, one.read.places, n_answers=1, empty=empty)), None)
@@ -90,11 +91,14 @@ def fit_nothing_found(answers: Sequence[FirstAnswer]) -> dict[str, float]:
     findable = np.array([one.is_findable for one in answers])
     kinds = np.array([one.kind for one in answers])
     kinds_found = [kind for kind in dict.fromkeys(kinds.tolist()) if (findable & (kinds == kind)).sum() > 20]
-    best = (-1, 0.0, 0.0)
+    if not kinds_found:
+        return {"confidence": OutcomeRule().nothing_confidence, "dense": OutcomeRule().nothing_dense}
+    best = (0, 0, 0.0, 0.0)
     for a in np.linspace(0, 0.5, _STEPS + 1):
         for b in np.linspace(0, 1, _STEPS + 1):
             told = (confidence < a) & (dense < b)
             shares = [told[findable & (kinds == kind)].mean() for kind in kinds_found]
-            if max(shares, default=0.0) <= _MOST_TOLD_NOTHING:
-                best = max(best, (int(told[~findable].sum()), round(float(a), 4), round(float(b), 4)))
-    return {"confidence": best[1], "dense": best[2]}
+            if max(shares) <= _MOST_TOLD_NOTHING:  # of equal ones the mildest
+                n_right, n_wrong = int(told[~findable].sum()), int(told[findable].sum())
+                best = max(best, (n_right, -n_wrong, -round(float(a), 4), -round(float(b), 4)))
+    return {"confidence": -best[2], "dense": -best[3]}

@@ -35,7 +35,7 @@ def fit_label(recipe: Recipe, data: Path, reader: SplitReader) -> dict[str, Any]
         if is_held_back(one.article or one.passage[:200], source.held_back)
     ]
     found: dict[str, Any] = {"least": LEAST_CONFIDENCE, "questions": len(questions), "said": 0, "right": 0}
-    if not questions:
+    if len(questions) < _FEWEST:
         return found
     logits = np.array(list(verdicts(SplitPassageReader(reader), questions)))
     likely = 1 / (1 + np.exp(-np.abs(logits)))

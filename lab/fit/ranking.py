@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from deformer_qa.lab.fit.mixture import Asked
+from deformer_qa.pipeline.answering import ReadSpan, as_if_alone
 from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
 from deformer_qa.pipeline.open_evaluation import OpenQuestion, ReadQuestion, is_right, read_open
 from deformer_qa.pipeline.ranking import FEATURES, GIVEN_FEATURES, PASSAGE_FEATURES
@@ -24,19 +25,21 @@ counts as the others do, about every fourth question of the mixture has no answe
 class Judged:
     """A question that was read, and which of its spans are right.
 
-    :ivar left: indices of the spans that compete: all, or those that are left where its own document is taken away
+    :ivar spans: those that compete: all, or what is left where its own document is taken away
     :ivar right: for each of these whether it is a right answer
+    :ivar in_gold: for each of these whether it stands in the document that answers
     """
 
     asked: Asked
     read: ReadQuestion
-    left: tuple[int, ...]
+    spans: tuple[ReadSpan, ...]
     right: tuple[bool, ...]
+    in_gold: tuple[bool, ...]
 
     @property
     def rows(self) -> list[list[float]]:
         """The features of the competing spans."""
-        return [self.read.spans[index].features for index in self.left]
+        return [span.features for span in self.spans]
 
 
 def judged(
@@ -55,9 +58,11 @@ def judged(
         questions, read_open(pipeline, opened, n_candidates=N_CANDIDATES, methods=("fused",)), strict=True
     ):
         take_away = asked.is_answerable and chance.random() < without_answer
-        left = tuple(index for index, in_gold in enumerate(read.in_gold) if not (take_away and in_gold))
+        left = [index for index, in_gold in enumerate(read.in_gold) if not (take_away and in_gold)]
+        spans = as_if_alone([read.spans[index] for index in left], pipeline.retrieval_weights.bm25_share)
         right = tuple(asked.is_answerable and is_right(read.texts[i], read.golds, read.in_gold[i]) for i in left)
-        made.append(Judged(asked, read, left, right))
+        in_gold = tuple(asked.is_answerable and read.in_gold[i] for i in left)
+        made.append(Judged(asked, read, tuple(spans), right, in_gold))
         on_question()
     return made
 
@@ -126,7 +131,7 @@ class _Cases:
 
 def fit_ranking(questions: Sequence[Judged]) -> FittedRanking:
     """Weights under which the right spans, or "no answer", are likeliest; every kind of question counts alike."""
-    used = [one for one in questions if one.left]
+    used = [one for one in questions if one.spans]
     kinds = [one.asked.kind for one in used]
     spans = _Cases([one.rows for one in used], [one.right for one in used], kinds)
     passages = [_passages(one) for one in used]
@@ -147,10 +152,9 @@ def _passages(one: Judged) -> list[tuple[list[float], bool]]:
     """Of each passage read the features that it has unread, and whether it is of the right document."""
     found: dict[int, tuple[list[float], bool]] = {}
     of_passage = [name in PASSAGE_FEATURES for name in FEATURES]
-    for index in one.left:
-        span = one.read.spans[index]
+    for span, in_gold in zip(one.spans, one.in_gold, strict=True):
         row = [value if kept else 0.0 for value, kept in zip(span.features, of_passage, strict=True)]
-        found[span.candidate.passage_id] = row, one.asked.is_answerable and one.read.in_gold[index]
+        found[span.candidate.passage_id] = row, in_gold
     return list(found.values())
 
 

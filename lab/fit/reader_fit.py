@@ -63,7 +63,7 @@ def fit_reader(
         is_first = list(halves([one.asked for one in read], recipe.seed))
         first = [one for one, of_first in zip(read, is_first, strict=True) if of_first]
         second = [one for one, of_first in zip(read, is_first, strict=True) if not of_first]
-        if not any(one.left for one in first) or not second:
+        if not any(one.spans for one in first) or not second:
             raise BadTrainingData(f"{data}: too few articles and tables are held back to fit on one half of them.")
         ranking = fit_ranking(first)
         answers = first_answers(second, RankingWeights.from_mapping(ranking.weights))

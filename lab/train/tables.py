@@ -113,7 +113,7 @@ def read_tables(path: Path, part: str = "train") -> list[Table]:
             if found:
                 asked[entry["table"]].append(found)
         used = {entry["table"] for entry in content[part]}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise BadTrainingData(
             f'{path}: not tables and questions ({type(error).__name__}: {error}); expected "tables" (name: rows, the '
             f'header first) and "{part}" (records with "table", "question", "answers", "answer_is").'

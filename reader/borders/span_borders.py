@@ -81,7 +81,8 @@ class SpanBorders:
         # A cell of punctuation alone ("||", "...") says what it says.
         word_units = np.bincount(unit + 1, weights=is_word, minlength=1) > 0
         is_word = (is_word | ~word_units[unit + 1]) & (unit >= 0)
-        says, is_last = is_word.copy(), is_word.copy()
+        partner = _partners(text, texts, starts.tolist(), unit.tolist())
+        says, is_last = is_word & (partner == -2), is_word.copy()  # a bracket alone says nothing
         single = rows_in[number] == 1
         for row in np.flatnonzero(single & is_word).tolist():
             word = texts[row]
@@ -100,7 +101,7 @@ class SpanBorders:
             is_word=is_word,
             says=says,
             is_last=is_last,
-            partner=_partners(text, texts, starts.tolist(), unit.tolist()),
+            partner=partner,
         )
 
     @property

@@ -19,6 +19,8 @@ from deformer_qa.pipeline.clues import Clues, stems
         ("which team won in 1990", "name"),
         ("What does the keeper eat?", "any"),
         ("max connections", "any"),
+        ("By what name was she known?", "any"),
+        ("by when must it be paid", "date"),
     ],
 )
 def test_the_look_of_an_answer_is_told_by_the_questions_words(question: str, look: str) -> None:
@@ -50,5 +52,6 @@ def test_shares_count_stems_and_no_function_words() -> None:
     assert clues.share_of("the") == 0.0
 
 
-def test_a_question_of_function_words_alone_keeps_them() -> None:
-    assert Clues("Who is it?").words == {"who", "is", "it"}
+def test_a_question_of_function_words_alone_has_no_words_to_be_found() -> None:
+    clues = Clues("Who is it?")
+    assert (clues.words, clues.share_in("Who is it? It is I.")) == (frozenset(), 0.0)

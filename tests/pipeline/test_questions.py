@@ -138,6 +138,10 @@ def test_a_span_that_says_nothing_new_answers_nothing(question: str, span: str, 
         ("set of primes", "short"),
         ("make and model of the car", "short"),
         ("restart", "short"),
+        ("Set theory axioms", "short"),
+        ("check engine light meaning", "definition"),
+        ("Export duties in 1900", "short"),
+        ("change management process", "short"),
     ],
 )
 def test_a_task_typed_as_into_a_search_box_wants_its_step(question: str, kind: str) -> None:
