@@ -64,7 +64,7 @@ def reader(
 ) -> int:
     """Train a reader by RECIPE: a TOML file, or the name of one that ships.
 
-    Those are: whole, frozen, deformer, whole-again, quick, race-whole, race.
+    Those are: whole, frozen, deformer, answers, whole-again, quick, race-whole, race.
     """
     from deformer_qa.cli.train_progress import training_progress
     from deformer_qa.lab.recipes import recipe_file

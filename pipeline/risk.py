@@ -1,7 +1,7 @@
 """From which confidence on is an answer given, if only a share of those given may be wrong?
 
 ``qa train ranking`` fits it on questions of every kind that a recipe held back, of other articles and tables than those
-the ranking is fitted on, a third of them asked where their document is not. ``reader.json`` has the thresholds by risk.
+the ranking is fitted on, about every fourth without an answer there. ``reader.json`` has the thresholds by risk.
 What is promised holds for questions drawn like those, with probability 1 - delta over their draw (``confidence``).
 An answer is right where it equals an annotated one, or stands in the question's own document and shares 0.6 of F1 with
 one.

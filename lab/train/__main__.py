@@ -1,4 +1,4 @@
-"""``python -m deformer_qa.lab.train``: ``qa train reader`` where only torch, transformers and safetensors are."""
+"""``python -m deformer_qa.lab.train``: ``qa train reader`` without the command line."""
 
 from __future__ import annotations
 
