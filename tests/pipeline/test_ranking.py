@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from deformer_qa.pipeline.answering import ReadSpan, as_if_alone
 from deformer_qa.pipeline.clues import Clues
 from deformer_qa.pipeline.ranking import (
     FEATURES,
@@ -85,3 +86,20 @@ def test_a_passage_that_is_not_read_has_what_its_retrieval_says() -> None:
     candidate = Candidate(7, b"", dense=0.5, bm25=None, bm25_share=0.0, fused=0.5)
     found = dict(zip(FEATURES, passage_features(candidate, None), strict=True))
     assert {name for name, value in found.items() if value} == {"dense", "fused", "constant"}
+
+
+def test_without_the_best_passage_the_others_have_the_places_that_they_would_have() -> None:
+    def read(passage_id: int, bm25: float, share: float, fused: float, place: int) -> ReadSpan:
+        candidate = Candidate(passage_id, b"", dense=0.5, bm25=bm25, bm25_share=share, fused=fused)
+        of_passage = passage_features(candidate, place)
+        return ReadSpan(candidate, TokenSpan(1, 1, 2.0, 2.0), [2.0, *of_passage[1:]])
+
+    best, second, third = read(1, 8.0, 1.0, 0.8, 1), read(2, 4.0, 0.5, 0.65, 2), read(3, 2.0, 0.25, 0.575, 3)
+    assert as_if_alone([best, second, third], 0.3) == [best, second, third]
+    left = as_if_alone([second, second, third], 0.3)
+    rows = [dict(zip(FEATURES, one.features, strict=True)) for one in left]
+    assert [row["rank"] for row in rows] == [1.0, 1.0, 0.5]
+    assert [row["bm25_share"] for row in rows] == [1.0, 1.0, 0.5]
+    assert [row["fused"] for row in rows] == pytest.approx([0.8, 0.8, 0.65])
+    assert {row["margin"] for row in rows} == {2.0}
+    assert as_if_alone([], 0.3) == []

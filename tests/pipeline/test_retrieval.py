@@ -178,3 +178,15 @@ def test_weights_come_from_the_readers_description(tiny_reader: Path, tmp_path: 
 def test_weights_that_are_none_are_refused_by_name(wrong: dict[str, float]) -> None:
     with pytest.raises(UnsupportedModel, match=f"found {next(iter(wrong))}: .*bm25_share, exact"):
         RetrievalWeights.from_mapping(wrong)
+
+
+def test_passages_asked_for_are_scored_though_no_ranking_reaches_them(snapshot: Snapshot) -> None:
+    vector = np.ones(ENCODER.vector_width, np.float32)
+    everything = retrieve(snapshot, "words", vector, 1_000)
+    last = everything.fused[-1]
+    few = retrieve(snapshot, "words", vector, 1)
+    assert last not in few.fused
+    found = retrieve(snapshot, "words", vector, 1, also=[last])
+    assert last in found.fused
+    (candidate,) = candidates(snapshot, found, [last])
+    assert candidate.dense == pytest.approx(everything.scores[last].dense)
