@@ -43,10 +43,15 @@ def main() -> None:
     kind.add_argument("--tables", type=Path, help="a file of questions on tables")
     parser.add_argument("--held-back", type=int, default=0, help="ask only of so many articles, the last of the file")
     parser.add_argument("--questions", type=int, default=500)
+    parser.add_argument("--rest", action="store_true", help="ask as many others, none of those drawn without it")
     parser.add_argument("--reader", type=Path, default=Path(deformer_qa.reader.shipped.__file__).parent)
     given = parser.parse_args()
     asked = list(_of_squad(given.squad, given.held_back) if given.squad else _of_tables(given.tables))
-    asked = [asked[at] for at in sorted(random.Random(SEED).sample(range(len(asked)), given.questions))]
+    drawn = random.Random(SEED).sample(range(len(asked)), given.questions)
+    if given.rest:
+        rest = sorted(set(range(len(asked))).difference(drawn))
+        drawn = random.Random(SEED).sample(rest, min(given.questions, len(rest)))
+    asked = [asked[at] for at in sorted(drawn)]
     reader = SplitPassageReader(SplitReader.load(given.reader))
     tokenize = lru_cache(maxsize=1024)(reader.tokenizer.tokenize)
     seconds, n_searched, n_refused, n_golds = np.zeros(2), 0, 0, 0
