@@ -16,9 +16,11 @@ from deformer_qa.pipeline.open_evaluation import OpenQuestion, ReadQuestion, is_
 from deformer_qa.pipeline.ranking import FEATURES, GIVEN_FEATURES, PASSAGE_FEATURES
 
 _PENALTY = 1e-3
-_WITHOUT_ANSWER = 0.1
-"""Share of the answerable questions that are asked where their own document is not. With the unanswerable kind, which
-counts as the others do, about every fourth question of the mixture has no answer: as people ask their own documents."""
+_WITHOUT_ANSWER = 0.15
+"""Share of the answerable questions that are asked where their own document is not."""
+_UNANSWERABLE = 0.25
+"""What a kind of unanswerable questions counts beside one of answerable ones. SQuAD's were written to look answered by
+their paragraph, which few questions are that people ask; with both about every fifth question has no answer."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class FittedRanking:
 
 
 class _Cases:
-    """Questions as padded tensors, each with the weight that makes all kinds count alike."""
+    """Questions as padded tensors, each with the weight that makes its kind count as it should."""
 
     def __init__(
         self, rows: Sequence[Sequence[Sequence[float]]], right: Sequence[Sequence[bool]], kinds: Sequence[str]
@@ -104,7 +106,8 @@ class _Cases:
             self.right[number, : len(of_one)] = torch.tensor(right_of_one)
             self.right[number, width] = not any(right_of_one)
         counts = {kind: kinds.count(kind) for kind in kinds}
-        self.shares = torch.tensor([1.0 / (len(counts) * counts[kind]) for kind in kinds], dtype=torch.float64)
+        self.shares = torch.tensor([kind_weight(kind) / counts[kind] for kind in kinds], dtype=torch.float64)
+        self.shares /= self.shares.sum()
 
     def loss(self, weights: torch.Tensor) -> torch.Tensor:
         """Mean negative log of the probability of all right spans together, or of "no answer" where none is right."""
@@ -130,7 +133,7 @@ class _Cases:
 
 
 def fit_ranking(questions: Sequence[Judged]) -> FittedRanking:
-    """Weights under which the right spans, or "no answer", are likeliest; every kind of question counts alike."""
+    """Weights under which the right spans, or "no answer", are likeliest; kinds of answerable questions count alike."""
     used = [one for one in questions if one.spans]
     kinds = [one.asked.kind for one in used]
     spans = _Cases([one.rows for one in used], [one.right for one in used], kinds)
@@ -156,6 +159,11 @@ def _passages(one: Judged) -> list[tuple[list[float], bool]]:
         row = [value if kept else 0.0 for value, kept in zip(span.features, of_passage, strict=True)]
         found[span.candidate.passage_id] = row, in_gold
     return list(found.values())
+
+
+def kind_weight(kind: str) -> float:
+    """What a question of this kind counts."""
+    return _UNANSWERABLE if "unanswerable" in kind else 1.0
 
 
 def _named(weights: torch.Tensor) -> dict[str, float]:

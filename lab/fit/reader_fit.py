@@ -8,14 +8,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from deformer_qa.lab.fit.confidences import arrays, figures, first_answers, fit_nothing_found
+from deformer_qa.lab.fit.confidences import arrays, calibrated, figures, first_answers, fit_nothing_found
 from deformer_qa.lab.fit.labels import fit_label
 from deformer_qa.lab.fit.mixture import halves, held_back_mixture
 from deformer_qa.lab.fit.ranking import fit_ranking, judged
 from deformer_qa.lab.train.recipe import recipe_from
 from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
 from deformer_qa.pipeline.outcomes import OutcomeRule
-from deformer_qa.pipeline.ranking import RankingWeights
+from deformer_qa.pipeline.ranking import FEATURES, RankingWeights
 from deformer_qa.pipeline.risk import fit_risk
 from deformer_qa.reader.description import set_fitted
 from deformer_qa.reader.errors import BadTrainingData
@@ -66,13 +66,14 @@ def fit_reader(
         if not any(one.spans for one in first) or not second:
             raise BadTrainingData(f"{data}: too few articles and tables are held back to fit on one half of them.")
         ranking = fit_ranking(first)
-        answers = first_answers(second, RankingWeights.from_mapping(ranking.weights))
+        weights = calibrated(second, RankingWeights.from_mapping(ranking.weights))
+        answers = first_answers(second, weights)
     labels = fit_label(recipe, data, reader)
     outcomes = {"sure": OutcomeRule().sure, "nothing": fit_nothing_found(answers)}
     risk = fit_risk(*arrays(answers), n_candidates=N_CANDIDATES, max_tokens=MAX_ANSWER_TOKENS)
     set_fitted(
         folder,
-        ranking=ranking.weights,
+        ranking=dict(zip(FEATURES, weights.values, strict=True)),
         ranking_given=ranking.given,
         ranking_passages=ranking.passages,
         ranking_fit={"questions": ranking.n_questions},

@@ -159,7 +159,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(qa: Qa, own: Path, tiny_read
     whole = out.read_bytes()
     lines = whole.splitlines(keepends=True)
     assert (first.code, len(lines)) == (0, 4)
-    for length in (0, 3, len(lines[0]) + 20, len(whole) - len(lines[-1]), len(whole) - 1):  # as a kill may leave it
+    for length in (0, 3, len(lines[0]) + 20, len(whole) - len(lines[-1]), len(whole) - 2):  # as a kill may leave it
         out.write_bytes(whole[:length])
         kept = whole[: whole.rfind(b"\n", 0, length) + 1]
         before = {one["id"]: one for one in map(json.loads, kept.splitlines())}
@@ -169,6 +169,14 @@ def test_a_run_that_was_killed_goes_on_where_it_was(qa: Qa, own: Path, tiny_read
         assert f"corpus: asked {4 - len(before)} of 4 questions" in again.err
         assert len(_records(out)) == 4
     assert "asked" not in qa(*command).err
+
+
+def test_a_file_that_holds_something_else_stays_as_it_is(qa: Qa, own: Path, tiny_reader: Path, tmp_path: Path) -> None:
+    out = tmp_path / "questions.jsonl"
+    out.write_text('{"id": "1", "question": "Who?", "answers": ["Ada"]}')  # one line, and no line end
+    ended = qa("eval", "questions", own, "--reader", tiny_reader, "--out", out)
+    assert ended.code == 2, ended.err
+    assert out.read_text().strip() == '{"id": "1", "question": "Who?", "answers": ["Ada"]}'
 
 
 def test_a_question_that_was_changed_is_asked_again(qa: Qa, own: Path, tiny_reader: Path, tmp_path: Path) -> None:
