@@ -21,6 +21,8 @@ _SCALES = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 _OFFSETS = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 _MOST_TOLD_NOTHING = 0.025
 """Share of the questions with an answer among the passages read that may be told that nothing was found."""
+_WORTH_A_GUESS = 0.2
+"""An answer likelier than this is shown as a guess, wherever it stands."""
 _STEPS = 40
 _LEAST = 0.005  # probability of what came true, for the log loss
 
@@ -127,4 +129,4 @@ def fit_nothing_found(answers: Sequence[FirstAnswer]) -> dict[str, float]:
             if max(shares) <= _MOST_TOLD_NOTHING:  # of equal ones the mildest
                 n_right, n_wrong = int(told[~findable].sum()), int(told[findable].sum())
                 best = max(best, (n_right, -n_wrong, -round(float(a), 4), -round(float(b), 4)))
-    return {"confidence": -best[2], "dense": -best[3]}
+    return {"confidence": min(-best[2], _WORTH_A_GUESS), "dense": -best[3]}
