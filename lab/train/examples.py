@@ -17,6 +17,7 @@ from deformer_qa.lab.train.mining import nearest_passages
 from deformer_qa.lab.train.padding import padded
 from deformer_qa.lab.train.recipe import Recipe, Source
 from deformer_qa.lab.train.tables import CellQuestion, Table, lookups, made_table, read_tables
+from deformer_qa.pipeline.query_words import content_words
 from deformer_qa.reader.boolq import BoolqQuestion, read_boolq
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData, TextTooLong
@@ -242,7 +243,7 @@ class _Maker:
         unanswerable: list[Example] = []
         place = chance.of("place")
         for paragraph, question in squad.questions():
-            wanted = source.answerable or source.elsewhere or source.claims or source.compared
+            wanted = source.answerable or source.elsewhere or source.claims or source.compared or source.keywords
             if not (wanted if question.answers else source.unanswerable):
                 continue
             here, ids = self._of_paragraph(paragraph, source), self._question(question.question)
@@ -256,6 +257,10 @@ class _Maker:
                 self.n_left_out += 1
         yield from chance.of("answerable").sampled([one.example for one in asked], source.answerable)
         yield from chance.of("unanswerable").sampled(unanswerable, source.unanswerable)
+        for one in chance.of("keywords").sampled(asked, source.keywords):
+            ids = self._question(content_words(one.question.question))
+            if ids is not None:
+                yield one.example._replace(question=ids)
         draw, drawn = chance.of("elsewhere"), chance.of("compared")
         elsewhere, compared = draw.sampled(asked, source.elsewhere), drawn.sampled(asked, source.compared)
         rivals = self._rivals([*elsewhere, *compared], squad, source)

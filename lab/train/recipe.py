@@ -24,6 +24,7 @@ class Source:
         paragraph's answers; a coin decides
     :ivar compared: questions with an answer, on its passage beside ``rivals`` others retrieved for them, all read as
         one choice; every fourth of them without its own passage, so that none of the others is to be believed
+    :ivar keywords: questions with an answer, cut to their words that say something, each on its passage
     :ivar rivals: passages beside the own one, of ``compared`` questions and of those about tables
     :ivar titles: share of the paragraphs that are read with their article's title as the lead, as passages in use are
     :ivar yes_no: yes/no questions (BoolQ's records), on their passage
@@ -40,6 +41,7 @@ class Source:
     elsewhere: float = 0.0
     claims: float = 0.0
     compared: float = 0.0
+    keywords: float = 0.0
     rivals: int = 2
     titles: float = 0.0
     yes_no: float = 0.0
@@ -174,7 +176,7 @@ def _source(entry: Any, where: str) -> Source:
 
 
 _PASSES = (
-    *("answerable", "unanswerable", "elsewhere", "claims", "compared"),
+    *("answerable", "unanswerable", "elsewhere", "claims", "compared", "keywords"),
     *("yes_no", "cells", "lookups", "made_tables", "choices"),
 )
 _KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
