@@ -37,7 +37,14 @@ hostile: $(INSTALLED)  ## the folder of hostile files under the default limits, 
 haystack-compat: $(INSTALLED)  ## tests of Haystack (fetched, or HAYSTACK_SOURCE=folder) and of the reader ours replaces, against ours
 	$(BIN)/python tests/haystack_compat.py
 
-lint: $(INSTALLED)  ## ruff and mypy
+LINKS := .links/deformer_qa
+ROOMS := store reader indexer pipeline lab cli
+
+$(LINKS): Makefile
+	rm -rf $@ && mkdir -p $@
+	ln -s $(addprefix ../../,$(ROOMS)) $(addprefix ../../deformer_qa/,__init__.py index.py py.typed) $@
+
+lint: $(INSTALLED) $(LINKS)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

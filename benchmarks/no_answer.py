@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
+from deformer_qa.lab.data.squad import SquadSet, exact_match, f1, read_squad
 from deformer_qa.lab.fit.paragraphs import index_paragraphs
-from deformer_qa.pipeline.answering import merged
-from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.lab.measure.open import ReadQuestion, open_questions, read_open, sampled
+from deformer_qa.pipeline.answers import merged
+from deformer_qa.pipeline.ask import Pipeline
 from deformer_qa.pipeline.empty_spans import EmptySpans
-from deformer_qa.pipeline.open_evaluation import ReadQuestion, open_questions, read_open, sampled
-from deformer_qa.pipeline.ranking import confidences
+from deformer_qa.pipeline.rank import confidences
 from deformer_qa.reader.reading import SplitReader
-from deformer_qa.reader.squad import SquadSet, exact_match, f1, read_squad
 
 SEED = 99
 

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from deformer_qa.lab.data.squad import GoldAnswer, SquadParagraph, SquadQuestion, SquadSet, exact_match, f1, read_squad
+from deformer_qa.lab.measure.reading import Prediction, SplitPassageReader, predictions
 from deformer_qa.lab.train.examples import held_back, is_held_back
 from deformer_qa.lab.train.recipe import recipe_from
 from deformer_qa.lab.train.tables import read_tables
-from deformer_qa.reader.evaluation import Prediction, SplitPassageReader, predictions
 from deformer_qa.reader.reading import SplitReader
-from deformer_qa.reader.squad import GoldAnswer, SquadParagraph, SquadQuestion, SquadSet, exact_match, f1, read_squad
 
 
 def main() -> None:

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from retrieval_kinds import Kind, Text, fitting_kinds, last_kind
 from vector_cache import VectorCache
 
-from deformer_qa.pipeline.retrieval import DEPTH, RetrievalWeights, Retrieved, retrieve
+from deformer_qa.pipeline.retrieve import DEPTH, RetrievalWeights, Retrieved, retrieve
 from deformer_qa.reader.encoder import Encoder
-from deformer_qa.reader.lead import with_lead
+from deformer_qa.reader.passages import with_lead
 from deformer_qa.store import DocumentRecord, EncoderInfo, PassageDraft, Writer, block_key, open_snapshot
 
 SHARES = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0)

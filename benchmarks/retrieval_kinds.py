@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from deformer_qa.indexer.formats.layout import Layout
-from deformer_qa.indexer.formats.limits import DEFAULT_LIMITS
+from deformer_qa.indexer.formats.builder import Layout
+from deformer_qa.indexer.formats.parsed import DEFAULT_LIMITS
 from deformer_qa.indexer.formats.tables import lay_out, row
 from deformer_qa.reader.encoder import Encoder
 

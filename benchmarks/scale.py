@@ -97,9 +97,9 @@ def build(path: Path, n_passages: int) -> None:
 
 def compare(paths: list[Path], n_questions: int) -> list[dict[str, list[float]]]:
     """Milliseconds of every opening and every ask and its parts for each store; both take turns in one process."""
-    from deformer_qa.pipeline.asking import Pipeline
-    from deformer_qa.pipeline.recall import made_questions
-    from deformer_qa.pipeline.retrieval import DEPTH
+    from deformer_qa.lab.measure.recall import made_questions
+    from deformer_qa.pipeline.ask import Pipeline
+    from deformer_qa.pipeline.retrieve import DEPTH
     from deformer_qa.reader.reading import SplitReader
     from deformer_qa.store import open_snapshot
 
@@ -132,8 +132,8 @@ def compare(paths: list[Path], n_questions: int) -> list[dict[str, list[float]]]
 
 def memory(path: Path, n_questions: int) -> float:
     """MiB of private memory of a fresh process that opened a store and asked some questions."""
-    from deformer_qa.pipeline.asking import Pipeline
-    from deformer_qa.pipeline.recall import made_questions
+    from deformer_qa.lab.measure.recall import made_questions
+    from deformer_qa.pipeline.ask import Pipeline
     from deformer_qa.reader.reading import SplitReader
 
     with Pipeline.open(path, SplitReader.load()) as pipeline:
@@ -197,7 +197,7 @@ def _print(name: str, values: list[list[float]]) -> None:
 
 
 def _print_recall(path: Path) -> None:
-    from deformer_qa.pipeline.recall import made_questions, recall
+    from deformer_qa.lab.measure.recall import made_questions, recall
     from deformer_qa.store import open_snapshot
 
     with open_snapshot(path) as snapshot:

@@ -21,14 +21,14 @@ import numpy as np
 
 import deformer_qa.reader.shipped
 from deformer_qa.indexer.formats.tables import named, plain
+from deformer_qa.lab.data.json_files import read_json
+from deformer_qa.lab.data.squad import exact_match, f1, normalized, read_squad
+from deformer_qa.lab.measure.reading import SplitPassageReader
 from deformer_qa.lab.train.examples import held_back
 from deformer_qa.reader.borders.enumerations import asks_for_several
 from deformer_qa.reader.borders.span_borders import SpanBorders
-from deformer_qa.reader.data_files import read_json
-from deformer_qa.reader.evaluation import SplitPassageReader
 from deformer_qa.reader.reading import SplitReader
 from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, best_spans
-from deformer_qa.reader.squad import exact_match, f1, normalized, read_squad
 
 SEED = 0
 Asked = tuple[str, str, list[str], int]

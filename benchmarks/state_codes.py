@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deformer_qa.cli.train_codebook import lost_variance, states_of_paragraphs
+from deformer_qa.lab.fit.codebook import lost_variance, states_of_paragraphs
 from deformer_qa.reader.reading import SplitReader
-from deformer_qa.store.codebook import N_CENTROIDS, Codebook, fit_codebook
+from deformer_qa.store.encodings import N_CENTROIDS, Codebook, fit_codebook
 
 States = NDArray[np.float32]
 GAUSSIAN_2_BITS = np.array([-1.510, -0.4528, 0.4528, 1.510], np.float32)  # Max 1960, of a unit normal

@@ -21,7 +21,7 @@ import chardet
 import charset_normalizer
 
 from deformer_qa.indexer.formats import NotReadable
-from deformer_qa.indexer.formats.decoding import decode
+from deformer_qa.indexer.formats.text_encoding import decode
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "indexer"))
 

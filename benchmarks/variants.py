@@ -23,15 +23,15 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from deformer_qa.lab.data.squad import SquadSet, read_squad
+from deformer_qa.lab.measure.reading import SplitPassageReader, figures, predictions
 from deformer_qa.lab.train.examples import without
-from deformer_qa.lab.train.mining import nearest_passages
+from deformer_qa.lab.train.neighbours import nearest_passages
 from deformer_qa.lab.train.recipe import Recipe, Source
 from deformer_qa.lab.train.run import train_reader
 from deformer_qa.reader.encoder import Encoder
-from deformer_qa.reader.evaluation import SplitPassageReader, figures, predictions
 from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.reading import SplitReader
-from deformer_qa.reader.squad import SquadSet, read_squad
 from deformer_qa.store.encodings import encoding_named
 
 TRAIN = "squad-v1.1-train.json.xz"

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from contextlib import closing
 from itertools import pairwise, product
 
-from deformer_qa.store import catalogue_schema as schema
-from deformer_qa.store import spelling
+from deformer_qa.store.segments import catalogue as schema
+from deformer_qa.store.segments import words
 
 # Places, what a passage says of each, what is asked of it; both in the words of a person, not the same ones.
 LANGUAGES = {
@@ -115,9 +115,9 @@ def _triples(letters: list[str]) -> list[str]:
 
 def _in_words(words: Callable[[list[str]], list[str]]) -> Callable[[str], str]:
     def of_run(run: re.Match[str]) -> str:
-        return " ".join(["", *words(spelling._LETTER.findall(run.group())), ""])
+        return " ".join(["", *words(words._LETTER.findall(run.group())), ""])
 
-    return lambda text: spelling._RUN.sub(of_run, text).translate(spelling._MARKS)
+    return lambda text: words._RUN.sub(of_run, text).translate(words._MARKS)
 
 
 FIRST = 2  # of 120 passages, four of which are about the place
@@ -126,7 +126,7 @@ WAYS: dict[str, Callable[[str], str]] = {
     "letters": _in_words(list),
     "pairs": _in_words(_pairs),
     "triples": _in_words(_triples),
-    "letters and pairs": spelling.spelled,
+    "letters and pairs": words.spelled,
 }
 
 
@@ -138,7 +138,7 @@ def main() -> None:
         print(f"{name:18}", *(f"{share:9.2f}" for share in shares))
     for what, text in (("Latin", "The café by the river is old. " * 100_000), ("Chinese", "故宫建于1420年。" * 30_000)):
         started = time.perf_counter()
-        spelling.spelled(text)
+        words.spelled(text)
         print(f"{what}: {len(text) / (time.perf_counter() - started) / 1e6:.1f} million characters a second")
 
 

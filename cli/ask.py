@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import platformdirs
 
-from deformer_qa.cli import exit_codes
-from deformer_qa.cli.output import format_option, message, print_json, print_plain
-from deformer_qa.cli.readers import loaded, reader_option
-from deformer_qa.cli.stores import located, store_option
-from deformer_qa.cli.where import NOTHING_MATCHES, parsed, where_option
+from deformer_qa.cli.options import loaded, located, parsed, reader_option, store_option, where_option
+from deformer_qa.cli.output import (
+    NOTHING_MATCHES,
+    ExitCode,
+    console,
+    format_option,
+    message,
+    place_line,
+    print_json,
+    print_plain,
+    show_answers,
+    words_of_caution,
+)
+from deformer_qa.cli.terminal import behind, harmless, printable, printable_lines
 from deformer_qa.pipeline.questions import checked_question
 
 if TYPE_CHECKING:
-    from deformer_qa.pipeline.asking import Pipeline
+    from prompt_toolkit import PromptSession
+
+    from deformer_qa.pipeline.ask import Pipeline
     from deformer_qa.pipeline.filters import Filter
     from deformer_qa.pipeline.results import Answers
 
@@ -80,7 +94,7 @@ def ask(
     or, with --max-risk or --strict-answers, nothing that is sure enough.
     """
     if question == "-":
-        from deformer_qa.cli.stdin import question_on_stdin
+        from deformer_qa.cli.options import question_on_stdin
 
         question = question_on_stdin()
     if question is None and not sys.stdin.isatty():
@@ -91,12 +105,12 @@ def ask(
     with opened(store, reader_folder) as pipeline:
         options = AskOptions(answers, candidates, max_tokens, max_risk, wanted, strict_answers)
         if question is None:
-            from deformer_qa.cli.session import Session
+            pass
 
             return Session(pipeline, options).run()
         made = options.ask(pipeline, question)
         print_answers(made, form, strict=strict_answers)
-        return exit_codes.OK if is_answered(made, strict=strict_answers) else exit_codes.NEGATIVE
+        return ExitCode.OK if is_answered(made, strict=strict_answers) else ExitCode.NEGATIVE
 
 
 @dataclass
@@ -133,7 +147,7 @@ def opened(store: Path | None, reader_folder: Path | None) -> Pipeline:
     snapshot = open_snapshot(located(store), encoder_id=describe_reader(folder).encoder_id)
     if snapshot.notice:
         message(f"qa: {snapshot.notice}")
-    from deformer_qa.pipeline.asking import Pipeline
+    from deformer_qa.pipeline.ask import Pipeline
 
     return Pipeline(snapshot, loaded(reader_folder))
 
@@ -154,7 +168,7 @@ def print_answers(answers: Answers, form: str, *, strict: bool = False) -> None:
     elif form == "ndjson":
         print_json(answers.json(), indent=False)
     elif form == "human":
-        from deformer_qa.cli.answers_shown import show_answers
+        from deformer_qa.cli.output import show_answers
 
         show_answers(answers, strict=strict)
     elif not answers.nothing_matches:
@@ -177,18 +191,139 @@ def _print_lines(answers: Answers, strict: bool) -> None:
         print_plain(place.text, f"{answer.confidence:.3f}", span, where, *([more] if more else []))
 
 
-def words_of_caution(answers: Answers, *, strict: bool) -> str:
-    """What is said before answers that are not asserted; "" where the best one is."""
-    if answers.outcome == "nothing":
-        return "Nothing found about this."
-    best, risk = answers.answers[0].confidence, answers.risk
-    if answers.abstains and risk is not None:
-        if answers.asked == "yes_no":
-            return "No answer given: for yes/no questions no risk is known (--max-risk). The best guess:"
-        return (
-            f"No answer given: --max-risk {risk.max_risk:g} needs a confidence of at least {risk.threshold:.0%}, "
-            f"the best guess has {best:.0%}:"
-        )
-    if strict and not answers.sure:
-        return f"No sure answer (--strict-answers); the best guess has a confidence of {best:.0%}:"
-    return "" if answers.is_given else "Best guess, not sure:"
+@contextmanager
+def prompt_session() -> Iterator[PromptSession[str]]:
+    """A prompt on the terminal. It moves the cursor itself, past the safe stream, if it knows moves."""
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.application import create_app_session
+    from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+    from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
+    from prompt_toolkit.output import create_output
+    from prompt_toolkit.utils import is_dumb_terminal
+
+    class Harmless(Processor):
+        """Shows one character for one, so the cursor stands where it stands in the text."""
+
+        def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+            return Transformation([(style, harmless(text)) for style, text, *_ in transformation_input.fragments])
+
+    file = _history_file()
+    history: History = FileHistory(str(file)) if file else InMemoryHistory()
+    output = create_output(sys.stdout if is_dumb_terminal() else behind(sys.stdout))
+    with create_app_session(output=output):
+        yield PromptSession(history=history, input_processors=[Harmless()])
+
+
+def _history_file() -> Path | None:
+    """Where questions are remembered; None where that place cannot be written."""
+    try:
+        folder = Path(platformdirs.user_state_dir("qa", appauthor=False))
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "history"
+        file.touch()
+    except (OSError, RuntimeError):  # the latter: nobody knows where home is
+        return None
+    return file
+
+
+_HELP = """\
+Type a question, or:
+  :sources   the last answers' passages, whole
+  :k N       read N passages for each question (now {k})
+  :n N       show N answers at most (now {n})
+  :strict    take a best guess for no answer, or no longer (now {strict})
+  :where F   ask only documents whose metadata match, as :where year >= 2020; without F all (now {where})
+  :help      this list
+  :quit      leave (also Ctrl-D)"""
+
+
+class Session:
+    """Asks until the user leaves."""
+
+    def __init__(self, pipeline: Pipeline, options: AskOptions) -> None:
+        self.pipeline, self.options = pipeline, options
+        self._last: Answers | None = None
+        self._out = console()
+
+    def run(self) -> int:
+        """Until :quit or the end of input; the exit code is 0."""
+        pass
+
+        snapshot = self.pipeline.snapshot
+        self._out.print(f"{snapshot.n_documents:,} documents, {snapshot.n_passages:,} passages. :help for help.")
+        with prompt_session() as prompt:
+            while True:
+                try:
+                    line = prompt.prompt("? ").strip()
+                except KeyboardInterrupt:
+                    continue
+                except EOFError:
+                    return ExitCode.OK
+                if line in (":quit", ":q", ":exit"):
+                    return ExitCode.OK
+                if line:
+                    self.answer(line)
+
+    def answer(self, line: str) -> None:
+        """One line of the session: a command or a question. A user's error is told and the session goes on."""
+        from deformer_qa.pipeline.errors import PipelineError
+        from deformer_qa.reader.errors import ReaderError
+        from deformer_qa.store import StoreError
+
+        try:
+            if line.startswith(":"):
+                self._command(line)
+                return
+            self._last = self.options.ask(self.pipeline, line)
+        except (ReaderError, PipelineError, StoreError) as error:
+            self._out.print(printable(str(error)), style="red")
+            return
+        show_answers(self._last, strict=self.options.strict)
+
+    def _command(self, line: str) -> None:
+        name, rest = [*line[1:].split(None, 1), "", ""][:2]
+        arguments = rest.split()
+        if name in ("help", "h"):
+            where = printable(self.options.where.text) if self.options.where else "all"
+            strict = "on" if self.options.strict else "off"
+            options = {"k": self.options.n_candidates, "n": self.options.n_answers, "where": where, "strict": strict}
+            self._out.print(_HELP.format(**options))
+        elif name == "strict" and not rest:
+            self.options.strict = not self.options.strict
+            self._out.print(f"strict = {'on' if self.options.strict else 'off'}")
+        elif name == "where":
+            self._where(rest)
+        elif name == "sources":
+            self._sources()
+        elif name in ("k", "n") and len(arguments) == 1 and _number(arguments[0]):
+            if name == "k":
+                self.options.n_candidates = int(arguments[0])
+            else:
+                self.options.n_answers = int(arguments[0])
+            self._out.print(f"{name} = {arguments[0]}")
+        elif name in ("k", "n"):
+            self._out.print(f":{name} takes a number from 1 to 1000.", style="red")
+        else:
+            self._out.print(f"There is no :{printable(name)}; :help lists what there is.", style="red")
+
+    def _where(self, text: str) -> None:
+        wanted = parsed(text or None)
+        n_documents = len(wanted.documents(self.pipeline.snapshot)) if wanted else self.pipeline.snapshot.n_documents
+        self.options.where = wanted
+        self._out.print(f"{n_documents:,} documents to be asked.")
+
+    def _sources(self) -> None:
+        if self._last is None:
+            self._out.print("Nothing was asked yet.")
+            return
+        shown = self._last.nearest or [answer.place for answer in self._last.answers]
+        places = {place.passage: place for place in shown}
+        passage_ids = list(places)
+        texts = self.pipeline.snapshot.passage_texts(passage_ids)
+        for passage_id, text in zip(passage_ids, texts, strict=True):
+            self._out.print(place_line(places[passage_id]), style="cyan")
+            self._out.print(printable_lines(text))
+
+
+def _number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= 4 and 0 < int(text) <= 1000

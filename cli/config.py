@@ -60,7 +60,7 @@ def _checked(content: dict[str, Any], group: click.Group, file: Path) -> dict[st
             if not _spread(defaults, group, key, value, file):
                 raise click.UsageError(f'{file}: unknown option "{key}"; no command has it.')
             continue
-        command = group.commands.get(key)
+        command = _commands(group).get(key)
         if command is None:
             raise click.UsageError(f'{file}: unknown table "{key}"; tables are named like commands.')
         if isinstance(command, click.Group):
@@ -78,7 +78,7 @@ def _checked(content: dict[str, Any], group: click.Group, file: Path) -> dict[st
 def _spread(defaults: dict[str, Any], group: click.Group, key: str, value: Any, file: Path) -> bool:
     """Give a top-level option to every command below that has it; False where none does."""
     taken = False
-    for name, command in group.commands.items():
+    for name, command in _commands(group).items():
         if isinstance(command, click.Group):
             taken |= _spread(defaults.setdefault(name, {}), command, key, value, file)
         elif key in _options(command):
@@ -86,6 +86,13 @@ def _spread(defaults: dict[str, Any], group: click.Group, key: str, value: Any, 
             defaults.setdefault(name, {}).setdefault(option.name, _value(option, key, value, file))
             taken = True
     return taken
+
+
+def _commands(group: click.Group) -> dict[str, click.Command]:
+    """All commands of a group; those of ``qa`` are imported by that."""
+    context = click.Context(group)
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return {name: command for name, command in found.items() if command}
 
 
 def _value(option: click.Option, key: str, value: Any, file: Path) -> Any:

@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
-from deformer_qa.cli import exit_codes
-from deformer_qa.cli.display import printable
-from deformer_qa.cli.output import console, format_option, message, print_json, print_plain
-from deformer_qa.cli.stores import located, store_option
+from deformer_qa.cli.options import located, store_option
+from deformer_qa.cli.output import ExitCode, console, format_option, message, print_json, print_plain
+from deformer_qa.cli.terminal import printable
 
 
 @click.command()
@@ -44,13 +43,13 @@ def info(store: Path | None, form: str) -> int:
         }
     if form in ("json", "ndjson"):
         print_json(about, indent=form == "json")
-        return exit_codes.OK
+        return ExitCode.OK
     for key, value in _lines(about):
         if form == "plain":
             print_plain(key, value)
         else:
             console().print(printable(f"{key:<20} {value}"))
-    return exit_codes.OK
+    return ExitCode.OK
 
 
 def _lines(about: dict[str, Any]) -> Iterator[tuple[str, str]]:

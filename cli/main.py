@@ -8,34 +8,49 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import click
 
 from deformer_qa import __version__
-from deformer_qa.cli import exit_codes
-from deformer_qa.cli.analyze import analyze
-from deformer_qa.cli.ask import ask
-from deformer_qa.cli.bench import bench
 from deformer_qa.cli.config import configured_defaults
-from deformer_qa.cli.evaluate import evaluate
-from deformer_qa.cli.exchange import export_store, import_store
-from deformer_qa.cli.generations import compact, rollback
-from deformer_qa.cli.index import index
-from deformer_qa.cli.info import info
-from deformer_qa.cli.output import message
-from deformer_qa.cli.remove import rm
-from deformer_qa.cli.search import search
-from deformer_qa.cli.show import show
-from deformer_qa.cli.streams import make_streams_safe, silence
-from deformer_qa.cli.train import train
-from deformer_qa.cli.verify import verify_store
+from deformer_qa.cli.output import ExitCode, message
+from deformer_qa.cli.terminal import make_streams_safe, silence
 from deformer_qa.pipeline.questions import MOST_CHARACTERS
 from deformer_qa.reader.kernel_defaults import set_kernel_defaults
 
+_HOMES = {  # command: the module of ``cli`` that has it, and its name there
+    "index": ("index", "index"),
+    "ask": ("ask", "ask"),
+    "search": ("search", "search"),
+    "show": ("show", "show"),
+    "info": ("info", "info"),
+    "verify": ("verify", "verify_store"),
+    "rm": ("rm", "rm"),
+    "compact": ("compact", "compact"),
+    "rollback": ("rollback", "rollback"),
+    "export": ("export", "export_store"),
+    "import": ("import_", "import_store"),
+    "train": ("lab.train", "train"),
+    "eval": ("lab.evaluate", "evaluate"),
+    "analyze": ("lab.analyze", "analyze"),
+    "bench": ("lab.bench", "bench"),
+}
+
 
 class _Commands(click.Group):
-    """The commands; ``qa "a question"`` is ``qa ask "a question"``."""
+    """The commands, each imported when it is asked for; ``qa "a question"`` is ``qa ask "a question"``."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(_HOMES)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in _HOMES:
+            return None
+        module, attribute = _HOMES[name]
+        command: click.Command = getattr(import_module(f"deformer_qa.cli.{module}"), attribute)
+        return command
 
     def resolve_command(
         self, context: click.Context, arguments: list[str]
@@ -43,8 +58,8 @@ class _Commands(click.Group):
         first = arguments[0]
         looks_like_a_question = any(character.isspace() for character in first.strip()) or first.strip().endswith("?")
         looks_like_a_question |= len(first) > MOST_CHARACTERS  # refused as such, not printed as an unknown command
-        if first not in self.commands and looks_like_a_question:
-            return "ask", self.commands["ask"], arguments
+        if first not in _HOMES and looks_like_a_question:
+            return "ask", self.get_command(context, "ask"), arguments
         return super().resolve_command(context, arguments)
 
     def invoke(self, context: click.Context) -> Any:
@@ -53,7 +68,7 @@ class _Commands(click.Group):
             return super().invoke(context)
         except BrokenPipeError:
             silence(sys.stdout)
-            return exit_codes.OK
+            return ExitCode.OK
 
 
 @click.group(cls=_Commands, context_settings={"auto_envvar_prefix": "QA", "help_option_names": ["-h", "--help"]})
@@ -67,14 +82,6 @@ def root() -> None:
     """
 
 
-_COMMANDS: tuple[click.Command, ...] = (
-    *(index, ask, search, show, info, verify_store, rm, compact, rollback, export_store, import_store),
-    *(train, evaluate, analyze, bench),
-)
-for command in _COMMANDS:
-    root.add_command(command)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line's entry point; always leaves through ``sys.exit``."""
     set_kernel_defaults()
@@ -84,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:  # ours, not the user's: the traceback is wanted, and no code that means an answer
         with suppress(OSError):
             sys.stderr.write("".join(traceback.format_exception(error)))
-        code = exit_codes.RUNTIME
+        code = ExitCode.RUNTIME
     sys.exit(_code_after_flushing(code))
 
 
@@ -94,16 +101,16 @@ def run(arguments: list[str]) -> int:
         outcome: Any = root.main(
             arguments, prog_name="qa", standalone_mode=False, default_map=configured_defaults(root)
         )
-        return outcome if isinstance(outcome, int) else exit_codes.OK
+        return outcome if isinstance(outcome, int) else ExitCode.OK
     except click.exceptions.Exit as ending:
         return ending.exit_code
     except (KeyboardInterrupt, click.Abort):
         message("Interrupted.")
-        return exit_codes.INTERRUPTED
+        return ExitCode.INTERRUPTED
     except click.ClickException as error:
         hint = f' See "{error.ctx.command_path} --help".' if isinstance(error, click.UsageError) and error.ctx else ""
         message(f"qa: {error.format_message()}{hint}")
-        return exit_codes.USAGE
+        return ExitCode.USAGE
     except Exception as error:
         code = code_of(error)
         if code is None:
@@ -138,10 +145,10 @@ def code_of(error: Exception) -> int | None:
     from deformer_qa.store import errors as storing
 
     table: list[tuple[type[Exception] | tuple[type[Exception], ...], int]] = [
-        (storing.StoreLocked, exit_codes.LOCKED),
-        (storing.InvalidRecord, exit_codes.USAGE),
-        (storing.StoreAccess, exit_codes.RUNTIME),
-        ((storing.PassageNotFound, storing.DocumentNotFound), exit_codes.USAGE),
+        (storing.StoreLocked, ExitCode.LOCKED),
+        (storing.InvalidRecord, ExitCode.USAGE),
+        (storing.StoreAccess, ExitCode.RUNTIME),
+        ((storing.PassageNotFound, storing.DocumentNotFound), ExitCode.USAGE),
         (
             (
                 indexing.EncoderFailing,
@@ -151,13 +158,13 @@ def code_of(error: Exception) -> int | None:
                 storing.CommitUncertain,
                 storing.NotErased,
             ),
-            exit_codes.RUNTIME,
+            ExitCode.RUNTIME,
         ),
-        ((storing.NothingBefore, storing.FolderTaken, storing.InvalidExport), exit_codes.USAGE),
-        (WrongEncoder, exit_codes.STORE),
-        ((ReaderError, PipelineError, indexing.IndexerError), exit_codes.USAGE),
-        (storing.StoreError, exit_codes.STORE),
-        ((OSError, MemoryError), exit_codes.RUNTIME),
+        ((storing.NothingBefore, storing.FolderTaken, storing.InvalidExport), ExitCode.USAGE),
+        (WrongEncoder, ExitCode.STORE),
+        ((ReaderError, PipelineError, indexing.IndexerError), ExitCode.USAGE),
+        (storing.StoreError, ExitCode.STORE),
+        ((OSError, MemoryError), ExitCode.RUNTIME),
     ]
     return next((code for kind, code in table if isinstance(error, kind)), None)
 
@@ -168,11 +175,11 @@ def _code_after_flushing(code: int) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         silence(sys.stdout)
-        code = exit_codes.OK
+        code = ExitCode.OK
     except OSError as error:
         silence(sys.stdout)
         message(f"qa: {error}")
-        code = exit_codes.RUNTIME
+        code = ExitCode.RUNTIME
     try:
         sys.stderr.flush()
     except OSError:

@@ -1,20 +1,41 @@
-"""Data to stdout in the form asked for; messages to stderr."""
+"""Prints: data and answers to stdout in the form asked for, messages to stderr; and exit codes."""
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, TextIO, cast
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.padding import Padding
 from rich.segment import Segment
+from rich.text import Text
 
-from deformer_qa.cli.display import harmless, printable
-from deformer_qa.cli.streams import NamedStream, behind
+from deformer_qa.cli.terminal import NamedStream, behind, harmless, printable, printable_lines
+
+if TYPE_CHECKING:
+    from deformer_qa.pipeline.results import Answer, Answers, Place
+
+
+class ExitCode(IntEnum):
+    """How a command ended; docs/reference/command-line.md has the table."""
+
+    OK = 0
+    NEGATIVE = 1
+    """A result, but a negative one: no answer, damage found, below --fail-under."""
+    USAGE = 2
+    RUNTIME = 3
+    STORE = 4
+    """The store is missing, unusable, or of another format or encoder."""
+    LOCKED = 5
+    INTERRUPTED = 130
+
 
 FORMATS = ("auto", "human", "json", "ndjson", "plain")
 
@@ -58,6 +79,17 @@ def print_plain(*fields: Any) -> None:
     sys.stdout.write("\t".join(printable(str(field)) for field in fields) + "\n")
 
 
+def print_counts(done: dict[str, Any], form: str) -> None:
+    """Numbers by name, in the form asked for."""
+    if form in ("json", "ndjson"):
+        print_json({"schema": 1, **done}, indent=form == "json")
+    elif form == "plain":
+        for name, n in done.items():
+            print_plain(name, n)
+    else:
+        print_plain(", ".join(f"{n:,} {name}" if name != "generation" else f"{name} {n:,}" for name, n in done.items()))
+
+
 class SafeConsole(Console):
     """A console whose text is harmless whoever made it; its styles and cursor moves are rich's own, and no links."""
 
@@ -89,3 +121,97 @@ def messages_console() -> Console:
 
 def _styled(name: str) -> TextIO:
     return cast(TextIO, NamedStream(behind(getattr(sys, name)), name))
+
+
+NOTHING_MATCHES = "no document matches the filter."
+_CONTEXT_CHARACTERS = 320
+_BROKEN_LINE = re.compile(r"(?<=[^\n:.;])\n(?=[^\W\d_(\"'])")
+
+
+def words_of_caution(answers: Answers, *, strict: bool) -> str:
+    """What is said before answers that are not asserted; "" where the best one is."""
+    if answers.outcome == "nothing":
+        return "Nothing found about this."
+    best, risk = answers.answers[0].confidence, answers.risk
+    if answers.abstains and risk is not None:
+        if answers.asked == "yes_no":
+            return "No answer given: for yes/no questions no risk is known (--max-risk). The best guess:"
+        return (
+            f"No answer given: --max-risk {risk.max_risk:g} needs a confidence of at least {risk.threshold:.0%}, "
+            f"the best guess has {best:.0%}:"
+        )
+    if strict and not answers.sure:
+        return f"No sure answer (--strict-answers); the best guess has a confidence of {best:.0%}:"
+    return "" if answers.is_given else "Best guess, not sure:"
+
+
+def show_answers(answers: Answers, *, strict: bool = False) -> None:
+    """All answers, best first, then what it cost; where nothing was found the nearest passages by name."""
+    out = console()
+    if answers.nothing_matches:
+        out.print(Text(NOTHING_MATCHES[:1].upper() + NOTHING_MATCHES[1:], style="yellow"))
+    elif caution := words_of_caution(answers, strict=strict):
+        line = Text(caution, style="yellow")
+        if answers.nearest:
+            line.append(" Nearest:", style="dim")
+        out.print(line)
+    for place in answers.nearest:
+        out.print(Padding(Text(place_line(place), style="dim"), (0, 0, 0, 3)))
+    for number, answer in enumerate(answers.answers if answers.outcome != "nothing" else (), start=1):
+        out.print(_headline(number, answer, weak=not answers.is_given))
+        out.print(Padding(_long(answer.place, answer.long) if answer.long else _context(answer), (0, 0, 0, 3)))
+        out.print(Padding(Text(place_line(answer.place), style="dim"), (0, 0, 0, 3)))
+        if answer.evidence:
+            also = "; ".join(dict.fromkeys(printable(place.path) for place in answer.evidence))
+            out.print(Text(f"   also in {also}", style="dim"))
+    out.print(Text(f"{answers.timings_ms['total']:.0f} ms", style="dim"))
+
+
+def place_line(place: Place) -> str:
+    """File, heading, page and passage of a place, on one line, safe to print."""
+    parts = [printable(place.path)]
+    if place.heading:
+        parts.append(printable(place.heading))
+    if place.location:
+        parts.append(printable(place.location_in_words))
+    return " › ".join(parts) + f"   passage {place.passage}"
+
+
+def _headline(number: int, answer: Answer, *, weak: bool) -> Text:
+    line, style = Text(f"{number}  ", style="dim"), "" if weak else "bold green"
+    if not answer.long:
+        line.append(answer.label.capitalize() if answer.label else printable(answer.place.text), style=style)
+        line.append("   ")
+    line.append(f"{answer.confidence:.0%}", style="cyan")
+    return line
+
+
+def _long(place: Place, long: Place) -> Text:
+    """A sentence, step or list with the span marked; lines that a text only breaks for its width are one."""
+    text = _BROKEN_LINE.sub(" ", long.text)  # one character for one
+    start, end = place.start - long.start, place.end - long.start
+    line = Text(printable_lines(text[:start]))
+    line.append(printable_lines(text[start:end]), style="bold reverse" if text[:start] or text[end:] else "bold")
+    line.append(printable_lines(text[end:]))
+    return line
+
+
+def _context(answer: Answer) -> Text:
+    before, inside, after = _around(answer)
+    line = Text()
+    line.append(printable(before))
+    line.append(printable(inside), style="bold reverse")
+    line.append(printable(after))
+    return line
+
+
+def _around(answer: Answer) -> tuple[str, str, str]:
+    start = answer.place.start - answer.context_start
+    end = answer.place.end - answer.context_start
+    before, inside, after = answer.context[:start], answer.context[start:end], answer.context[end:]
+    room = max(40, (_CONTEXT_CHARACTERS - len(inside)) // 2)
+    if len(before) > room:
+        before = "…" + before[-room:]
+    if len(after) > room:
+        after = after[:room] + "…"
+    return before, inside, after

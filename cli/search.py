@@ -6,11 +6,8 @@ from pathlib import Path
 
 import click
 
-from deformer_qa.cli import exit_codes
-from deformer_qa.cli.output import console, format_option, message, print_json, print_plain
-from deformer_qa.cli.readers import reader_option
-from deformer_qa.cli.stores import store_option
-from deformer_qa.cli.where import NOTHING_MATCHES, parsed, where_option
+from deformer_qa.cli.options import parsed, reader_option, store_option, where_option
+from deformer_qa.cli.output import NOTHING_MATCHES, ExitCode, console, format_option, message, print_json, print_plain
 from deformer_qa.pipeline.questions import checked_question
 
 
@@ -61,8 +58,8 @@ def search(
             span, where = f"{one.place.path}:{one.place.start}-{one.place.end}", one.place.location_in_words
             print_plain(one.rank, f"{one.score:.5f}", span, where, one.place.text)
     else:
-        from deformer_qa.cli.answers_shown import place_line
-        from deformer_qa.cli.display import printable
+        from deformer_qa.cli.output import place_line
+        from deformer_qa.cli.terminal import printable
 
         out = console()
         for one in found:
@@ -70,4 +67,4 @@ def search(
             bm25 = "-" if one.bm25 is None else f"{one.bm25:.2f}"
             out.print(f"{one.rank}  {place_line(one.place)}   dense {dense}  bm25 {bm25}", style="cyan")
             out.print("   " + printable(one.place.text))
-    return exit_codes.OK if found else exit_codes.NEGATIVE
+    return ExitCode.OK if found else ExitCode.NEGATIVE

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deformer_qa.cli import exit_codes
-from deformer_qa.cli.display import printable_lines
-from deformer_qa.cli.output import console, format_option, print_json, print_plain, print_text
-from deformer_qa.cli.stores import located, store_option
+from deformer_qa.cli.options import located, store_option
+from deformer_qa.cli.output import ExitCode, console, format_option, print_json, print_plain, print_text
+from deformer_qa.cli.terminal import printable_lines
 
 if TYPE_CHECKING:
     from deformer_qa.store import DocumentRecord, PassageRecord, Snapshot
@@ -46,7 +45,7 @@ def show(passage: int | None, document: int | None, text: bool, around: int, sto
         else:
             assert passage is not None
             _print_passage(snapshot, passage, around, form)
-    return exit_codes.OK
+    return ExitCode.OK
 
 
 def _print_text(text: str, form: str) -> None:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deformer_qa.cli import exit_codes
-from deformer_qa.cli.output import format_option, message, print_json, print_plain
-from deformer_qa.cli.stores import located, store_option
+from deformer_qa.cli.options import located, store_option
+from deformer_qa.cli.output import ExitCode, format_option, message, print_json, print_plain
 
 if TYPE_CHECKING:
     from deformer_qa.store import Damage, LoadEncoder, Recomputed, Repair, RowEncoder
@@ -87,7 +86,7 @@ def verify_store(
         message("qa: rows are not those of their texts, though every byte is as committed: build the index again.")
     if done is not None and done.n_dropped:
         message(f'qa: {done.n_dropped:,} documents left the index. Run "qa index" to read their files again.')
-    return exit_codes.NEGATIVE if damages or (compared and compared.wrong) else exit_codes.OK
+    return ExitCode.NEGATIVE if damages or (compared and compared.wrong) else ExitCode.OK
 
 
 def _encoder_of(encoder: str | None, reader_folder: Path | None) -> LoadEncoder:

@@ -27,18 +27,18 @@ _HOMES = {
     "Answers": "deformer_qa.pipeline.results",
     "Encoder": "deformer_qa.reader.encoder",
     "Index": "deformer_qa.index",
-    "Pipeline": "deformer_qa.pipeline.asking",
+    "Pipeline": "deformer_qa.pipeline.ask",
     "SplitReader": "deformer_qa.reader.reading",
     "Writer": "deformer_qa.store",
     "open_snapshot": "deformer_qa.store",
-    "sync": "deformer_qa.indexer.syncing",
+    "sync": "deformer_qa.indexer.sync",
     "verify": "deformer_qa.store",
 }
 
 if TYPE_CHECKING:
     from deformer_qa.index import Index
-    from deformer_qa.indexer.syncing import sync
-    from deformer_qa.pipeline.asking import Pipeline
+    from deformer_qa.indexer.sync import sync
+    from deformer_qa.pipeline.ask import Pipeline
     from deformer_qa.pipeline.results import Answer, Answers
     from deformer_qa.reader.encoder import Encoder
     from deformer_qa.reader.reading import SplitReader

@@ -8,18 +8,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from deformer_qa.store import EncoderMismatch, Writer
-from deformer_qa.store.lock import waiting_lock
-from deformer_qa.store.newest import NewestSnapshot
+from deformer_qa.store import EncoderMismatch, NewestSnapshot, Writer, waiting_lock
 
 if TYPE_CHECKING:
-    from deformer_qa.indexer.events import SyncReport
-    from deformer_qa.indexer.formats.limits import FileLimits
+    from deformer_qa.indexer.formats.parsed import FileLimits
+    from deformer_qa.indexer.progress import SyncReport
     from deformer_qa.indexer.selection import Selection
-    from deformer_qa.pipeline.asking import Pipeline
+    from deformer_qa.pipeline.ask import Pipeline
     from deformer_qa.pipeline.filters import Filter
     from deformer_qa.pipeline.results import Answers, Found
-    from deformer_qa.pipeline.retrieval import Method
+    from deformer_qa.pipeline.retrieve import Method
     from deformer_qa.reader.reading import SplitReader
     from deformer_qa.store import DocumentInfo, Snapshot
 
@@ -61,9 +59,9 @@ class Index:
         :raises StoreLocked: where another process writes.
         :raises StoreError: where the store cannot be opened or written.
         """
-        from deformer_qa.indexer.formats.limits import DEFAULT_LIMITS
+        from deformer_qa.indexer.formats.parsed import DEFAULT_LIMITS
         from deformer_qa.indexer.selection import EVERYTHING
-        from deformer_qa.indexer.syncing import sync
+        from deformer_qa.indexer.sync import sync
 
         with waiting_lock(self.path):
             return sync(
@@ -161,13 +159,13 @@ class Index:
     def _reader(self) -> SplitReader:
         with self._loading:
             if self._loaded is None:
-                from deformer_qa.pipeline.shared_readers import shared_reader
+                from deformer_qa.pipeline.readers import shared_reader
 
                 self._loaded = shared_reader(self._reader_folder, self._device)
             return self._loaded
 
     def _pipeline(self) -> Pipeline:
-        from deformer_qa.pipeline.asking import Pipeline
+        from deformer_qa.pipeline.ask import Pipeline
 
         snapshot, reader = self.snapshot(), self._reader()
         found, ours = snapshot.encoder.encoder_id, reader.encoder.encoder_id

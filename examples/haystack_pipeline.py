@@ -10,7 +10,7 @@ import sys
 
 from haystack import Pipeline
 
-from deformer_qa.pipeline.haystack_pipelines import question_answering
+from deformer_qa.pipeline.haystack.pipelines import question_answering
 
 
 def main(store: str, question: str) -> None:

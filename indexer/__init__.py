@@ -1,6 +1,7 @@
 """How does a corpus become a store? Files to documents to passages, and what changed since the last time.
 
 Names are imported when first used: the process that reads foreign files needs none of them and no store.
+Other folders import from here, or from the modules that ``OPEN_MODULES`` names.
 """
 
 from __future__ import annotations
@@ -10,15 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deformer_qa.indexer.encoding import TextEncoder
-    from deformer_qa.indexer.errors import (
-        BadPattern,
-        EncoderFailing,
-        IndexerError,
-        PathMissing,
-        PathUnusable,
-        RootGone,
-    )
-    from deformer_qa.indexer.events import (
+    from deformer_qa.indexer.errors import BadPattern, EncoderFailing, IndexerError, PathMissing, PathUnusable, RootGone
+    from deformer_qa.indexer.formats.parsed import FileLimits
+    from deformer_qa.indexer.progress import (
         Committed,
         Event,
         FileCounts,
@@ -30,13 +25,13 @@ if TYPE_CHECKING:
         Skipped,
         SyncReport,
     )
-    from deformer_qa.indexer.formats.limits import FileLimits
-    from deformer_qa.indexer.piping import index_bytes
-    from deformer_qa.indexer.previewing import preview
     from deformer_qa.indexer.selection import Selection
-    from deformer_qa.indexer.syncing import sync
+    from deformer_qa.indexer.sync import index_bytes, preview, sync
+
+OPEN_MODULES = ("encoding", "errors", "files", "formats", "progress", "selection", "sync", "watch")
 
 __all__ = [
+    "OPEN_MODULES",
     "BadPattern",
     "Committed",
     "EncoderFailing",
@@ -63,12 +58,12 @@ __all__ = [
 
 _ERRORS = ("BadPattern", "EncoderFailing", "IndexerError", "PathMissing", "PathUnusable", "RootGone")
 _HOMES = {
-    "FileLimits": "formats.limits",
+    "FileLimits": "formats.parsed",
     "Selection": "selection",
     "TextEncoder": "encoding",
-    "index_bytes": "piping",
-    "preview": "previewing",
-    "sync": "syncing",
+    "index_bytes": "sync",
+    "preview": "sync",
+    "sync": "sync",
     **dict.fromkeys(_ERRORS, "errors"),
 }
 
@@ -76,4 +71,4 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'events')}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'progress')}"), name)

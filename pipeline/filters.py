@@ -13,9 +13,20 @@ from functools import cached_property
 from typing import Any
 
 from deformer_qa.store import DocumentInfo, Snapshot
-from deformer_qa.store.conditions import Condition, Every, Some, where
+from deformer_qa.store.conditions import (
+    PLACES,
+    Condition,
+    Every,
+    Order,
+    Scalar,
+    Some,
+    has_member,
+    has_part,
+    one_of,
+    ordered,
+    where,
+)
 from deformer_qa.store.conditions import Not as NotInSql
-from deformer_qa.store.typed_conditions import PLACES, Order, Scalar, has_member, has_part, one_of, ordered
 
 _ORDERS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 

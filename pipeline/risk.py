@@ -12,24 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deformer_qa.pipeline.confidence import DELTA, Probabilities, Rights, threshold_at_risk
 from deformer_qa.pipeline.errors import RiskNotKnown
 from deformer_qa.pipeline.results import RiskLimit
-
-RISKS: Sequence[float] = tuple(round(0.01 * step, 2) for step in range(1, 51))
-
-
-def fit_risk(
-    confidences: Probabilities, right: Rights, *, n_candidates: int, max_tokens: int, delta: float = DELTA
-) -> dict[str, Any]:
-    """What reader.json keeps: for each of ``RISKS`` that a threshold is known to hold, the threshold.
-
-    :param n_candidates, max_tokens: how the questions were asked; with others the confidences are others.
-    """
-    found = {f"{risk:g}": threshold_at_risk(confidences, right, risk, delta) for risk in RISKS}
-    thresholds = {risk: round(one[0], 6) for risk, one in found.items() if one}
-    asked = {"candidates": n_candidates, "max_tokens": max_tokens}
-    return {"delta": delta, "questions": len(right), "asked": asked, "thresholds": thresholds}
 
 
 def risk_limit(

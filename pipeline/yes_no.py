@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from deformer_qa.pipeline.outcomes import is_number
 from deformer_qa.pipeline.places import Places
-from deformer_qa.pipeline.ranking import RankingWeights, confidences, passage_features
+from deformer_qa.pipeline.rank import RankingWeights, confidences, passage_features
 from deformer_qa.pipeline.results import Answer, Place
-from deformer_qa.pipeline.retrieval import Candidate
+from deformer_qa.pipeline.retrieve import Candidate
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.passages import Span, sentences
 from deformer_qa.reader.reading import PassageLogits, SplitReader, States

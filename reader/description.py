@@ -43,7 +43,7 @@ class ReaderDescription:
     :ivar ranking_given: the same where passages come without the scores of a retrieval
     :ivar ranking_passages: weights by which passages are compared that a yes or no may rest on
     :ivar ranking_fit: how many of the held-back questions the ranking was fitted on
-    :ivar retrieval: what the scores of a retrieval weigh beside the dense one, see ``pipeline.retrieval``
+    :ivar retrieval: what the scores of a retrieval weigh beside the dense one, see ``pipeline.retrieve``
     :ivar risk: confidences at which a share of wrong answers is known to hold, see ``pipeline.risk``
     :ivar outcomes: from which confidence on an answer is sure, and when nothing is found, see ``pipeline.outcomes``
     :ivar yes_no: from which confidence on a yes or no is said, see ``pipeline.yes_no``

@@ -18,7 +18,6 @@ from deformer_qa.reader.codebook import CodebookArrays
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.families import family_of
 from deformer_qa.reader.layers import Context
-from deformer_qa.reader.lead import LEAD_VERSION, LeadRule
 from deformer_qa.reader.models import (
     DEFAULT_ENCODER,
     ModelFolder,
@@ -27,7 +26,7 @@ from deformer_qa.reader.models import (
     read_safetensors,
     read_tensors,
 )
-from deformer_qa.reader.passages import BORDERS_VERSION, PassageBorders
+from deformer_qa.reader.passages import BORDERS_VERSION, LEAD_VERSION, LeadRule, PassageBorders
 from deformer_qa.reader.tokens import TextTokenizer
 
 Pooling = Literal["mean", "cls"]

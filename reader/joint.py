@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from deformer_qa.reader.families import family_named
-from deformer_qa.reader.layers import Context
+from deformer_qa.reader.layers import BackboneShape, Context
 from deformer_qa.reader.placement import Placement, TextRows
-from deformer_qa.reader.shape import BackboneShape
 
 
 class JointLogits(NamedTuple):

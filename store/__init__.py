@@ -2,10 +2,10 @@
 
 Readers open a ``Snapshot``, one whole generation of the store; the one ``Writer`` gathers documents with the
 vectors and states of their passages and commits them as the next. ``docs/FORMAT.md`` describes the bytes.
+Other folders import from here, or from the modules that ``OPEN_MODULES`` names; the rest is the store's own.
 """
 
-from deformer_qa.store.codebook import Codebook, fit_codebook
-from deformer_qa.store.encodings import DEFAULT_ENCODING, ENCODING_NAMES
+from deformer_qa.store.encodings import DEFAULT_ENCODING, ENCODING_NAMES, Codebook, fit_codebook
 from deformer_qa.store.errors import (
     CommitFailed,
     CommitUncertain,
@@ -26,10 +26,8 @@ from deformer_qa.store.errors import (
     StoreLocked,
     StoreMissing,
 )
-from deformer_qa.store.exporting import export_store
-from deformer_qa.store.importing import import_store
-from deformer_qa.store.newest import open_snapshot
-from deformer_qa.store.recomputing import LoadEncoder, Recomputed, RowEncoder, recompute
+from deformer_qa.store.lock import waiting_lock
+from deformer_qa.store.newest import NewestSnapshot, open_snapshot
 from deformer_qa.store.records import (
     Damage,
     DocumentInfo,
@@ -42,15 +40,21 @@ from deformer_qa.store.records import (
     encoder_input,
     keyed_input,
 )
-from deformer_qa.store.repairing import Mended, Repair, repair
-from deformer_qa.store.salvaging_documents import Dropped
 from deformer_qa.store.snapshot import Snapshot
-from deformer_qa.store.verifying import verify
+from deformer_qa.store.upkeep.export import export_store
+from deformer_qa.store.upkeep.import_ import import_store
+from deformer_qa.store.upkeep.merge import bytes_on_disk
+from deformer_qa.store.upkeep.repair import Mended, Repair, repair
+from deformer_qa.store.upkeep.salvage import Dropped
+from deformer_qa.store.upkeep.verify import LoadEncoder, Recomputed, RowEncoder, recompute, verify
 from deformer_qa.store.writer import Writer
+
+OPEN_MODULES = ("conditions", "encodings", "errors", "index_choice", "locations", "records")
 
 __all__ = [
     "DEFAULT_ENCODING",
     "ENCODING_NAMES",
+    "OPEN_MODULES",
     "Codebook",
     "CommitFailed",
     "CommitUncertain",
@@ -68,6 +72,7 @@ __all__ = [
     "LoadEncoder",
     "Mended",
     "MissingRows",
+    "NewestSnapshot",
     "NotErased",
     "NothingBefore",
     "PassageDraft",
@@ -86,6 +91,7 @@ __all__ = [
     "StoreMissing",
     "Writer",
     "block_key",
+    "bytes_on_disk",
     "encoder_input",
     "export_store",
     "fit_codebook",
@@ -95,4 +101,5 @@ __all__ = [
     "recompute",
     "repair",
     "verify",
+    "waiting_lock",
 ]

@@ -13,8 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from deformer_qa.store import disk, names
-from deformer_qa.store.errors import StoreAccess, StoreLocked
-from deformer_qa.store.refusals import writing_refused
+from deformer_qa.store.errors import StoreAccess, StoreLocked, writing_refused
 
 _of_paths: dict[str, threading.Lock] = {}
 

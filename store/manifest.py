@@ -10,13 +10,13 @@ from typing import Any
 
 import xxhash
 
-from deformer_qa.store import names, ranges
-from deformer_qa.store.codebook import VALUES_PER_CODE
+from deformer_qa.store import names
 from deformer_qa.store.disk import FileSum
-from deformer_qa.store.encodings import ENCODING_NAMES, encoding_named
+from deformer_qa.store.encodings import ENCODING_NAMES, VALUES_PER_CODE, encoding_named
 from deformer_qa.store.errors import InvalidRecord, StoreDamaged, StoreFormat
-from deformer_qa.store.factory import AUTO, check_choice, parsed
+from deformer_qa.store.index_choice import AUTO, check_choice, parsed
 from deformer_qa.store.records import EncoderInfo, to_json
+from deformer_qa.store.segments import ranges
 
 FORMAT = 1
 OLDEST_READABLE_FORMAT = 1  # 0 was never frozen

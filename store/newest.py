@@ -8,9 +8,8 @@ import threading
 from pathlib import Path
 
 from deformer_qa.store import names
-from deformer_qa.store.errors import EncoderMismatch, StoreDamaged, StoreMissing
+from deformer_qa.store.errors import EncoderMismatch, StoreDamaged, StoreMissing, reading_refused
 from deformer_qa.store.generations import find_head, list_generations
-from deformer_qa.store.refusals import reading_refused
 from deformer_qa.store.snapshot import Snapshot
 
 OPEN_ATTEMPTS = 20

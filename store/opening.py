@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from deformer_qa.store import disk, names
-from deformer_qa.store.codebook import VALUES_PER_CODE, Codebook
-from deformer_qa.store.collecting import collect, remove_segments
-from deformer_qa.store.encodings import DEFAULT_ENCODING, ProductQuantised, encoding_named
-from deformer_qa.store.errors import EncoderMismatch, InvalidRecord, StoreAccess, StoreError, StoreMissing
-from deformer_qa.store.generations import Head, find_head
+from deformer_qa.store.encodings import DEFAULT_ENCODING, VALUES_PER_CODE, Codebook, ProductQuantised, encoding_named
+from deformer_qa.store.errors import (
+    EncoderMismatch,
+    InvalidRecord,
+    StoreAccess,
+    StoreError,
+    StoreMissing,
+    writing_refused,
+)
+from deformer_qa.store.generations import Head, collect, find_head, remove_segments
 from deformer_qa.store.records import EncoderInfo, to_json
-from deformer_qa.store.refusals import writing_refused
 
 
 def make_folder(path: Path, create: bool) -> None:

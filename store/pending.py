@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deformer_qa.store.block_writing import PendingRow
 from deformer_qa.store.errors import InvalidRecord
 from deformer_qa.store.records import (
     KEY_BYTES,
@@ -19,6 +18,7 @@ from deformer_qa.store.records import (
     keyed_input,
     to_json,
 )
+from deformer_qa.store.segments.block import PendingRow
 
 RECORD_BYTES = 300  # about what a passage takes beside its text
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -11,19 +11,32 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deformer_qa.store import bm25, names
-from deformer_qa.store.block import Block, BlockFiles
-from deformer_qa.store.catalogue import QUERY_BATCH, Catalogue, CatalogueFiles
-from deformer_qa.store.codebook import Codebook
-from deformer_qa.store.codebook_files import CodebookFiles, open_codebook
+from deformer_qa.store import names
 from deformer_qa.store.conditions import Where
-from deformer_qa.store.encodings import Encoding, encoding_named
+from deformer_qa.store.disk import FileSum
+from deformer_qa.store.encodings import Codebook, Encoding, encoding_named
 from deformer_qa.store.errors import DocumentNotFound, PassageNotFound, StoreDamaged, StoreError
 from deformer_qa.store.manifest import BlockEntry, CatalogueEntry, Entry, IndexEntry, Manifest, to_bytes
-from deformer_qa.store.nearest import RowHit, nearest_among, nearest_rows
 from deformer_qa.store.records import DocumentInfo, DocumentRecord, EncoderInfo, Hit, PassageRecord
-from deformer_qa.store.sharing import Identity, identity, open_files_of
-from deformer_qa.store.vector_index import IndexFiles, VectorIndex, open_indexes
+from deformer_qa.store.segments import bm25
+from deformer_qa.store.segments.block import Block, BlockFiles
+from deformer_qa.store.segments.catalogue import QUERY_BATCH, Catalogue, CatalogueFiles
+from deformer_qa.store.segments.codebook_file import CodebookFiles, open_codebook
+from deformer_qa.store.segments.dense import RowHit, nearest_among, nearest_rows
+from deformer_qa.store.segments.vector_index import IndexFiles, VectorIndex, open_indexes
+
+Identity = tuple[str, frozenset[tuple[str, FileSum]]]
+
+
+def identity(entry: Entry) -> Identity:
+    """What tells a segment from every other, also from one of this name in a store that was put in the place of it."""
+    return entry.segment, frozenset(entry.files.items())
+
+
+def open_files_of(segments: Iterable[Block | Catalogue | VectorIndex]) -> dict[Identity, Any]:
+    """The open files of some segments; a segment's identity says of which kind they are."""
+    return {identity(segment.entry): segment.files for segment in segments}
+
 
 FILTERED_CANDIDATES = 4  # times as many as asked for, then again, while the filter lets too few through
 
@@ -147,7 +160,7 @@ class Snapshot:
         exact: bool = False,
         every_word: bool = False,
     ) -> list[Hit]:
-        """The n live passages that rank highest for any of the query's words, best first; see ``store.bm25``.
+        """The n live passages that rank highest for any of the query's words, best first; see ``store.segments.bm25``.
 
         Title and heading count with the text. A repeated word counts once. Equal scores are in order of passage id.
         ``exact`` goes through all postings of all words, which changes no answer. ``every_word`` leaves only passages

@@ -17,8 +17,8 @@ import pytest
 import torch
 from transformers import BertForQuestionAnswering, BertModel
 
-from deformer_qa.indexer.syncing import sync
-from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.indexer.sync import sync
+from deformer_qa.pipeline.ask import Pipeline
 from deformer_qa.reader.checkpoint import save_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.joint import JointLayers

@@ -48,7 +48,7 @@ from haystack.core.serialization import allow_deserialization_module
 from haystack_integrations.components.retrievers.deformer import DeformerRetriever
 from haystack_integrations.document_stores.deformer import DeformerDocumentStore
 
-from deformer_qa.pipeline.shared_readers import shared_reader
+from deformer_qa.pipeline.readers import shared_reader
 
 allow_deserialization_module("stand_in")
 HELD = shared_reader()

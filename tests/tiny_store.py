@@ -24,7 +24,7 @@ from deformer_qa.store import (
     fit_codebook,
     open_snapshot,
 )
-from deformer_qa.store.codebook import LEAST_TOKENS
+from deformer_qa.store.encodings import LEAST_TOKENS
 
 ANIMALS = {
     "fox.txt": "The quick fox jumps over the dogs. It barked at the river. Élan vital, naïve façade",

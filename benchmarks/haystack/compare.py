@@ -36,9 +36,9 @@ from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.utils import ComponentDevice
 
 from deformer_qa import Index
-from deformer_qa.pipeline.haystack_pipelines import question_answering
+from deformer_qa.lab.data.squad import exact_match, f1, read_squad
+from deformer_qa.pipeline.haystack.pipelines import question_answering
 from deformer_qa.reader.models import DEFAULT_ENCODER, find_model
-from deformer_qa.reader.squad import exact_match, f1, read_squad
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 N_PASSAGES, N_ANSWERS = 20, 3

@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from deformer_qa.indexer.formats.jsonl import records
-from deformer_qa.indexer.formats.limits import DOCUMENTS, FileLimits
 from deformer_qa.indexer.formats.metadata import MOST_CHARACTERS, plain
 from deformer_qa.indexer.formats.parsed import (
+    DOCUMENTS,
     BadRecord,
+    FileLimits,
     Kind,
     NotReadable,
     ParsedDocument,

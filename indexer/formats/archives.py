@@ -7,8 +7,7 @@ import re
 import zipfile
 import zlib
 
-from deformer_qa.indexer.formats.limits import FileLimits
-from deformer_qa.indexer.formats.parsed import NotReadable
+from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable
 
 _ENCRYPTED = 0x1
 _SMALL_BYTES = 2**20  # members up to this length may be packed as tightly as they like

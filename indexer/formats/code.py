@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 
-from deformer_qa.indexer.formats.decoding import decode
-from deformer_qa.indexer.formats.limits import FileLimits
-from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.parsed import FileLimits, ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.text_encoding import decode
 
 _MOST_HEADINGS = 10_000
 _LONGEST_LINE = 300

@@ -12,11 +12,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from deformer_qa.indexer.formats.decoding import decode
-from deformer_qa.indexer.formats.layout import Layout
-from deformer_qa.indexer.formats.limits import FileLimits
-from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.builder import Layout
+from deformer_qa.indexer.formats.parsed import FileLimits, ParsedDocument, ParsedFile, one_line
 from deformer_qa.indexer.formats.tables import Row, lay_out, row
+from deformer_qa.indexer.formats.text_encoding import decode
 
 DELIMITERS = "\t;|,"  # where two part the sample equally well, the first: commas stand in numbers and in prose
 _STATED = re.compile(r"sep=(.)\r?\n")  # as Excel reads it: no row of the table

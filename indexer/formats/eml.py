@@ -7,9 +7,8 @@ from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 
 from deformer_qa.indexer.formats import html
-from deformer_qa.indexer.formats.limits import FileLimits
-from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
-from deformer_qa.indexer.formats.pieces import Pieces
+from deformer_qa.indexer.formats.builder import Pieces
+from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedDocument, ParsedFile, one_line
 
 _PEOPLE = ("From", "To", "Cc")
 _READ = frozenset({"text/plain", "text/html", "text/markdown", "text/enriched"})

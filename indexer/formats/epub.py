@@ -12,9 +12,8 @@ from lxml import etree
 
 from deformer_qa.indexer.formats import html
 from deformer_qa.indexer.formats.archives import member, open_archive
-from deformer_qa.indexer.formats.limits import FileLimits
-from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
-from deformer_qa.indexer.formats.pieces import Pieces
+from deformer_qa.indexer.formats.builder import Pieces
+from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedDocument, ParsedFile, one_line
 
 _CONTAINER, _ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
 _PAGES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document"})

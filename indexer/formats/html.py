@@ -10,12 +10,11 @@ from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from deformer_qa.indexer.formats.decoding import decode, storable
-from deformer_qa.indexer.formats.grids import Cell, lines
-from deformer_qa.indexer.formats.layout import Layout
-from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.builder import Layout
 from deformer_qa.indexer.formats.metadata import plain
-from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.tables import Cell, lines
+from deformer_qa.indexer.formats.text_encoding import decode, storable
 
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 # fmt: off

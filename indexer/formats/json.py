@@ -10,11 +10,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from deformer_qa.indexer.formats.decoding import decode, storable
+from deformer_qa.indexer.formats.builder import Pieces
 from deformer_qa.indexer.formats.jsonl import TEXT_FIELDS
-from deformer_qa.indexer.formats.limits import FileLimits
-from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
-from deformer_qa.indexer.formats.pieces import Pieces
+from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.text_encoding import decode, storable
 
 _NAMES = ("title", "name", "label", "id", "key")  # of an object in a list, in this order
 _LONG = 200  # characters from which on a text is a paragraph of its own

@@ -7,16 +7,16 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from deformer_qa.indexer.formats.decoding import decode, storable
-from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.parsed import (
     BadRecord,
+    FileLimits,
     NotReadable,
     ParsedDocument,
     ParsedFile,
     Scalar,
     one_line,
 )
+from deformer_qa.indexer.formats.text_encoding import decode, storable
 
 TEXT_FIELDS = ("text", "content", "context", "body")
 MOST_RECORDS = 1_000_000  # each has a hash in the indexer's memory, and would be a document

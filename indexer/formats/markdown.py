@@ -14,12 +14,11 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from deformer_qa.indexer.formats.decoding import decode
-from deformer_qa.indexer.formats.edits import Edit, edited
-from deformer_qa.indexer.formats.grids import Cell, lines
-from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.builder import Edit, edited
 from deformer_qa.indexer.formats.metadata import from_yaml
-from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.tables import Cell, lines
+from deformer_qa.indexer.formats.text_encoding import decode
 
 _LINE_END = re.compile(r"\r\n|\r|\n")  # what CommonMark calls a line ending; str.splitlines knows more
 _MOST_MARKED = 1_000  # characters of a heading; marks in longer ones, some of which take for ever to parse, stay

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
-from deformer_qa.indexer.formats.decoding import decode, storable
 from deformer_qa.indexer.formats.parsed import NotReadable, one_line
+from deformer_qa.indexer.formats.text_encoding import decode, storable
 
 MOST_CHARACTERS = 100_000
 MOST_FIELDS = 1_000

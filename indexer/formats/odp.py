@@ -11,11 +11,10 @@ from typing import Any
 from lxml import etree
 
 from deformer_qa.indexer.formats.archives import member, open_archive, refuse_entities
-from deformer_qa.indexer.formats.grids import Cell, lines
-from deformer_qa.indexer.formats.layout import Layout
-from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.builder import Layout
 from deformer_qa.indexer.formats.office import XML_PARSER, library, refuse_locked
-from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.tables import Cell, lines
 
 Element = Any  # of lxml, which ships no types
 

@@ -13,9 +13,8 @@ from xml.etree import ElementTree
 from lxml import etree
 
 from deformer_qa.indexer.formats.archives import member, open_archive, refuse_entities
-from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.metadata import plain
-from deformer_qa.indexer.formats.parsed import NotReadable, one_line
+from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, one_line
 
 XML_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
 """Reads nothing but what it is given."""

@@ -13,13 +13,11 @@ from typing import Any
 import kreuzberg
 
 from deformer_qa.indexer.formats.archives import member, open_archive
-from deformer_qa.indexer.formats.grids import Cell, lines
-from deformer_qa.indexer.formats.layout import Layout
-from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.builder import Layout
 from deformer_qa.indexer.formats.metadata import plain
 from deformer_qa.indexer.formats.office import refuse_locked
-from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
-from deformer_qa.indexer.formats.tables import lay_out, row
+from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.tables import Cell, lay_out, lines, row
 
 _BINARY_WORKBOOK = "application/vnd.ms-excel.sheet.binary.macroEnabled.12"
 _COMPOUND = (  # a stream in it, and the kind of file that has such a one

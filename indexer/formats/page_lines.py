@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise, zip_longest
 from statistics import quantiles
 
-from deformer_qa.indexer.formats.layout import Layout
+from deformer_qa.indexer.formats.builder import Layout
 from deformer_qa.indexer.formats.page_tables import Piece, PrintedTable, tables
 
 _TYPED_HYPHENS = "-\u2010"

@@ -11,10 +11,9 @@ from statistics import median
 import pypdfium2
 from pypdfium2 import raw as pdfium
 
-from deformer_qa.indexer.formats.limits import FileLimits
 from deformer_qa.indexer.formats.page_lines import Line, PrintedPage, running_text, squeezed
 from deformer_qa.indexer.formats.page_tables import Piece
-from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedDocument, ParsedFile, one_line
 
 _NO_TITLE = re.compile(
     r"(?i)(?:untitled.*|microsoft \w+ - .*|slide 1|(?:powerpoint )?presentation|document\d*|about:blank|.*\.\w{2,5})"

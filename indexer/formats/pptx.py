@@ -16,11 +16,10 @@ from pptx.opc.package import OpcPackage
 from pptx.oxml.ns import qn
 from pptx.package import Package
 
-from deformer_qa.indexer.formats.grids import Cell, lines
-from deformer_qa.indexer.formats.layout import Layout
-from deformer_qa.indexer.formats.limits import FileLimits
+from deformer_qa.indexer.formats.builder import Layout
 from deformer_qa.indexer.formats.office import XML_PARSER, checked, library
-from deformer_qa.indexer.formats.parsed import NotReadable, ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.tables import Cell, lines
 
 Element = Any  # of lxml, which ships no types
 

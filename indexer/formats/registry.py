@@ -15,8 +15,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import PurePosixPath
 
-from deformer_qa.indexer.formats.limits import FileLimits
-from deformer_qa.indexer.formats.parsed import NotReadable, ParsedFile
+from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedFile
 
 DETECTION = 1
 """Raise it when some file is in another format than before by the rules of ``format_of``."""

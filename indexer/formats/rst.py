@@ -4,19 +4,157 @@ Tables that are drawn in it are lines that name their columns instead, as in oth
 
 Headings are found by the lines drawn under them, as the format defines them. docutils would find the same ones, but it
 does what a file tells it to unless that is forbidden, and its time grows with the square of equal titles.
+
+What is not drawn exactly stays as it is, and so does a table with cells over several rows of a grid, or in a literal
+block. Tables of directives (list-table, csv-table) stay as well.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise, takewhile
 
-from deformer_qa.indexer.formats.decoding import decode
-from deformer_qa.indexer.formats.edits import edited
-from deformer_qa.indexer.formats.limits import FileLimits
-from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile, one_line
-from deformer_qa.indexer.formats.rst_tables import edits
+from deformer_qa.indexer.formats.builder import Edit, edited
+from deformer_qa.indexer.formats.parsed import FileLimits, ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats.tables import Cell, lines
+from deformer_qa.indexer.formats.text_encoding import decode
+
+_TABLE_LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|\Z)")
+_BORDER = re.compile(r"=+(?: +=+)+")
+_SPANS = re.compile(r"-+(?: +-+)*")
+_GRID = re.compile(r"\+(?:-+\+)+|\+(?:=+\+)+")
+_LITERAL = re.compile(
+    r"\.\.[ \t]+(?:code|code-block|sourcecode|parsed-literal|raw|math|prompt|productionlist)::.*|(?!\.\.[ \t]).*::"
+)
+_MOST_LINES = 10_000  # of a table
+_Rows = list[list[Cell]]
+
+
+def edits(text: str, visible: Callable[[str], str]) -> Iterator[Edit]:
+    """For each table what is written in its place; its rows are indented as it is.
+
+    :param visible: a cell's text without marks
+    """
+    found = [(one[1].expandtabs(), one.start(), one.end(), one[2]) for one in _TABLE_LINE.finditer(text)]
+    drawn = [line.rstrip() for line, *_ in found]
+    literal_indent = -1
+    at = n_lines = 0
+    while (at := at + n_lines) < len(drawn):
+        line, n_lines = drawn[at].lstrip(), 1
+        indent = len(drawn[at]) - len(line)
+        if line and indent <= literal_indent:
+            literal_indent = -1
+        if not line or literal_indent >= 0:
+            continue
+        if line.endswith("::") or line.startswith(".."):
+            literal_indent = indent if _LITERAL.fullmatch(line) else -1
+        elif line[0] in "+=":
+            n_lines, rows = _table(drawn, at, indent)
+            last = found[at + n_lines - 1]
+            cells = ([cell._replace(text=visible(cell.text)) for cell in row] for row in rows)
+            written = [f"{' ' * indent}{row}" for row in lines(cells) if row]
+            if written:
+                yield Edit(found[at][1], last[2], found[at][3].join(written) + last[3])
+
+
+def _table(drawn: Sequence[str], at: int, indent: int) -> tuple[int, _Rows]:
+    """How many lines to go on from here, and the rows of the table they are; no rows where none is drawn exactly."""
+    first = drawn[at][indent:]
+    if _GRID.fullmatch(first) and first.count("+") > 2:
+        block = _grid_block(drawn, at, indent)
+        return len(block), _of_grid(block)
+    if _BORDER.fullmatch(first) and (block := _simple_block(drawn, at, indent)):
+        rows = _of_simple(block)
+        return len(block) if rows else 1, rows
+    return 1, []
+
+
+def _grid_block(drawn: Sequence[str], at: int, indent: int) -> list[str]:
+    lines_from_here = (drawn[number][indent:] for number in range(at, min(at + _MOST_LINES, len(drawn))))
+    return list(takewhile(lambda line: line.startswith(("+", "|")), lines_from_here))
+
+
+def _simple_block(drawn: Sequence[str], at: int, indent: int) -> list[str]:
+    """The lines from a border to the second or third, whichever comes before an empty line; none where neither does."""
+    block: list[str] = []
+    n_borders = 0
+    for number in range(at, min(at + _MOST_LINES, len(drawn))):
+        line = drawn[number]
+        if line[:indent].strip() or n_borders == 3:
+            break
+        block.append(line[indent:])
+        if _BORDER.fullmatch(block[-1]):
+            n_borders += 1
+            if n_borders > 1 and not "".join(drawn[number + 1 : number + 2]):
+                return block
+    return []
+
+
+def _of_grid(block: Sequence[str]) -> _Rows:
+    places = sorted({place for line in block if line[0] == "+" for place, mark in enumerate(line) if mark == "+"})
+    width = places[-1] + 1
+    rows: _Rows = []
+    band: list[str] = []
+    n_names = 0
+    for line in block:
+        if len(line) != width or line[-1] not in "+|":
+            return []
+        if line[0] == "|":
+            if re.search(r"\+-+[+|]", line):  # a cell over several rows
+                return []
+            band.append(line)
+            continue
+        if not _GRID.fullmatch(line):
+            return []
+        if band:
+            rows.append(_cells_of_band(band, places))
+        n_names = len(rows) if "=" in line else n_names
+        band = []
+    if band or not rows or not all(rows):
+        return []
+    return _with_names(rows, n_names)
+
+
+def _cells_of_band(band: Sequence[str], places: Sequence[int]) -> list[Cell]:
+    """A row of a grid; a cell ends where all its lines have a bar at the end of a column."""
+    ends = [place for place in places if all(line[place] == "|" for line in band)]
+    cells = []
+    for start, end in pairwise(ends):
+        text = one_line(" ".join(line[start + 1 : end] for line in band))
+        cells.append(Cell(text, n_columns=places.index(end) - places.index(start)))
+    return cells
+
+
+def _of_simple(block: Sequence[str]) -> _Rows:
+    columns = [match.start() for match in re.finditer("=+", block[0])]
+    rows: _Rows = []
+    n_names = 0
+    for number, line in enumerate(block[1:-1], 1):
+        if _BORDER.fullmatch(line):
+            n_names = len(rows)
+        elif line and not _SPANS.fullmatch(line):
+            below = block[number + 1]
+            starts = [match.start() for match in re.finditer("-+", below)] if _SPANS.fullmatch(below) else columns
+            if not set(starts) <= set(columns) or any(line[start - 1 : start].strip() for start in starts[1:]):
+                return []
+            ends = [*starts[1:], None]
+            texts = [one_line(line[start:end]) for start, end in zip(starts, ends, strict=True)]
+            if not texts[0] and rows and len(rows[-1]) == len(starts):  # a line of the row above
+                rows[-1] = [
+                    cell._replace(text=one_line(f"{cell.text} {text}"))
+                    for cell, text in zip(rows[-1], texts, strict=True)
+                ]
+                continue
+            over = [columns.index(start) for start in starts] + [len(columns)]
+            rows.append([Cell(text, n_columns=over[n + 1] - over[n]) for n, text in enumerate(texts)])
+    return _with_names(rows, n_names)
+
+
+def _with_names(rows: _Rows, n_names: int) -> _Rows:
+    return [[cell._replace(is_name=number < n_names) for cell in row] for number, row in enumerate(rows)]
+
 
 _LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1*[ \t]*$")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from deformer_qa.indexer.formats.decoding import decode
-from deformer_qa.indexer.formats.limits import FileLimits
-from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile
+from deformer_qa.indexer.formats.parsed import FileLimits, ParsedDocument, ParsedFile
+from deformer_qa.indexer.formats.text_encoding import decode
 
 
 def parse(raw: bytes, limits: FileLimits) -> ParsedFile:

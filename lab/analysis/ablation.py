@@ -8,7 +8,7 @@ from typing import Any
 from deformer_qa.lab.analysis.record import Record
 from deformer_qa.lab.analysis.trained import Bench, weights_of
 from deformer_qa.lab.train.recipe import Recipe
-from deformer_qa.lab.train.starting import starting_joint
+from deformer_qa.lab.train.start import starting_joint
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from deformer_qa.lab.analysis.ablation import checked, whole_of
-from deformer_qa.lab.analysis.measuring import bytes_requested, machine, operations, ratio, seconds_in_turn
+from deformer_qa.lab.analysis.costs import bytes_requested, machine, operations, ratio, seconds_in_turn
 from deformer_qa.lab.analysis.record import Record
 from deformer_qa.lab.analysis.trained import Bench, weights_of
 from deformer_qa.lab.train.recipe import Recipe

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deformer_qa.lab.analysis.measuring import Run, bytes_requested, operations, ratio, seconds_in_turn
+from deformer_qa.lab.analysis.costs import Run, bytes_requested, operations, ratio, seconds_in_turn
 from deformer_qa.lab.analysis.record import Record
 from deformer_qa.reader.backbone import Backbone
 from deformer_qa.reader.families import family_named

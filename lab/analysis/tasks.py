@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from deformer_qa.lab.analysis.trained import Through
-from deformer_qa.reader.boolq import read_boolq
+from deformer_qa.lab.data.boolq import read_boolq
+from deformer_qa.lab.data.race import read_race
+from deformer_qa.lab.data.squad import read_squad
+from deformer_qa.lab.measure.reading import SplitPassageReader, choices, figures, predictions, verdicts
 from deformer_qa.reader.errors import BadTrainingData
-from deformer_qa.reader.evaluation import SplitPassageReader, choices, figures, predictions, verdicts
-from deformer_qa.reader.race import read_race
 from deformer_qa.reader.reading import Precision, SplitReader
-from deformer_qa.reader.squad import read_squad
 
 Question = Callable[[], None]
 

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deformer_qa.lab.data.json_files import sha256_of
+from deformer_qa.lab.data.squad import SquadSet
+from deformer_qa.lab.measure.reading import SplitPassageReader, figures, predictions
 from deformer_qa.lab.train.recipe import Recipe
 from deformer_qa.lab.train.run import train_reader
 from deformer_qa.reader.checkpoint import WEIGHTS
-from deformer_qa.reader.data_files import sha256_of
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
-from deformer_qa.reader.evaluation import SplitPassageReader, figures, predictions
 from deformer_qa.reader.reading import Precision, SplitReader
-from deformer_qa.reader.squad import SquadSet
 
 Through = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 StoredBytes = Callable[[NDArray[np.float32]], int]

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deformer_qa.lab.train.starting import whole_joint
+from deformer_qa.lab.data.squad import SquadParagraph
+from deformer_qa.lab.train.start import whole_joint
 from deformer_qa.reader.checkpoint import encoder_of
 from deformer_qa.reader.description import describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.joint import JointLayers
-from deformer_qa.reader.lead import with_lead
-from deformer_qa.reader.squad import SquadParagraph
+from deformer_qa.reader.passages import with_lead
 
 
 @torch.inference_mode()

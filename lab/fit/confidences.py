@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deformer_qa.lab.fit.ranking import Judged, kind_weight
-from deformer_qa.pipeline.answering import merged
-from deformer_qa.pipeline.confidence import area_under_roc, expected_calibration_error
+from deformer_qa.lab.measure.confidence import area_under_roc, expected_calibration_error
+from deformer_qa.lab.measure.open import is_right
+from deformer_qa.pipeline.answers import merged
 from deformer_qa.pipeline.empty_spans import EmptySpans
-from deformer_qa.pipeline.open_evaluation import is_right
 from deformer_qa.pipeline.outcomes import OutcomeRule
-from deformer_qa.pipeline.ranking import RankingWeights, confidences
+from deformer_qa.pipeline.rank import RankingWeights, confidences
 
 _SCALES = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 _OFFSETS = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)

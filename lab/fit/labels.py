@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from deformer_qa.lab.data.boolq import read_boolq
+from deformer_qa.lab.measure.reading import SplitPassageReader, verdicts
 from deformer_qa.lab.train.examples import is_held_back
 from deformer_qa.lab.train.recipe import Recipe
 from deformer_qa.pipeline.yes_no import LEAST_CONFIDENCE
-from deformer_qa.reader.boolq import read_boolq
-from deformer_qa.reader.evaluation import SplitPassageReader, verdicts
 from deformer_qa.reader.reading import SplitReader
 
 _RIGHT = 0.87

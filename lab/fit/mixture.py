@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from deformer_qa.indexer.syncing import sync
+from deformer_qa.indexer.sync import sync
+from deformer_qa.lab.data.squad import GoldAnswer, SquadParagraph, SquadQuestion, read_squad
+from deformer_qa.lab.measure.open import OpenQuestion
 from deformer_qa.lab.train.examples import article_key, is_held_back
 from deformer_qa.lab.train.recipe import Recipe, Source
 from deformer_qa.lab.train.tables import Table, lookups, made_table, read_tables
-from deformer_qa.pipeline.open_evaluation import OpenQuestion
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
-from deformer_qa.reader.squad import GoldAnswer, SquadParagraph, SquadQuestion, read_squad
 from deformer_qa.store import Snapshot
 
 NOWHERE = 0

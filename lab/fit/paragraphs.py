@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from deformer_qa.lab.data.squad import SquadParagraph
     from deformer_qa.reader.encoder import Encoder
-    from deformer_qa.reader.squad import SquadParagraph
 
 
 def index_paragraphs(
@@ -19,7 +19,7 @@ def index_paragraphs(
 
     They are kept as ``<store>.paragraphs.jsonl`` beside the store, so that its root stays there.
     """
-    from deformer_qa.indexer.syncing import sync
+    from deformer_qa.indexer.sync import sync
 
     file = store.parent / f"{store.name}.paragraphs.jsonl"
     titles: dict[str, str] = {}

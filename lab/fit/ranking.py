@@ -1,4 +1,4 @@
-"""Fitting the ranking: the conditional logit of ``pipeline.ranking`` by maximum likelihood on held-back questions."""
+"""Fitting the ranking: the conditional logit of ``pipeline.rank`` by maximum likelihood on held-back questions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from deformer_qa.lab.fit.mixture import Asked
-from deformer_qa.pipeline.answering import ReadSpan, as_if_alone
-from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
-from deformer_qa.pipeline.open_evaluation import OpenQuestion, ReadQuestion, is_right, read_open
-from deformer_qa.pipeline.ranking import FEATURES, GIVEN_FEATURES, PASSAGE_FEATURES
+from deformer_qa.lab.measure.open import OpenQuestion, ReadQuestion, is_right, read_open
+from deformer_qa.pipeline.answers import ReadSpan, as_if_alone
+from deformer_qa.pipeline.ask import N_CANDIDATES, Pipeline
+from deformer_qa.pipeline.rank import FEATURES, GIVEN_FEATURES, PASSAGE_FEATURES
 
 _PENALTY = 1e-3
 _WITHOUT_ANSWER = 0.15

@@ -12,11 +12,11 @@ from deformer_qa.lab.fit.confidences import arrays, calibrated, figures, first_a
 from deformer_qa.lab.fit.labels import fit_label
 from deformer_qa.lab.fit.mixture import halves, held_back_mixture
 from deformer_qa.lab.fit.ranking import fit_ranking, judged
+from deformer_qa.lab.fit.risk import fit_risk
 from deformer_qa.lab.train.recipe import recipe_from
-from deformer_qa.pipeline.asking import N_CANDIDATES, Pipeline
+from deformer_qa.pipeline.ask import N_CANDIDATES, Pipeline
 from deformer_qa.pipeline.outcomes import OutcomeRule
-from deformer_qa.pipeline.ranking import FEATURES, RankingWeights
-from deformer_qa.pipeline.risk import fit_risk
+from deformer_qa.pipeline.rank import FEATURES, RankingWeights
 from deformer_qa.reader.description import set_fitted
 from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.reading import Precision, SplitReader

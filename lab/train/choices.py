@@ -11,11 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from deformer_qa.lab.train.padding import padded
+from deformer_qa.lab.data.race import RaceArticle, read_race
+from deformer_qa.lab.train.batches import padded
 from deformer_qa.lab.train.recipe import Recipe
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData, TextTooLong
-from deformer_qa.reader.race import RaceArticle, read_race
 
 
 class ChoiceExample(NamedTuple):

@@ -13,16 +13,16 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from deformer_qa.lab.train.mining import nearest_passages
-from deformer_qa.lab.train.padding import padded
+from deformer_qa.lab.data.boolq import BoolqQuestion, read_boolq
+from deformer_qa.lab.data.squad import GoldAnswer, SquadParagraph, SquadQuestion, SquadSet, read_squad
+from deformer_qa.lab.train.batches import padded
+from deformer_qa.lab.train.neighbours import nearest_passages
 from deformer_qa.lab.train.recipe import Recipe, Source
 from deformer_qa.lab.train.tables import CellQuestion, Table, lookups, made_table, read_tables
 from deformer_qa.pipeline.query_words import content_words
-from deformer_qa.reader.boolq import BoolqQuestion, read_boolq
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData, TextTooLong
-from deformer_qa.reader.lead import with_lead
-from deformer_qa.reader.squad import GoldAnswer, SquadParagraph, SquadQuestion, SquadSet, read_squad
+from deformer_qa.reader.passages import with_lead
 from deformer_qa.reader.tokens import TokenizedText
 
 _NEIGHBOURS = 20

@@ -19,14 +19,14 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from deformer_qa.lab.data.json_files import sha256_of
 from deformer_qa.lab.train.choice_model import ChoiceReaderInTraining
 from deformer_qa.lab.train.choices import ChoiceExample, ChoiceSet, collate_choices, make_choice_examples
 from deformer_qa.lab.train.examples import Example, ExampleSet, collate, make_examples
 from deformer_qa.lab.train.model import LayersInTraining, ReaderInTraining
 from deformer_qa.lab.train.recipe import Recipe, recipe_from
-from deformer_qa.lab.train.starting import starting_joint, starting_lower, whole_joint
+from deformer_qa.lab.train.start import starting_joint, starting_lower, whole_joint
 from deformer_qa.reader.checkpoint import WEIGHTS, save_reader
-from deformer_qa.reader.data_files import sha256_of
 from deformer_qa.reader.description import DESCRIPTION, describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from deformer_qa.indexer.formats.layout import Layout
-from deformer_qa.indexer.formats.limits import DEFAULT_LIMITS
+from deformer_qa.indexer.formats.builder import Layout
+from deformer_qa.indexer.formats.parsed import DEFAULT_LIMITS
 from deformer_qa.indexer.formats.tables import is_value, lay_out, row
-from deformer_qa.reader.data_files import is_text, read_json
+from deformer_qa.lab.data.json_files import is_text, read_json
 from deformer_qa.reader.errors import BadTrainingData
 
 _BARS, _COLONS = 0.12, 0.05

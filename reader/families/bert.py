@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deformer_qa.reader.families.family import Family, ForeignTensors, expect, gelu_form, head_divides, numbers
-from deformer_qa.reader.shape import BackboneShape
+from deformer_qa.reader.layers import BackboneShape
 
 _EMBEDDINGS = {
     "embeddings.word_embeddings.weight": "embeddings.words.weight",

@@ -9,11 +9,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from deformer_qa.reader.embeddings import Embeddings
 from deformer_qa.reader.errors import UnsupportedModel
-from deformer_qa.reader.layers import Context, TransformerLayer, attention_bias
+from deformer_qa.reader.layers import BackboneShape, Context, Embeddings, TransformerLayer, attention_bias
 from deformer_qa.reader.placement import Placement
-from deformer_qa.reader.shape import BackboneShape
 
 _GELU_FORMS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 

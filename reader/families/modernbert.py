@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deformer_qa.reader.embeddings import Table
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.families.family import (
     Family,
@@ -21,9 +20,8 @@ from deformer_qa.reader.families.family import (
     numbers,
     padding_bias,
 )
-from deformer_qa.reader.layers import UNSEEN, Context
+from deformer_qa.reader.layers import UNSEEN, BackboneShape, Context, Table
 from deformer_qa.reader.placement import Placement
-from deformer_qa.reader.shape import BackboneShape
 
 _NEEDED = (
     "num_hidden_layers",

@@ -8,10 +8,9 @@ from typing import Any, ClassVar, cast
 
 from torch import nn
 
-from deformer_qa.reader.embeddings import Embeddings
 from deformer_qa.reader.families.bert import BertFamily
 from deformer_qa.reader.families.family import numbers
-from deformer_qa.reader.shape import BackboneShape
+from deformer_qa.reader.layers import BackboneShape, Embeddings
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deformer_qa.reader.embeddings import Table
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.families.family import (
     Family,
@@ -22,9 +21,8 @@ from deformer_qa.reader.families.family import (
     numbers,
     padding_bias,
 )
-from deformer_qa.reader.layers import Context
+from deformer_qa.reader.layers import BackboneShape, Context, Table
 from deformer_qa.reader.placement import CLASSIFICATION_SEGMENT, Placement
-from deformer_qa.reader.shape import BackboneShape
 
 _NEEDED = ("n_layer", "d_model", "n_head", "d_inner", "vocab_size")
 _AS_THEY_ARE = {

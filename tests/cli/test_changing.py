@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from running import Ended, Qa
 
-from deformer_qa.cli.patterns import Pattern
+from deformer_qa.cli.options import Pattern
 from deformer_qa.store import DocumentRecord, EncoderInfo, PassageDraft, Writer, block_key
 
 ENCODER = EncoderInfo("tiny", 4, 4, {"name": "tiny", "k": 1})

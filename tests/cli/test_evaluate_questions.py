@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from running import Qa
 
-from deformer_qa.pipeline.asking import Pipeline
-from deformer_qa.pipeline.gold_questions import GoldQuestion, read_gold_questions
-from deformer_qa.pipeline.question_evaluation import Setting, reply_line, reply_of_line
-from deformer_qa.pipeline.question_scoring import judged, report
+from deformer_qa.lab.measure.questions import GoldQuestion, read_gold_questions
+from deformer_qa.lab.measure.replies import Setting, reply_line, reply_of_line
+from deformer_qa.lab.measure.scores import judged, report
+from deformer_qa.pipeline.ask import Pipeline
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = REPOSITORY / "examples"

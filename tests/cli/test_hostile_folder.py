@@ -18,7 +18,7 @@ from running import Ended, Qa
 
 from deformer_qa.cli.ask import opened
 from deformer_qa.indexer.formats import ParsedFile
-from deformer_qa.indexer.parsing import FileParser
+from deformer_qa.indexer.sandbox.parent import FileParser
 
 sys.path.append(str(Path(__file__).parents[1]))
 from hostile_files import CANARY, n_bad, plant

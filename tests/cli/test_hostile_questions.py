@@ -16,10 +16,9 @@ import pytest
 from hostile_texts import EMPTY, LONGEST, MIB, NO_TEXT, TOO_LONG, Case, filters, questions
 from running import Ended, Qa
 
-from deformer_qa.cli.ask import AskOptions
-from deformer_qa.cli.session import Session
-from deformer_qa.indexer.syncing import sync
-from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.cli.ask import AskOptions, Session
+from deformer_qa.indexer.sync import sync
+from deformer_qa.pipeline.ask import Pipeline
 from deformer_qa.pipeline.errors import BadFilter, BadQuestion
 from deformer_qa.reader.reading import SplitReader
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from running import Ended, Qa
 
-from deformer_qa.cli.watching import places_to_watch
+from deformer_qa.indexer.watch import places_to_watch
 
 
 @pytest.fixture

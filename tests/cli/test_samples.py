@@ -15,7 +15,7 @@ import pytest
 from deformer_qa.cli.ask import opened
 from deformer_qa.cli.main import run
 from deformer_qa.indexer.formats.registry import has_all_formats
-from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.pipeline.ask import Pipeline
 
 SAMPLES = Path(__file__).parents[1] / "indexer" / "samples"
 OTHER = (".odt", ".ods", ".odp", ".rtf", ".doc", ".xls", ".ppt")

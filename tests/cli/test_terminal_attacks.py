@@ -22,15 +22,13 @@ from rich.style import Style
 from rich.text import Text
 from terminal_attacks import PAYLOADS, found_in, longest_run_of_marks, marked
 
-from deformer_qa.cli.ask import print_answers
-from deformer_qa.cli.counting import counting
-from deformer_qa.cli.display import MOST_MARKS, harmless, printable
+from deformer_qa.cli.ask import AskOptions, Session, print_answers
 from deformer_qa.cli.main import root
 from deformer_qa.cli.output import SafeConsole
-from deformer_qa.cli.session import AskOptions, Session
-from deformer_qa.cli.train_progress import training_progress
-from deformer_qa.indexer.formats.decoding import storable
-from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.cli.progress import counting, training_progress
+from deformer_qa.cli.terminal import MOST_MARKS, harmless, printable
+from deformer_qa.indexer.formats.text_encoding import storable
+from deformer_qa.pipeline.ask import Pipeline
 from deformer_qa.reader.reading import SplitReader
 
 GROUPS = [" ".join(PAYLOADS[start : start + 24]) for start in range(0, len(PAYLOADS), 24)]

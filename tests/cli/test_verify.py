@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from running import Qa
 
-from deformer_qa.indexer.syncing import sync
+from deformer_qa.indexer.sync import sync
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.store import Writer, open_snapshot, verify
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from reading import parse
 
 from deformer_qa.indexer.formats import NotReadable, ParsedDocument
-from deformer_qa.indexer.formats.decoding import decode
+from deformer_qa.indexer.formats.text_encoding import decode
 
 FRENCH = "Ils ont dîné à l’hôtel, puis sont allés voir la forêt près de Besançon. Ça leur a coûté 30 €."
 RUSSIAN = "Мы пошли в лес и нашли там много грибов."

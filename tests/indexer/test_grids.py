@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reading import parse
 
-from deformer_qa.indexer.formats.grids import Cell, lines
+from deformer_qa.indexer.formats.tables import Cell, lines
 
 _HEAD = "<tr><th>Product<th>Price<th>Stock</tr>"
 

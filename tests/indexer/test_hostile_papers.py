@@ -13,7 +13,7 @@ from paper_files import ENTITIES, SAMPLES, book, named, page_of, pdf_of, printed
 from deformer_qa.indexer import FileLimits
 from deformer_qa.indexer.formats import NotReadable
 from deformer_qa.indexer.formats.registry import BY_NAME, format_of
-from deformer_qa.indexer.parsing import FileParser
+from deformer_qa.indexer.sandbox.parent import FileParser
 
 DEEP = 100_000
 CATALOGUE = b"<< /Type /Catalog /Pages 2 0 R >>"

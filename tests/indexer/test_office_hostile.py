@@ -15,7 +15,7 @@ from test_office import SAMPLES, W, changed, p, word
 from deformer_qa.indexer import FileLimits
 from deformer_qa.indexer.formats import NotReadable, format_of, parse
 from deformer_qa.indexer.formats.registry import BY_NAME
-from deformer_qa.indexer.parsing import FileParser
+from deformer_qa.indexer.sandbox.parent import FileParser
 
 PACKAGES = ("harbour.docx", "ferry.pptx", "warehouse.xlsx", "orchard.odp")
 MAIN = {

@@ -15,7 +15,7 @@ from deformer_qa.indexer import FileCounts, FileLimits
 from deformer_qa.indexer.errors import ParserMissing
 from deformer_qa.indexer.formats import Format, NotReadable
 from deformer_qa.indexer.formats.registry import BY_NAME
-from deformer_qa.indexer.parsing import FileParser
+from deformer_qa.indexer.sandbox.parent import FileParser
 
 TEXT = BY_NAME["text"]
 
@@ -206,7 +206,7 @@ def test_ctrl_c_reaches_the_indexer_and_not_the_parser(world: World) -> None:
 
 
 def test_many_files_pass_through_few_processes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deformer_qa.indexer.parsing._FILES_PER_PROCESS", 4)
+    monkeypatch.setattr("deformer_qa.indexer.sandbox.parent._FILES_PER_PROCESS", 4)
     for number in range(10):
         world.write(f"{number}.txt", f"Words of {number}.")
     began = time.monotonic()

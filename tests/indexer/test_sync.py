@@ -8,14 +8,7 @@ from pathlib import Path
 import pytest
 from tiny_world import TinyEncoder, World
 
-from deformer_qa.indexer import (
-    FileCounts,
-    FileDone,
-    Found,
-    PassagesEncoded,
-    PathMissing,
-    RecordSkipped,
-)
+from deformer_qa.indexer import FileCounts, FileDone, Found, PassagesEncoded, PathMissing, RecordSkipped
 from deformer_qa.store import EncoderMismatch, StoreLocked, StoreMissing, Writer, open_snapshot, verify
 
 

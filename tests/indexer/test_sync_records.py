@@ -7,11 +7,7 @@ import json
 import pytest
 from tiny_world import World
 
-from deformer_qa.indexer import (
-    FileCounts,
-    RecordSkipped,
-    Skipped,
-)
+from deformer_qa.indexer import FileCounts, RecordSkipped, Skipped
 
 
 def test_inserting_a_record_encodes_only_that_and_keeps_the_ids_of_the_others(world: World) -> None:

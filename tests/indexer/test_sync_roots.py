@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 from tiny_world import World
 
-from deformer_qa.indexer import (
-    FileCounts,
-    RootGone,
-)
+from deformer_qa.indexer import FileCounts, RootGone
 from deformer_qa.store import open_snapshot
 
 

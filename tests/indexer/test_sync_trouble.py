@@ -13,12 +13,7 @@ from pathlib import Path
 import pytest
 from tiny_world import TinyEncoder, World
 
-from deformer_qa.indexer import (
-    Committed,
-    FileCounts,
-    FileLimits,
-    Skipped,
-)
+from deformer_qa.indexer import Committed, FileCounts, FileLimits, Skipped
 from deformer_qa.indexer.roots import choose_scope
 from deformer_qa.store import verify
 

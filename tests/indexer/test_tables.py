@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from deformer_qa.indexer import FileLimits
 from deformer_qa.indexer.formats import NotReadable, ParsedDocument, format_of, parse
-from deformer_qa.indexer.formats.cells import shown
+from deformer_qa.indexer.formats.xlsx import shown
 from deformer_qa.store.locations import LOCATIONS, kept_locations, location_at
 
 

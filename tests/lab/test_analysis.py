@@ -13,19 +13,19 @@ from tiny_training import recipe_of
 from torch import nn
 
 from deformer_qa.lab.analysis.ablation import MINUS_BOTH, MINUS_LRS, SPLIT, WHOLE, ablate, ablation_recipes
+from deformer_qa.lab.analysis.costs import bytes_requested, operations, ratio, seconds_in_turn
 from deformer_qa.lab.analysis.layers import against_layers, layer_recipes
-from deformer_qa.lab.analysis.measuring import bytes_requested, operations, ratio, seconds_in_turn
 from deformer_qa.lab.analysis.record import Record
 from deformer_qa.lab.analysis.shapes import MODELS, PublishedInput, PublishedModel, PublishedShape, published_costs
 from deformer_qa.lab.analysis.tasks import measure_task
 from deformer_qa.lab.analysis.trained import Bench
 from deformer_qa.lab.analysis.variance import distances, passage_variance
+from deformer_qa.lab.data.squad import read_squad
 from deformer_qa.lab.train.recipe import Source
 from deformer_qa.lab.train.run import train_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.joint import JointLayers
-from deformer_qa.reader.squad import read_squad
 
 
 @pytest.fixture

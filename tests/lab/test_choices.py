@@ -11,15 +11,15 @@ import pytest
 import torch
 from tiny_training import recipe_of
 
+from deformer_qa.lab.data.race import RaceQuestion, read_race
+from deformer_qa.lab.measure.reading import SplitPassageReader, choices
 from deformer_qa.lab.train.choice_model import ChoiceReaderInTraining
 from deformer_qa.lab.train.choices import ChoiceExample, collate_choices, make_choice_examples
 from deformer_qa.lab.train.recipe import Recipe, Source
 from deformer_qa.lab.train.run import train_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
-from deformer_qa.reader.evaluation import SplitPassageReader, choices
 from deformer_qa.reader.joint import JointLayers
-from deformer_qa.reader.race import RaceQuestion, read_race
 from deformer_qa.reader.reading import SplitReader
 
 PLACES = ["x", "y", "z", "v", "w"]

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from tiny_training import recipe_of
 
+from deformer_qa.lab.data.boolq import read_boolq
+from deformer_qa.lab.data.squad import read_squad
 from deformer_qa.lab.train.examples import NO, NO_VERDICT, YES, ExampleSet, is_held_back, make_examples
 from deformer_qa.lab.train.recipe import Source
 from deformer_qa.lab.train.tables import lookups, read_tables
-from deformer_qa.reader.boolq import read_boolq
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
-from deformer_qa.reader.lead import with_lead
-from deformer_qa.reader.squad import read_squad
+from deformer_qa.reader.passages import with_lead
 
 
 def test_examples_point_at_the_answers_tokens(training_data: Path, tiny_bert: Path) -> None:

@@ -11,21 +11,21 @@ import torch
 import torch.nn.functional as F
 from tiny_training import recipe_of
 
+from deformer_qa.lab.data.boolq import read_boolq
+from deformer_qa.lab.data.squad import read_squad
+from deformer_qa.lab.measure.reading import SplitPassageReader, figures, predictions, verdicts
 from deformer_qa.lab.recipes import recipe_file
 from deformer_qa.lab.train.examples import NO, NO_VERDICT, YES, collate, make_examples
 from deformer_qa.lab.train.losses import compared_cross_entropy, distillation, layerwise_similarity
 from deformer_qa.lab.train.model import ReaderInTraining
 from deformer_qa.lab.train.recipe import Source, read_recipe, recipe_from
 from deformer_qa.lab.train.run import train_reader
-from deformer_qa.reader.boolq import read_boolq
 from deformer_qa.reader.checkpoint import load_joint
 from deformer_qa.reader.description import describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData, ModelNotFound, UnsupportedModel, WrongEncoder
-from deformer_qa.reader.evaluation import SplitPassageReader, figures, predictions, verdicts
 from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.reading import SplitReader
-from deformer_qa.reader.squad import read_squad
 
 
 def test_a_split_reader_learns_and_is_the_same_after_loading(

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deformer_qa.indexer.syncing import sync
-from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.indexer.sync import sync
+from deformer_qa.lab.data.squad import f1
+from deformer_qa.pipeline.ask import Pipeline
 from deformer_qa.pipeline.errors import BadQuestion
 from deformer_qa.pipeline.results import Answers
 from deformer_qa.reader.errors import TextTooLong
 from deformer_qa.reader.reading import SplitReader
-from deformer_qa.reader.squad import f1
 from deformer_qa.store import Codebook, open_snapshot
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-from deformer_qa.pipeline.confidence import (
+from deformer_qa.lab.measure.confidence import (
     Calibration,
     area_under_roc,
     expected_calibration_error,

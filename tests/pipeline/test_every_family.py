@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tiny_families import FAMILIES, write_family
 
-from deformer_qa.indexer.syncing import sync
-from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.indexer.sync import sync
+from deformer_qa.pipeline.ask import Pipeline
 from deformer_qa.reader.reading import SplitReader
 
 TEXT = "The city of Ulm was founded in 854.\n\nThe river Danube runs there; who was in the city, and when? " * 3

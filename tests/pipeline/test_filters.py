@@ -13,7 +13,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from deformer_qa.pipeline.errors import BadFilter
-from deformer_qa.pipeline.filter_parsing import DEEPEST, MOST_CHARACTERS, MOST_COMPARISONS, parsed_filter
+from deformer_qa.pipeline.filter_language import DEEPEST, MOST_CHARACTERS, MOST_COMPARISONS, parsed_filter
 from deformer_qa.store import DocumentRecord, EncoderInfo, PassageDraft, Snapshot, Writer, block_key, open_snapshot
 from deformer_qa.store.conditions import where
 from deformer_qa.store.records import to_json

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from deformer_qa.lab.measure.questions import GoldQuestion, read_gold_questions
 from deformer_qa.pipeline.errors import BadQuestionFile
-from deformer_qa.pipeline.gold_questions import GoldQuestion, read_gold_questions
 
 LEAST = {"id": "1", "question": "Where do owls hunt?", "answers": ["in the wood"]}
 

@@ -19,8 +19,8 @@ from haystack.document_stores.types import DuplicatePolicy
 from haystack.testing import document_store as sync_tests
 from haystack.testing import document_store_async as async_tests
 
-from deformer_qa.indexer.syncing import sync
-from deformer_qa.pipeline.shared_readers import shared_reader
+from deformer_qa.indexer.sync import sync
+from deformer_qa.pipeline.readers import shared_reader
 from deformer_qa.store import verify
 from haystack_integrations.document_stores.deformer import DeformerDocumentStore
 

@@ -13,10 +13,10 @@ from haystack.utils.filters import document_matches_filter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deformer_qa.indexer.syncing import sync
-from deformer_qa.pipeline.haystack_filters import PlaceField, condition_of
-from deformer_qa.pipeline.retrieval import Method
-from deformer_qa.pipeline.shared_readers import shared_reader
+from deformer_qa.indexer.sync import sync
+from deformer_qa.pipeline.haystack.filters import PlaceField, condition_of
+from deformer_qa.pipeline.readers import shared_reader
+from deformer_qa.pipeline.retrieve import Method
 from deformer_qa.store.conditions import where
 from haystack_integrations.components.retrievers.deformer import DeformerRetriever
 from haystack_integrations.document_stores.deformer import DeformerDocumentStore

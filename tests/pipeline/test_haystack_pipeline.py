@@ -19,9 +19,9 @@ from haystack.components.writers import DocumentWriter
 from haystack.tracing import Span, Tracer, disable_tracing, enable_tracing
 from haystack.utils import ComponentDevice
 
-from deformer_qa.pipeline.asking import Pipeline as Asking
+from deformer_qa.pipeline.ask import Pipeline as Asking
 from deformer_qa.pipeline.errors import BadQuestion
-from deformer_qa.pipeline.haystack_pipelines import question_answering
+from deformer_qa.pipeline.haystack.pipelines import question_answering
 from deformer_qa.reader.errors import ModelNotFound, TextTooLong
 from deformer_qa.reader.reading import SplitReader
 from haystack_integrations.components.readers.deformer import DeformerReader

@@ -13,7 +13,7 @@ from haystack import Document, ExtractedAnswer
 from haystack.document_stores.errors import DocumentStoreError
 from haystack.utils import ComponentDevice
 
-from deformer_qa.pipeline.shared_readers import shared_reader
+from deformer_qa.pipeline.readers import shared_reader
 from deformer_qa.reader.errors import WrongEncoder
 from haystack_integrations.components.readers.deformer import DeformerReader
 from haystack_integrations.components.readers.transformers import TransformersExtractiveReader

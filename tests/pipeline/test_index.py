@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from deformer_qa import Index
-from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.pipeline.ask import Pipeline
 from deformer_qa.pipeline.errors import BadFilter
-from deformer_qa.pipeline.shared_readers import shared_reader
+from deformer_qa.pipeline.readers import shared_reader
 from deformer_qa.store import EncoderMismatch, NothingBefore, StoreMissing
 
 

@@ -9,16 +9,16 @@ import pytest
 from haystack import Document
 from haystack.utils import ComponentDevice
 
-from deformer_qa.indexer.syncing import sync
+from deformer_qa.indexer.sync import sync
+from deformer_qa.lab.data.squad import GoldAnswer, SquadParagraph, SquadQuestion, SquadSet
 from deformer_qa.lab.fit.paragraphs import index_paragraphs
-from deformer_qa.pipeline.asking import Pipeline
-from deformer_qa.pipeline.open_evaluation import answer_figures, open_questions
+from deformer_qa.lab.measure.open import answer_figures, open_questions
+from deformer_qa.lab.measure.reading import SplitPassageReader, predictions
+from deformer_qa.pipeline.ask import Pipeline
 from deformer_qa.pipeline.places import Places
-from deformer_qa.reader.evaluation import SplitPassageReader, predictions
-from deformer_qa.reader.lead import with_lead
+from deformer_qa.reader.passages import with_lead
 from deformer_qa.reader.reading import SplitReader
 from deformer_qa.reader.spans import TokenSpan
-from deformer_qa.reader.squad import GoldAnswer, SquadParagraph, SquadQuestion, SquadSet
 from haystack_integrations.components.readers.deformer import DeformerReader
 from haystack_integrations.components.retrievers.deformer import DeformerRetriever
 from haystack_integrations.document_stores.deformer import DeformerDocumentStore

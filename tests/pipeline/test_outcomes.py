@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from haystack.utils import ComponentDevice
 
-from deformer_qa.indexer.syncing import sync
-from deformer_qa.pipeline.answering import ReadSpan, merged
-from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.indexer.sync import sync
+from deformer_qa.pipeline.answers import ReadSpan, merged
+from deformer_qa.pipeline.ask import Pipeline
 from deformer_qa.pipeline.empty_spans import EmptySpans
-from deformer_qa.pipeline.haystack_pipelines import question_answering
+from deformer_qa.pipeline.haystack.pipelines import question_answering
 from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.places import Places
-from deformer_qa.pipeline.ranking import FEATURES, RankingWeights
-from deformer_qa.pipeline.retrieval import Candidate
+from deformer_qa.pipeline.rank import FEATURES, RankingWeights
+from deformer_qa.pipeline.retrieve import Candidate
 from deformer_qa.pipeline.yes_no import least_confidence
 from deformer_qa.reader.description import describe_reader, set_fitted
 from deformer_qa.reader.errors import ModelNotFound, UnsupportedModel

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from deformer_qa.pipeline.gold_questions import GoldQuestion
-from deformer_qa.pipeline.question_evaluation import folder_digest
-from deformer_qa.pipeline.question_scoring import (
+from deformer_qa.lab.measure.questions import GoldQuestion
+from deformer_qa.lab.measure.replies import folder_digest
+from deformer_qa.lab.measure.scores import (
     Judged,
     Reply,
     ReplyAnswer,

@@ -5,18 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deformer_qa.pipeline.answering import ReadSpan, as_if_alone
+from deformer_qa.pipeline.answers import ReadSpan, as_if_alone
 from deformer_qa.pipeline.clues import Clues
-from deformer_qa.pipeline.ranking import (
-    FEATURES,
-    RankingWeights,
-    ReadPassage,
-    confidences,
-    features,
-    passage_features,
-)
+from deformer_qa.pipeline.rank import FEATURES, RankingWeights, ReadPassage, confidences, features, passage_features
 from deformer_qa.pipeline.results import Place
-from deformer_qa.pipeline.retrieval import Candidate
+from deformer_qa.pipeline.retrieve import Candidate
 from deformer_qa.reader.spans import TokenSpan
 
 

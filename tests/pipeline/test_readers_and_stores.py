@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tiny_training import PLACES, recipe_of
 
-from deformer_qa.indexer.syncing import sync
+from deformer_qa.indexer.sync import sync
 from deformer_qa.lab.train.run import train_reader
-from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.pipeline.ask import Pipeline
 from deformer_qa.reader.reading import SplitReader
 from deformer_qa.store import EncoderMismatch, verify
 

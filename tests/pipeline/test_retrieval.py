@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from tiny_store import ENCODER, Tiny
 
-from deformer_qa.indexer.syncing import sync
-from deformer_qa.pipeline.asking import Pipeline
-from deformer_qa.pipeline.retrieval import RetrievalWeights, Scores, candidates, retrieve
+from deformer_qa.indexer.sync import sync
+from deformer_qa.pipeline.ask import Pipeline
+from deformer_qa.pipeline.retrieve import RetrievalWeights, Scores, candidates, retrieve
 from deformer_qa.reader.description import describe_reader, set_fitted
 from deformer_qa.reader.errors import ModelNotFound, UnsupportedModel
 from deformer_qa.reader.reading import SplitReader

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from deformer_qa.cli.answers_shown import _around
-from deformer_qa.indexer.syncing import sync
-from deformer_qa.pipeline.asking import Pipeline
+from deformer_qa.cli.output import _around
+from deformer_qa.indexer.sync import sync
+from deformer_qa.pipeline.ask import Pipeline
 from deformer_qa.reader.passages import sentences
 from deformer_qa.reader.reading import SplitReader
 

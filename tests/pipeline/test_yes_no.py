@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deformer_qa.indexer.syncing import sync
-from deformer_qa.pipeline.asking import Pipeline
-from deformer_qa.pipeline.confidence import measured
+from deformer_qa.indexer.sync import sync
+from deformer_qa.lab.fit.risk import fit_risk, known_thresholds, risk_limit
+from deformer_qa.lab.measure.confidence import measured
+from deformer_qa.pipeline.ask import Pipeline
 from deformer_qa.pipeline.errors import RiskNotKnown
 from deformer_qa.pipeline.questions import asks_yes_or_no
-from deformer_qa.pipeline.ranking import RankingWeights, confidences, passage_features
+from deformer_qa.pipeline.rank import RankingWeights, confidences, passage_features
 from deformer_qa.pipeline.results import RiskLimit
-from deformer_qa.pipeline.retrieval import candidates, retrieve
-from deformer_qa.pipeline.risk import fit_risk, known_thresholds, risk_limit
+from deformer_qa.pipeline.retrieve import candidates, retrieve
 from deformer_qa.reader.passages import sentences
 from deformer_qa.reader.reading import SplitReader
 

@@ -20,7 +20,7 @@ from transformers import AutoModelForQuestionAnswering, PreTrainedModel, XLNetFo
 
 from deformer_qa.lab.train.examples import Example, collate
 from deformer_qa.lab.train.model import ReaderInTraining
-from deformer_qa.lab.train.starting import starting_joint, starting_lower
+from deformer_qa.lab.train.start import starting_joint, starting_lower
 from deformer_qa.reader.checkpoint import save_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import UnsupportedModel

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deformer_qa.reader.encoder import Encoder
-from deformer_qa.reader.lead import with_lead
+from deformer_qa.reader.passages import with_lead
 
 LONG = "A very long name of a thing that nobody would ever want to read or write down in one single line of a page"
 

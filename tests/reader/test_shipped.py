@@ -6,12 +6,12 @@ import json
 import random
 from pathlib import Path
 
+from deformer_qa.lab.data.squad import SquadSet, read_squad
+from deformer_qa.lab.measure.reading import SplitPassageReader, figures, predictions
 from deformer_qa.lab.train.examples import held_back
-from deformer_qa.pipeline.ranking import FEATURES
-from deformer_qa.reader.evaluation import SplitPassageReader, figures, predictions
+from deformer_qa.pipeline.rank import FEATURES
 from deformer_qa.reader.reading import SplitReader
 from deformer_qa.reader.shipped import SHIPPED
-from deformer_qa.reader.squad import SquadSet, read_squad
 from deformer_qa.store.encodings import encoding_named
 
 

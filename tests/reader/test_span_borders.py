@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deformer_qa.lab.data.squad import normalized, read_squad
 from deformer_qa.lab.train.examples import held_back
 from deformer_qa.reader.borders.span_borders import SpanBorders
 from deformer_qa.reader.borders.units import units
 from deformer_qa.reader.borders.wholes import wholes
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.spans import best_spans
-from deformer_qa.reader.squad import normalized, read_squad
 
 _TOKEN = re.compile(r"[^\W\d_]+|\d{1,2}|[^\w\s]|_")  # numbers in pieces, as vocabularies have them
 

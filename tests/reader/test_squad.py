@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from torchmetrics.text import SQuAD
 
+from deformer_qa.lab.data.squad import exact_match, f1, normalized, read_squad
 from deformer_qa.reader.errors import BadTrainingData
-from deformer_qa.reader.squad import exact_match, f1, normalized, read_squad
 
 
 def _file(path: Path, paragraphs: list[dict[str, Any]]) -> Path:

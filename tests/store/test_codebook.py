@@ -24,8 +24,7 @@ from deformer_qa.store import (
     repair,
     verify,
 )
-from deformer_qa.store.codebook import LEAST_TOKENS, codebook_shapes
-from deformer_qa.store.encodings import encoding_named
+from deformer_qa.store.encodings import LEAST_TOKENS, codebook_shapes, encoding_named
 
 
 def correlated(n: int, width: int, seed: int) -> np.ndarray:

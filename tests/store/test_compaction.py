@@ -18,13 +18,13 @@ from deformer_qa.store import (
     StoreMissing,
     Writer,
     block_key,
-    committing,
-    compacting,
+    commit,
     disk,
     open_snapshot,
     verify,
 )
-from deformer_qa.store.bm25 import QueryWords
+from deformer_qa.store.segments.bm25 import QueryWords
+from deformer_qa.store.upkeep import merge
 
 SECRET = "Zyqqravel whispered Quoxamine under the Jubblewock"
 WORDS = ("Zyqqravel", "Quoxamine", "Jubblewock")
@@ -162,8 +162,8 @@ def test_segments_grow_to_their_limit_and_a_whole_one_is_not_copied(store, tiny,
     for path, text in animals.items():
         tiny.fill(store, {path: text})
     before = tiny.dump_of(store)
-    monkeypatch.setattr(compacting, "LARGEST_BLOCK", 1)
-    monkeypatch.setattr(compacting, "LARGEST_CATALOGUE", 8)
+    monkeypatch.setattr(merge, "LARGEST_BLOCK", 1)
+    monkeypatch.setattr(merge, "LARGEST_CATALOGUE", 8)
     with Writer.open(store, tiny.encoder) as writer:
         blocks = writer.snapshot.manifest.blocks
         writer.compact()
@@ -185,8 +185,8 @@ def test_one_segment_in_which_something_died_is_written_anew(store, tiny):
 
 
 def test_groups_hold_neighbours_up_to_the_limit():
-    assert compacting.groups_of([], 10) == []
-    assert compacting.groups_of([3, 3, 5, 10, 1, 12, 2], 10) == [[0, 1], [2], [3], [4], [5], [6]]
+    assert merge.groups_of([], 10) == []
+    assert merge.groups_of([3, 3, 5, 10, 1, 12, 2], 10) == [[0, 1], [2], [3], [4], [5], [6]]
 
 
 def test_states_of_fp16_are_copied_as_they_are(store, tiny, animals):
@@ -214,7 +214,7 @@ def test_a_damaged_segment_is_not_compacted_and_nothing_is_removed(burdened, tin
 
 def test_a_compaction_without_room_is_refused_before_it_writes(burdened, tiny, monkeypatch):
     files = tiny.files(burdened)
-    monkeypatch.setattr(disk, "free_bytes", lambda path: committing.ROOM_TO_SPARE + 1000)
+    monkeypatch.setattr(disk, "free_bytes", lambda path: commit.ROOM_TO_SPARE + 1000)
     with Writer.open(burdened, tiny.encoder) as writer, pytest.raises(StoreFull, match="the commit needs"):
         writer.compact()
     assert tiny.files(burdened) == files

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deformer_qa.cli.state_encodings import ENCODINGS
-from deformer_qa.store import ENCODING_NAMES, InvalidRecord, ranges
+from deformer_qa.cli.options import ENCODINGS
+from deformer_qa.store import ENCODING_NAMES, InvalidRecord
 from deformer_qa.store.encodings import encoding_named
+from deformer_qa.store.segments import ranges
 
 
 def tables(largest: float):

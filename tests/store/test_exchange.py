@@ -24,13 +24,12 @@ from deformer_qa.store import (
     Writer,
     disk,
     export_store,
-    exporting,
     import_store,
-    importing,
     open_snapshot,
     verify,
 )
 from deformer_qa.store.records import to_json
+from deformer_qa.store.upkeep import export, import_
 
 
 def exported(store: Path, folder: Path) -> Path:
@@ -57,9 +56,9 @@ def rich(store, tiny, animals):
 
 @pytest.mark.parametrize("shard_bytes", [1, 100, 1 << 30])
 def test_an_exported_and_imported_store_answers_identically(rich, tiny, tmp_path, monkeypatch, shard_bytes):
-    monkeypatch.setattr(exporting, "SHARD_BYTES", shard_bytes)
-    monkeypatch.setattr(importing, "LARGEST_BLOCK", 1 + 10 * shard_bytes)
-    monkeypatch.setattr(importing, "LARGEST_CATALOGUE", 3 * shard_bytes)
+    monkeypatch.setattr(export, "SHARD_BYTES", shard_bytes)
+    monkeypatch.setattr(import_, "LARGEST_BLOCK", 1 + 10 * shard_bytes)
+    monkeypatch.setattr(import_, "LARGEST_CATALOGUE", 3 * shard_bytes)
     folder = exported(rich, tmp_path / "out")
     assert import_store(folder, tmp_path / "new") == 1
     assert tiny.dump_of(tmp_path / "new") == tiny.dump_of(rich)

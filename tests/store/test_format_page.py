@@ -16,7 +16,8 @@ import pytest
 import xxhash
 from tiny_store import ENCODINGS
 
-from deformer_qa.store import Writer, names, open_snapshot, spelling
+from deformer_qa.store import Writer, names, open_snapshot
+from deformer_qa.store.segments import words
 
 PAGE = (Path(__file__).parents[2] / "docs" / "FORMAT.md").read_text()
 
@@ -289,6 +290,6 @@ def test_the_page_names_every_file(filled, tiny):
 def test_the_page_says_how_the_package_spells() -> None:
     every = [chr(code) for code in range(0x20, 0x20010) if not 0xD800 <= code < 0xE000]
     text = " ".join("".join(every[start : start + 5]) for start in range(0, len(every), 4))
-    assert spelled(text) == spelling.spelled(text)
+    assert spelled(text) == words.spelled(text)
     for known in (text[:2000], "naïve Élan 1854, Ἀθῆναι, Москва́ e\u0301 🦊"):
-        assert spelled(known) == spelling.spelled(known) == known
+        assert spelled(known) == words.spelled(known) == known

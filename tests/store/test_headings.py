@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_store import ENCODINGS
 
-from deformer_qa.reader.lead import with_lead
+from deformer_qa.reader.passages import with_lead
 from deformer_qa.store import (
     InvalidRecord,
     PassageDraft,

@@ -18,7 +18,7 @@ from deformer_qa.store import (
     StoreError,
     StoreFull,
     Writer,
-    committing,
+    commit,
     disk,
     open_snapshot,
     verify,
@@ -123,7 +123,7 @@ def test_short_writes_are_completed(store, tiny, animals, monkeypatch):
 
 def test_a_commit_without_room_is_refused_before_it_writes(filled, tiny, monkeypatch):
     files = tiny.files(filled)
-    monkeypatch.setattr(disk, "free_bytes", lambda path: committing.ROOM_TO_SPARE)
+    monkeypatch.setattr(disk, "free_bytes", lambda path: commit.ROOM_TO_SPARE)
     with Writer.open(filled, tiny.encoder) as writer:
         tiny.put(writer, "new.txt", "Entirely new")
         with pytest.raises(StoreFull, match=r"the commit needs [\d,]+ bytes, 1,048,576 are free.*as it was"):

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deformer_qa.store import StoreDamaged, Writer, merging, open_snapshot, verify
+from deformer_qa.store import StoreDamaged, Writer, open_snapshot, verify
+from deformer_qa.store.upkeep import merge
 
 WORDS = ("fox", "dog", "river", "night", "owl", "hen", "trout", "bark", "hunt", "sleep", "quiet", "moon", "wind")
 
@@ -107,10 +108,10 @@ def test_a_damaged_segment_is_not_merged(store, tiny, animals):
 
 
 def test_large_segments_are_left_alone(store, tiny, animals, monkeypatch):
-    monkeypatch.setattr(merging, "SMALL_BLOCK_BYTES", 1)
-    monkeypatch.setattr(merging, "SMALL_CATALOGUE_ROWS", 1)
-    monkeypatch.setattr(merging, "SMALL_BLOCK_SHARE", 0)
-    monkeypatch.setattr(merging, "SMALL_CATALOGUE_SHARE", 0)
+    monkeypatch.setattr(merge, "SMALL_BLOCK_BYTES", 1)
+    monkeypatch.setattr(merge, "SMALL_CATALOGUE_ROWS", 1)
+    monkeypatch.setattr(merge, "SMALL_BLOCK_SHARE", 0)
+    monkeypatch.setattr(merge, "SMALL_CATALOGUE_SHARE", 0)
     for path, text in animals.items():
         tiny.fill(store, {path: text})
     with Writer.open(store, tiny.encoder) as writer:
@@ -125,7 +126,7 @@ def test_merging_after_every_commit_keeps_segments_few_and_copies_little(sizes):
     limit, segments, copied = 10_000, [], 0
     for size in sizes:
         segments.append(size)
-        groups = merging.groups_to_merge(segments, segments, limit)
+        groups = merge.groups_to_merge(segments, segments, limit)
         chosen = {number for group in groups for number in group}
         merged = [sum(segments[number] for number in group) for group in groups]
         copied += sum(merged)
@@ -144,7 +145,7 @@ def math_log(value: float, base: float) -> float:
 def test_a_segment_that_is_mostly_dead_is_written_anew(sizes):
     live = [min(pair) for pair in sizes]
     whole = [sum(pair) for pair in sizes]
-    chosen = {number for group in merging.groups_to_merge(live, whole, 10_000) for number in group}
+    chosen = {number for group in merge.groups_to_merge(live, whole, 10_000) for number in group}
     assert {number for number in range(len(sizes)) if 2 * live[number] < whole[number]} <= chosen
 
 
@@ -154,8 +155,8 @@ def test_a_store_of_any_size_has_few_segments_and_each_row_was_copied_a_few_time
     for _ in range(1000):
         segments.append(commit)
         if len(segments) > 40:
-            large = merging.limit(segments, merging.SMALL_BLOCK_BYTES, merging.SMALL_BLOCK_SHARE)
-            groups = merging.groups_to_merge(segments, segments, large)
+            large = merge.limit(segments, merge.SMALL_BLOCK_BYTES, merge.SMALL_BLOCK_SHARE)
+            groups = merge.groups_to_merge(segments, segments, large)
             made = [sum(segments[number] for number in group) for group in groups]
             chosen = {number for group in groups for number in group}
             segments = [size for number, size in enumerate(segments) if number not in chosen] + made

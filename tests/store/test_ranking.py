@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deformer_qa.store import Writer, open_snapshot
-from deformer_qa.store.spelling import spelled
+from deformer_qa.store.segments.words import spelled
 
 QUERIES = ("the fox at night", "dogs barking loudly", "river", "elan naive facade", "日本の川 🦊", "absent", "", '"*:')
 

@@ -12,12 +12,7 @@ import numpy as np
 import pytest
 from tiny_store import ENCODINGS
 
-from deformer_qa.store import (
-    Writer,
-    open_snapshot,
-    repair,
-    verify,
-)
+from deformer_qa.store import Writer, open_snapshot, repair, verify
 from deformer_qa.store.generations import read_manifest
 from tests.store.damaging import (
     BLOCK_FILES,

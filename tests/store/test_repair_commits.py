@@ -7,16 +7,7 @@ import shutil
 
 import pytest
 
-from deformer_qa.store import (
-    EncoderInfo,
-    EncoderMismatch,
-    RowEncoder,
-    StoreLocked,
-    Writer,
-    disk,
-    repair,
-    verify,
-)
+from deformer_qa.store import EncoderInfo, EncoderMismatch, RowEncoder, StoreLocked, Writer, disk, repair, verify
 from deformer_qa.store.generations import find_head, read_manifest
 from tests.store.damaging import (
     Encoding,

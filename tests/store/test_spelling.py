@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deformer_qa.store import Writer, export_store, import_store, open_snapshot, repair, verify, word_writing
-from deformer_qa.store.bm25 import QueryWords
-from deformer_qa.store.spelling import spelled
+from deformer_qa.store import Writer, export_store, import_store, open_snapshot, repair, verify
+from deformer_qa.store.segments import catalogue_writer
+from deformer_qa.store.segments.bm25 import QueryWords
+from deformer_qa.store.segments.words import spelled
 from tests.store.damaging import files_of_head, flip, no_encoder
 
 CORPUS = Path(__file__).parents[2] / "examples" / "corpus"
@@ -103,7 +104,7 @@ def test_a_hostile_text_is_spelled_in_time_that_grows_with_it():
 
 def test_a_store_of_the_time_before_keeps_its_words_until_they_are_written_anew(store, tiny, tmp_path, monkeypatch):
     with monkeypatch.context() as before:
-        before.setattr(word_writing, "spelled", str)
+        before.setattr(catalogue_writer, "spelled", str)
         _fill(store, tiny, ["北京是中国的首都", "The fox of 北京"])
     with Writer.open(store, tiny.encoder) as writer:
         id_ = tiny.put(writer, "new.txt", "上海是中国的城市")

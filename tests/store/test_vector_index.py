@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deformer_qa.store import InvalidRecord, Writer, index_planning, open_snapshot, verify
-from deformer_qa.store.factory import by_size, parsed
+from deformer_qa.store import InvalidRecord, Writer, index_choice, open_snapshot, verify
+from deformer_qa.store.index_choice import by_size, parsed
 from deformer_qa.store.manifest import BlockEntry, CoveredBlock, IndexEntry
+from deformer_qa.store.upkeep import reindex
 
 FACTORIES = ("IVF8,SQ8", "IVF8_HNSW4,SQ8")
 
@@ -15,7 +16,7 @@ FACTORIES = ("IVF8,SQ8", "IVF8_HNSW4,SQ8")
 @pytest.fixture
 def few_rows(monkeypatch):
     """Stores of more than 20 rows have an index."""
-    monkeypatch.setattr(index_planning, "FLAT_ROWS", 20)
+    monkeypatch.setattr(index_choice, "FLAT_ROWS", 20)
 
 
 @pytest.fixture
@@ -235,10 +236,10 @@ def test_faiss_sees_no_graph_of_another_type(indexed, tiny, monkeypatch):
     """A store that somebody prepared: right checksums, foreign content."""
     import faiss
 
-    from deformer_qa.store import centroids
+    from deformer_qa.store.segments import vector_index
 
     foreign = faiss.serialize_index(faiss.index_factory(8, "PCA4,Flat"))
-    monkeypatch.setattr("deformer_qa.store.vector_index_writing.graph_bytes", lambda *_: foreign)
+    monkeypatch.setattr("deformer_qa.store.segments.vector_index.graph_bytes", lambda *_: foreign)
     with Writer.open(indexed, tiny.encoder) as writer:
         writer.set_vector_index("IVF8_HNSW4,SQ8")
         writer.merge()
@@ -246,7 +247,7 @@ def test_faiss_sees_no_graph_of_another_type(indexed, tiny, monkeypatch):
     with open_snapshot(indexed) as snapshot:
         assert "ann.faiss: found a FAISS index of type b'IxPT', expected b'IHNf'" in (snapshot.notice or "")
         assert recall_of(snapshot) == 1
-    assert centroids.GRAPH_TYPE == b"IHNf"
+    assert vector_index.GRAPH_TYPE == b"IHNf"
 
 
 @pytest.mark.parametrize(
@@ -264,7 +265,7 @@ def test_a_graph_that_leads_out_of_itself_is_not_used(indexed, tiny, monkeypatch
         faiss.copy_array_to_vector(numbers, getattr(graph.hnsw, field))
         return faiss.serialize_index(graph)
 
-    monkeypatch.setattr("deformer_qa.store.vector_index_writing.graph_bytes", leading_out)
+    monkeypatch.setattr("deformer_qa.store.segments.vector_index.graph_bytes", leading_out)
     with Writer.open(indexed, tiny.encoder) as writer:
         writer.set_vector_index("IVF8_HNSW4,SQ8")
         writer.merge()
@@ -291,13 +292,13 @@ def test_the_plan_of_a_plans_outcome_changes_nothing():
     for _ in range(200):
         blocks = blocks_of(*chance.integers(1, 200_000, size=6).tolist())
         indexes = [index_of(*blocks[:2]), index_of(blocks[3], *blocks_of(*[7] * 9)[7:])][: chance.integers(3)]
-        planned = index_planning.plan(indexes, blocks, "auto")
+        planned = reindex.plan(indexes, blocks, "auto")
         outcome = [*planned.kept, *([index_of(*planned.blocks)] if planned.blocks else [])]
-        again = index_planning.plan(outcome, blocks, "auto")
+        again = reindex.plan(outcome, blocks, "auto")
         assert (again.kept, again.blocks) == (tuple(outcome), ())
         covered = {block.segment for index in outcome for block in index.covers}
         left = sum(block.n_live_rows for block in blocks if block.segment not in covered)
-        assert left <= index_planning.FLAT_ROWS
+        assert left <= index_choice.FLAT_ROWS
 
 
 def test_growing_a_store_indexes_each_row_a_few_times_and_leaves_few_indexes():
@@ -306,7 +307,7 @@ def test_growing_a_store_indexes_each_row_a_few_times_and_leaves_few_indexes():
     n_indexed, most = 0, 0
     for number in range(1, 101):
         blocks.append(BlockEntry(f"{number}-00000000", 60_000, 60_000, (), {}))
-        planned = index_planning.plan(indexes, blocks, "auto")
+        planned = reindex.plan(indexes, blocks, "auto")
         indexes = [*planned.kept, *([index_of(*planned.blocks)] if planned.blocks else [])]
         n_indexed += sum(block.n_rows for block in planned.blocks)
         most = max(most, len(indexes))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deformer_qa.store import Writer, open_snapshot, verify, word_writing
+from deformer_qa.store import Writer, open_snapshot, verify
+from deformer_qa.store.segments.catalogue_writer import posting_arrays, postings_of_texts
 
 N_WORDS = 60
 
@@ -61,7 +62,7 @@ def test_among_some_passages_what_is_left_unread_changes_no_answer(shelves):
 
 
 def test_no_passage_gets_more_for_a_word_than_its_bound(shelves):
-    from deformer_qa.store import bm25
+    from deformer_qa.store.segments import bm25
 
     with open_snapshot(shelves) as snapshot:
         mean = sum(c.entry.n_live_terms for c in snapshot.catalogues) / snapshot.n_passages
@@ -74,7 +75,7 @@ def test_no_passage_gets_more_for_a_word_than_its_bound(shelves):
 
 
 def test_long_postings_are_left_unread(shelves, monkeypatch):
-    from deformer_qa.store import bm25
+    from deformer_qa.store.segments import bm25
 
     read = []
     all_gains = bm25._all_gains
@@ -97,7 +98,7 @@ def test_merged_postings_are_those_of_the_live_texts(shelves, tiny):
         texts = writer.snapshot.passage_texts(ids)
         records = writer.snapshot.passages(ids)
         rows = [(p.id, titles[p.document_id], p.heading, text) for p, text in zip(records, texts, strict=True)]
-        expected = word_writing.arrays([*word_writing.of_texts(rows)], catalogue.files.passage_ids)
+        expected = posting_arrays([*postings_of_texts(rows)], catalogue.files.passage_ids)
         for file, array in expected.items():
             found = np.fromfile(shelves / "seg" / catalogue.entry.segment / file, array.dtype)
             np.testing.assert_array_equal(found, array.ravel())
@@ -106,11 +107,11 @@ def test_merged_postings_are_those_of_the_live_texts(shelves, tiny):
 def test_texts_cut_into_words_in_parts_give_the_same_postings(monkeypatch):
     texts = [(id_, "A title", f"head {id_}", f"same words and word{id_ % 3}, n° {id_}") for id_ in range(3, 40)]
     ids = np.arange(3, 40, dtype=np.uint64)
-    whole = word_writing.arrays([*word_writing.of_texts(texts)], ids)
-    monkeypatch.setattr(word_writing, "PASSAGES_AT_ONCE", 7)
-    parts = [*word_writing.of_texts(reversed(texts))]
+    whole = posting_arrays([*postings_of_texts(texts)], ids)
+    monkeypatch.setattr("deformer_qa.store.segments.catalogue_writer.PASSAGES_AT_ONCE", 7)
+    parts = [*postings_of_texts(reversed(texts))]
     assert len(parts) == 6
-    for file, array in word_writing.arrays(parts, ids).items():
+    for file, array in posting_arrays(parts, ids).items():
         np.testing.assert_array_equal(array, whole[file])
 
 

@@ -17,8 +17,8 @@ import xxhash
 from tiny_store import Tiny
 
 from deformer_qa.store import Writer, names
-from deformer_qa.store import catalogue_schema as schema
-from deformer_qa.store.block import vector_sum
+from deformer_qa.store.segments import catalogue as schema
+from deformer_qa.store.segments.block import vector_sum
 
 Change = Callable[[dict[str, Any]], Any]
 HEAD = "MANIFEST-3"

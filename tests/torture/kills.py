@@ -47,7 +47,7 @@ def make_world(place: str) -> str:
     """The reader, a store of the corpus as it was, and the corpus as it is now; the folder with all of it."""
     folder = Path(place)
     if not folder.exists():
-        from deformer_qa.indexer.syncing import sync
+        from deformer_qa.indexer.sync import sync
 
         world.make_reader(folder)
         before = {f"{number}.txt": _text(number, 0) for number in range(N_FILES)}
@@ -67,7 +67,7 @@ def _text(number: int, version: int) -> str:
 @functools.cache
 def _reference(place: str) -> list[str]:
     """What each generation says that an uninterrupted run may commit, in order; the base first."""
-    from deformer_qa.indexer.syncing import sync
+    from deformer_qa.indexer.sync import sync
 
     folder, store = Path(place), scratch("reference")
     shutil.copytree(folder / "base", store)
@@ -158,7 +158,7 @@ def kill(case: str, seed: int, place: str) -> tuple[list[str], str]:
 def _finish(folder: Path, store: Path, by_command: bool) -> list[str]:
     """The next run: every tenth is the command again, the others are what it calls."""
     if not by_command:
-        from deformer_qa.indexer.syncing import sync
+        from deformer_qa.indexer.sync import sync
 
         sync(store, world.encoder(folder), [folder / "corpus"])
         return []

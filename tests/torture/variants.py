@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from deformer_qa.store import block_writing, catalogue_writing, committing, disk, lock, merging, names, writer
-from deformer_qa.store.collecting import collect
+from deformer_qa.store import commit, disk, lock, names, writer
+from deformer_qa.store.generations import collect
 from deformer_qa.store.manifest import Manifest, to_bytes
+from deformer_qa.store.segments import block, catalogue_writer
+from deformer_qa.store.upkeep import merge
 
 Patches = list[tuple[Any, str, Any]]
 
@@ -51,15 +53,15 @@ def _segments_in_place() -> Patches:
         return run
 
     return [
-        (merging, "copy_rows", in_place(block_writing.copy_rows, 1)),
-        (merging, "copy_live_documents", in_place(catalogue_writing.copy_live_documents, 0)),
+        (merge, "copy_rows", in_place(block.copy_rows, 1)),
+        (merge, "copy_live_documents", in_place(catalogue_writer.copy_live_documents, 0)),
     ]
 
 
 def _collect_before_commit() -> Patches:
     def publish(store: Path, manifest: Manifest) -> None:
         _collect_all_but(store, manifest)
-        committing.publish(store, manifest)
+        commit.publish(store, manifest)
 
     return [(writer, "publish", publish)]
 
@@ -76,7 +78,7 @@ def _collect_before_root_sync() -> Patches:
             sync(path)
 
         with patch.object(disk, "sync_directory", collect_and_sync):
-            committing.publish(store, manifest)
+            commit.publish(store, manifest)
 
     return [(writer, "publish", publish)]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 COMMAND = """
 import sys
-from deformer_qa.indexer.syncing import sync
+from deformer_qa.indexer.sync import sync
 from deformer_qa.cli.main import main
 sync.__kwdefaults__["commit_seconds"] = float(sys.argv.pop(1))
 main()

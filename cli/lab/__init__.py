@@ -1,0 +1,1 @@
+"""The commands of research: ``qa train``, ``qa eval``, ``qa analyze``, ``qa bench``."""

@@ -1,0 +1,190 @@
+"""What the commands of ``qa eval`` share: options of a run, the reader it measures, how figures are printed."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deformer_qa.cli.options import (
+    ENCODINGS,
+    checked_device,
+    encoding_of,
+    through,
+)
+from deformer_qa.cli.output import ExitCode, message, print_json, print_plain
+from deformer_qa.reader.shipped import SHIPPED
+
+if TYPE_CHECKING:
+    from deformer_qa.lab.measure.reading import PassageReader, SplitPassageReader
+    from deformer_qa.reader.reading import Precision, SplitReader
+
+
+@dataclass(frozen=True)
+class Run:
+    """How questions are read in given passages; ``states`` is None where the reader's own way is meant."""
+
+    states: str | None
+    precision: Precision
+    limit: int
+    device: str
+    predictions: Path | None
+
+
+file_argument = click.argument("file", type=click.Path(path_type=Path, readable=False))
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Of the joint layers; bf16 is faster where the processor has it.",
+)
+_RUN_OPTIONS = (
+    click.option(
+        "--states",
+        type=click.Choice([*ENCODINGS, "exact"]),
+        help="What the store would do to passages' states on their way to a split reader's joint layers. Default: as a "
+        "new store does: by the reader's codebook, else int8.",
+    ),
+    click.option(
+        "--limit", type=click.IntRange(min=0), default=0, metavar="N", help="Only the file's first N questions."
+    ),
+    click.option(
+        "--device", metavar="NAME", default="cpu", show_default=True, callback=checked_device, help="cpu, cuda, ..."
+    ),
+    click.option(
+        "--predictions",
+        type=click.Path(path_type=Path, readable=False),
+        metavar="FILE",
+        help="Write {id: answer} as JSON there.",
+    ),
+    precision_option,
+)
+
+
+def run_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The options of a run over given passages, handed on as ``run``."""
+
+    @functools.wraps(command)
+    def with_run(**given: Any) -> int:
+        run = Run(**{field.name: given.pop(field.name) for field in fields(Run)})
+        return command(run=run, **given)
+
+    for option in reversed(_RUN_OPTIONS):
+        with_run = option(with_run)
+    return with_run
+
+
+no_titles_option = click.option(
+    "--no-titles",
+    is_flag=True,
+    help="Read passages without the title of their article above them; asking a store reads them with it.",
+)
+
+
+def fail_under_option(measure: str) -> Callable[..., Any]:
+    return click.option("--fail-under", type=float, metavar=measure, help=f"Exit with 1 if {measure} is below.")
+
+
+def passage_reader(
+    name: str | None, k: int | None, run: Run, titles: bool = True
+) -> tuple[PassageReader, dict[str, Any]]:
+    """A reader of ours, or a fine-tuned checkpoint; and what is said of it beside the figures.
+
+    :param titles: whether a reader of ours reads passages below their article's title; a checkpoint never does.
+    """
+    from deformer_qa.reader.description import DESCRIPTION, describe_reader
+    from deformer_qa.reader.fine_tuned import FineTunedReader
+    from deformer_qa.reader.reading import SplitReader
+
+    folder = SHIPPED if name is None else Path(name)
+    if name is not None and not (folder / DESCRIPTION).is_file():
+        if k:
+            return _through_states(SplitReader.from_fine_tuned(name, k).to(run.device), name, run, titles=False)
+        if run.precision != "fp32":
+            raise click.UsageError(f"--precision {run.precision}: {name} is a fine-tuned checkpoint, read in fp32.")
+        _nothing_stored(name, run)
+        said = {"reader": name, "k": 0, "precision": run.precision, "titles": False}
+        return FineTunedReader.load(name).to(run.device), said
+    about = describe_reader(folder)
+    if k is not None and k != about.k:
+        raise click.UsageError(f"--k {k}: {folder} was trained with k={about.k}; give that, or nothing.")
+    if not about.knows_spans:
+        raise click.UsageError(f"{folder}: this reader was not trained on questions with spans.")
+    return split_reader(folder, run, titles)
+
+
+def split_reader(folder: Path, run: Run, titles: bool | None = None) -> tuple[SplitPassageReader, dict[str, Any]]:
+    """A reader of ours; ``titles`` is None where what it reads has none."""
+    from deformer_qa.reader.reading import SplitReader
+
+    reader = SplitReader.load(folder).to(run.device)
+    assert reader.about is not None
+    if reader.about.k == 0:
+        _nothing_stored(str(folder), run)
+    return _through_states(reader, reader.about.name, run, titles=titles)
+
+
+def _through_states(
+    reader: SplitReader, name: str, run: Run, *, titles: bool | None
+) -> tuple[SplitPassageReader, dict[str, Any]]:
+    """A split reader behind what the store does to states; a whole one has none to store."""
+    from deformer_qa.lab.measure.reading import SplitPassageReader
+
+    reader.precision = run.precision
+    about: dict[str, Any] = {"reader": name, "k": reader.encoder.k, "precision": run.precision}
+    if titles is not None:
+        about["titles"] = titles
+    if reader.encoder.k == 0:
+        return SplitPassageReader(reader, titles=titles), about
+    if run.states == "exact":
+        return SplitPassageReader(reader, titles=titles), about | {"states": "exact"}
+    encoding = encoding_of(reader.encoder, run.states)
+    return SplitPassageReader(reader, through(encoding), titles=titles), about | {"states": encoding.name}
+
+
+def _nothing_stored(name: str, run: Run) -> None:
+    if run.states:
+        raise click.UsageError(f"--states {run.states}: {name} runs no layers apart, no states of it are stored.")
+
+
+def writable(file: Path | None) -> None:
+    """A place that cannot be written is told now, not after the run."""
+    if file:
+        file.touch()
+
+
+def write(file: Path | None, predictions: dict[str, Any]) -> None:
+    if file:
+        file.write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
+
+
+def print_figures(result: dict[str, Any], form: str) -> None:
+    if form in ("json", "ndjson"):
+        print_json(result, indent=form == "json")
+        return
+    for key, value in _flat(result):
+        print_plain(key, f"{value:.{2 if abs(value) >= 1 else 3}f}" if isinstance(value, float) else value)
+
+
+def _flat(result: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in result.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key} ")
+        elif isinstance(value, list):
+            for one in value:
+                yield prefix + key, " ".join(f"{name} {number:.3f}" for name, number in one.items())
+        elif key != "schema":
+            yield prefix + key, value
+
+
+def judged(measure: str, found: float, fail_under: float | None) -> int:
+    if fail_under is not None and found < fail_under:
+        message(f"qa: {measure} {found:.2f} is below --fail-under {fail_under:g}.")
+        return ExitCode.NEGATIVE
+    return ExitCode.OK

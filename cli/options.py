@@ -1,0 +1,201 @@
+"""Options that commands share: the store, the reader, conditions on metadata, patterns of paths, encodings, stdin."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deformer_qa.pipeline.errors import BadQuestion
+from deformer_qa.pipeline.questions import MOST_CHARACTERS
+from deformer_qa.reader.shipped import SHIPPED
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from deformer_qa.pipeline.filters import Filter
+    from deformer_qa.reader.encoder import Encoder
+    from deformer_qa.reader.reading import SplitReader
+    from deformer_qa.store.encodings import Encoding
+
+
+DEFAULT_NAME = ".qa"
+
+
+def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--store DIR``."""
+    return click.option(
+        "--store",
+        type=click.Path(path_type=Path, readable=False),
+        envvar="QA_STORE",
+        metavar="DIR",
+        help="The index. Default: QA_STORE, else the nearest .qa from here upward.",
+    )(command)
+
+
+def located(store: Path | None) -> Path:
+    """The store to read or to update: the one given, the nearest, or ``./.qa`` (which may not exist yet)."""
+    if store is not None:
+        return store
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if os.path.isdir(folder / DEFAULT_NAME):
+            return folder / DEFAULT_NAME
+    return here / DEFAULT_NAME
+
+
+def reader_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--reader DIR``."""
+    return click.option(
+        "--reader",
+        "reader_folder",
+        type=click.Path(path_type=Path, readable=False),
+        envvar="QA_READER",
+        metavar="DIR",
+        help="A reader made by qa train. Default: the one shipped.",
+    )(command)
+
+
+def checked_device(context: click.Context, option: click.Parameter, name: str) -> str:
+    """A device that is there."""
+    import torch
+
+    try:
+        torch.empty(1, device=name).tolist()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise click.BadParameter(f'"{name}" cannot be used here ({reason}).', context, option) from error
+    return name
+
+
+def loaded(folder: Path | None) -> SplitReader:
+    """The reader and its encoder."""
+    from deformer_qa.reader.reading import SplitReader
+
+    return SplitReader.load(folder or SHIPPED)
+
+
+def where_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--where``, as typed; ``parsed`` makes a filter of it once the command runs."""
+    return click.option(
+        "--where",
+        metavar="FILTER",
+        help="Only documents whose metadata match, as 'year >= 2020 and lang == \"en\"'; docs/cli.md has the grammar.",
+    )(command)
+
+
+def parsed(where: str | None) -> Filter | None:
+    """The filter, None where none was given.
+
+    :raises BadFilter: pointing at the place in it.
+    """
+    if where is None:
+        return None
+    from deformer_qa.pipeline.filter_language import parsed_filter
+
+    return parsed_filter(where)
+
+
+SPECIAL = frozenset("*?[")
+
+
+def is_pattern(text: str) -> bool:
+    """Whether it has a character that stands for others."""
+    return bool(SPECIAL & set(text))
+
+
+class Pattern:
+    """``*`` is any part of a name, ``?`` a character, ``[ab]`` and ``[!ab]`` one of a set, ``**`` any folders.
+
+    As in a shell, none of them but ``**`` goes across a ``/``; unlike there, they also mean names with a leading dot.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        """:param pattern: taken from the folder we are in where it is held against full places
+
+        :raises ValueError: where a set in it makes no sense, as ``[z-a]``.
+        """
+        here = "" if pattern.startswith("/") else re.escape(os.path.join(os.getcwd(), ""))
+        try:
+            self._relative = re.compile(_expression(pattern))
+            self._full = re.compile(here + _expression(pattern))
+        except re.error as error:
+            raise ValueError(f"not a pattern ({error.msg})") from error
+
+    def names(self, full: str, relative: str) -> bool:
+        """Whether it fits a document's full place, or its path relative to its root."""
+        return bool(self._full.fullmatch(full) or self._relative.fullmatch(relative))
+
+
+def _expression(pattern: str) -> str:
+    parts = [part for part in pattern.split("/") if part != "."]
+    spelled = [r"(?:[^/]+/)*" if part == "**" else _name(part) + "/" for part in parts[:-1]]
+    return "".join(spelled) + (".+" if parts and parts[-1] == "**" else _name(parts[-1]) if parts else "")
+
+
+def _name(part: str) -> str:
+    """The expression of one name."""
+    found, place = "", 0
+    while place < len(part):
+        end = part.find("]", place + 3 if part[place : place + 2] == "[!" else place + 2)
+        if part[place] == "[" and end > 0:
+            inside = part[place + 1 : end]
+            negated, inside = inside.startswith("!"), inside.removeprefix("!")
+            inside = re.sub(r"([\\\[\]^&~|])", r"\\\1", inside).replace("--", r"-\-")
+            found += f"[^/{inside}]" if negated else f"(?!/)[{inside}]"
+            place = end + 1
+            continue
+        found += {"*": "[^/]*", "?": "[^/]"}.get(part[place], re.escape(part[place]))
+        place += 1
+    return found
+
+
+ENCODINGS = ("fp16", "int8", "int4", "pq4", "pq6")
+"""The store's, spelled here too: its module is too slow to load for ``qa --help``."""
+
+
+def encoding_of(encoder: Encoder, name: str | None) -> Encoding:
+    """An encoding by name; None is what a new store of this encoder's states takes.
+
+    :raises InvalidRecord: where it needs a codebook and the encoder came without.
+    """
+    from deformer_qa.indexer.encoding import codebook_of
+    from deformer_qa.store.encodings import DEFAULT_ENCODING, encoding_named
+
+    codebook = codebook_of(encoder)
+    chosen = name or (codebook.encoding if codebook else DEFAULT_ENCODING)
+    return encoding_named(chosen, codebook if codebook and codebook.encoding == chosen else None)
+
+
+def through(encoding: Encoding) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """What the store does to states on their way to the joint layers."""
+    return lambda states: encoding.decode(encoding.encode(states))
+
+
+_MOST_BYTES = 1 << 20
+"""Read of stdin. Blanks around a question do not count for its length, so it is more than a question may have."""
+
+
+def question_on_stdin() -> str:
+    """All that stdin has, as UTF-8; a question that is too long is not read to its end.
+
+    :raises BadQuestion: where it is no UTF-8, or goes on and on.
+    """
+    content = sys.stdin.buffer.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise BadQuestion(
+            f"The question on stdin has over {_MOST_BYTES:,} bytes, at most {MOST_CHARACTERS:,} characters "
+            "are taken; shorten it."
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadQuestion(
+            f"The question on stdin is not UTF-8 at byte {error.start + 1:,}; send it as UTF-8."
+        ) from None

@@ -1,0 +1,61 @@
+"""``qa rollback``: back to the generation before the newest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deformer_qa.cli.options import located, store_option
+from deformer_qa.cli.output import ExitCode, format_option, message, print_json, print_plain
+
+if TYPE_CHECKING:
+    from deformer_qa.store import Snapshot
+
+
+@click.command()
+@store_option
+@format_option
+def rollback(store: Path | None, form: str) -> int:
+    """Go back to the generation before the newest; a second time undoes that.
+
+    One commit is undone. A long "qa index" makes several, and merging segments is one that changes no count. The files
+    themselves stay, so the next "qa index" brings the index up to date with them again.
+    """
+    from deformer_qa.store import Writer
+
+    with Writer.open(located(store), encoder=None) as writer:
+        assert writer.snapshot is not None
+        if writer.notice:
+            message(f"qa: {writer.notice}")
+        before, parent = _counts(writer.snapshot), writer.snapshot.manifest.parent
+        generation = writer.rollback()
+        after = _counts(writer.snapshot)
+    if form in ("json", "ndjson"):
+        about: dict[str, Any] = {"schema": 1, "from": before, "to": after | {"content_of": parent}}
+        print_json(about, indent=form == "json")
+    elif form == "plain":
+        print_plain(before["generation"], parent, generation)
+        for name in ("documents", "passages"):
+            print_plain(name, before[name], after[name])
+    else:
+        print_plain(
+            f"Back from generation {before['generation']} to the content of {parent}, as generation {generation}."
+        )
+        for name in ("documents", "passages"):
+            print_plain(f"{name}: {before[name]:,} before, {after[name]:,} now")
+        for word, some, others in (("no longer", before, after), ("again", after, before)):
+            for root in some["roots"]:
+                if root not in others["roots"]:
+                    print_plain(f"root {word} recorded: {root}")
+    return ExitCode.OK
+
+
+def _counts(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "generation": snapshot.generation,
+        "documents": snapshot.n_documents,
+        "passages": snapshot.n_passages,
+        "roots": list(snapshot.roots),
+    }

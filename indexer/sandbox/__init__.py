@@ -1,0 +1,1 @@
+"""The process beside the indexer that reads foreign files under limits."""

@@ -1,0 +1,364 @@
+"""How does a planned file become documents of the store? Encodes what is new, and commits now and then."""
+
+from __future__ import annotations
+
+import re
+import time
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+from deformer_qa.indexer.encoding import TextEncoder
+from deformer_qa.indexer.errors import EncoderFailing
+from deformer_qa.indexer.files import PIPED, FileContent, FoundFile, Unread, kind_of, read_file, reason_of, shown
+from deformer_qa.indexer.formats import BadRecord, FileLimits, NotReadable, ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.plan import FileWork, Pair, SkippedFile, Stale, format_of, pair_documents, source_state
+from deformer_qa.indexer.progress import Outcome, Progress
+from deformer_qa.indexer.sandbox.parent import FileParser
+from deformer_qa.store import (
+    DocumentInfo,
+    DocumentRecord,
+    InvalidRecord,
+    PassageDraft,
+    Writer,
+    block_key,
+    encoder_input,
+)
+from deformer_qa.store.locations import LOCATIONS, kept_locations, own_metadata
+
+NO_RECORD = "no record of it can be read"
+
+_LEADS_KEPT = 64  # of the last headings; a heading has many passages
+_LONGEST_MARKS = 1_000  # characters; so that a text of marks alone costs no more than any other
+_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
+_MOST_REFUSED = 10  # documents in a row: then it is not the documents
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to commit in between (after so long, or so much memory waiting), and what a file may be and cost."""
+
+    commit_seconds: float
+    commit_bytes: int
+    file: FileLimits
+
+
+class _Refused(Exception):
+    """A document that could not be taken; the message is the reason."""
+
+
+class _Leads:
+    """What the encoder reads before each passage of a document: the names above it that its content says."""
+
+    def __init__(self, document: ParsedDocument, encoder: TextEncoder) -> None:
+        self._text, self._outline = document.text, document.outline
+        self._offsets = [offset for offset, _ in document.outline]
+        title = document.title if document.has_own_title else ""
+        self._lead = lru_cache(maxsize=_LEADS_KEPT)(lambda heading: encoder.lead(title, heading))
+
+    def at(self, start: int) -> str:
+        """Of the passage that starts here: the last heading before it, unless the passage begins with it."""
+        number = bisect_right(self._offsets, start)
+        nearest = self._offsets[max(number - 1, 0) : number + 1]
+        begins_with_one = any(self._is_wordless(min(start, one), max(start, one)) for one in nearest)
+        return self._lead("" if begins_with_one or not number else self._outline[number - 1][1])
+
+    def _is_wordless(self, start: int, end: int) -> bool:
+        """Whether nothing but blanks and marks, as those that draw or begin a heading, stands between two places."""
+        return end - start <= _LONGEST_MARKS and _LETTER_OR_DIGIT.search(self._text, start, end) is None
+
+
+class CorpusWriter:
+    """Takes files over into an open store, one after the other.
+
+    :ivar has_changes: whether the store was, or is to be, changed
+    :ivar indexed: files, by root and path, of which something is in the index now
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        encoder: TextEncoder,
+        parser: FileParser,
+        limits: Limits,
+        progress: Progress,
+        leaving: Iterable[str] = (),
+    ) -> None:
+        """:param leaving: recorded roots that ``forget_roots`` will forget if no document of them is left then."""
+        self._writer, self._encoder, self._parser = writer, encoder, parser
+        self._limits, self._progress = limits, progress
+        self._roots = list(writer.snapshot.roots) if writer.snapshot else []
+        self._n_left = {root: len(_documents(writer, root)) for root in leaving}
+        self._is_whole = True
+        self._last_commit = time.monotonic()
+        self._n_refused = 0
+        self.has_changes = False
+        self.indexed: set[tuple[str, str]] = set()
+
+    # One file each
+
+    def leave(self, file: FoundFile) -> None:
+        """An unchanged file."""
+        self._done(file, "unchanged")
+
+    def skip(self, skipped: SkippedFile) -> None:
+        """A file that is not read; text that is certainly no longer in it leaves the index."""
+        self._remove(skipped.dropped)
+        self._progress.file_done(skipped.unread.shown, "skipped", skipped.unread.reason, skipped.unread.kind)
+
+    def ignore(self, unread: Unread) -> None:
+        """A file or folder that is not wanted."""
+        self._progress.file_done(unread.shown, "ignored", unread.reason, unread.kind)
+
+    def remove(self, root: str, path: str, documents: Sequence[DocumentInfo]) -> None:
+        """A file that vanished."""
+        self._remove(documents)
+        self._progress.file_done(shown(root, path), "removed")
+
+    def take(self, work: FileWork) -> None:
+        """Bring the documents of a new, changed or moved file up to date.
+
+        What cannot be taken is skipped with a reason; where only the attempt failed, an earlier version stays.
+        """
+        try:
+            content = read_file(work.file, self._limits.file.file_bytes)
+        except OSError as error:
+            self._progress.start_file(work.file.n_bytes)
+            why = f"cannot be read: {reason_of(error, work.file.shown)}"
+            self._progress.file_done(work.file.shown, "skipped", why, kind_of(error))
+        except NotReadable as reason:
+            self._progress.start_file(work.file.n_bytes)
+            self._skip_unreadable(work, reason)
+        else:
+            self.take_content(work, content)
+
+    def take_content(self, work: FileWork, content: FileContent) -> None:
+        """As ``take``, of a file that was read."""
+        file = work.file
+        self._progress.start_file(file.n_bytes)
+        try:
+            format_ = format_of(file, content)
+            parsed = self._parser.parse(format_, file.path, content.raw, content.sidecar)
+        except NotReadable as reason:
+            self._skip_unreadable(work, reason)
+        else:
+            n_records = len(parsed.documents) + len(parsed.bad_records)
+            state = source_state(format_, content.state, n_records)
+            self._take_parsed(work, parsed, state, (*content.notes, *parsed.notes))
+
+    def _skip_unreadable(self, work: FileWork, reason: NotReadable) -> None:
+        self._remove((*work.own, *work.moved))
+        self._progress.file_done(work.file.shown, "skipped", str(reason), reason.kind)
+
+    # All of them
+
+    def refresh(self, stale: Iterable[Stale]) -> None:
+        """Write down new states of the files of unchanged documents, so that the next sync need not read them."""
+        with self._changing():
+            for entry in stale:
+                document = entry.document
+                self._writer.move_document(
+                    document.id, root=document.root, path=document.path, source_state=entry.source_state
+                )
+
+    def forget_roots(self) -> None:
+        """The leaving roots of which no document is left are recorded no longer."""
+        kept = [root for root in self._roots if self._n_left.get(root) != 0]
+        if kept != self._roots:
+            self._roots = kept
+            self.has_changes = True
+            with self._changing():
+                self._writer.set_roots(self._roots)
+
+    def commit(self) -> None:
+        """Make safe what is there."""
+        with self._changing():
+            generation = self._writer.commit()
+        self._last_commit = time.monotonic()
+        if generation is not None:
+            self._progress.committed(generation)
+
+    def merge(self) -> None:
+        """Make few segments of many small ones."""
+        with self._changing():
+            merged = self._writer.merge()
+        if merged and self._writer.snapshot is not None:
+            self._progress.committed(self._writer.snapshot.generation)
+
+    def save_what_is_whole(self) -> None:
+        """Commit after an interruption, unless it came in the midst of a change to the store."""
+        if self._is_whole:
+            self._writer.commit()
+
+    # Within a file
+
+    def _take_parsed(self, work: FileWork, parsed: ParsedFile, state: str, notes: Sequence[str]) -> None:
+        pairs, left = pair_documents(parsed.documents, work)
+        n_relocated = self._settle(work.file, [pair for pair in pairs if pair.is_same], left, state)
+        bad, n_put = list(parsed.bad_records), 0
+        for number, pair in enumerate(pairs):
+            if not pair.is_same:
+                try:
+                    self._put(work.file, pair, state, first_share=number / len(pairs), share=1 / len(pairs))
+                    n_put += 1
+                except _Refused as refusal:
+                    bad.append(BadRecord(pair.document.record, str(refusal), "refused"))
+                self._commit_if_due()
+        n_taken = n_put + sum(pair.is_same for pair in pairs)
+        for record in bad:
+            if record.record:
+                place = shown(work.file.root, work.file.path + record.record)
+                self._progress.record_skipped(place, record.reason, record.kind)
+        for note in notes:
+            self._progress.noted(work.file.shown, note)
+        if n_taken:
+            self._done(work.file, _outcome(work, pairs, n_put, bool(n_relocated or left)))
+        else:
+            reason = NO_RECORD if bad[0].record else bad[0].reason
+            self._progress.file_done(work.file.shown, "skipped", reason, bad[0].kind)
+
+    def _settle(self, file: FoundFile, same: Sequence[Pair], left: Sequence[DocumentInfo], state: str) -> int:
+        """Remove what is left, give documents of unchanged content their places, all in one commit; how many moved."""
+        n_relocated = 0
+        with self._changing():
+            self._remove(left)
+            for document, earlier in ((pair.document, pair.earlier) for pair in same if pair.earlier):
+                path, title = file.path + document.record, document.title
+                if (earlier.root, earlier.path, earlier.title) != (file.root, path, title):
+                    self._writer.move_document(earlier.id, root=file.root, path=path, title=title, source_state=state)
+                    self._count(file.root, earlier)
+                    n_relocated += 1
+        return n_relocated
+
+    def _put(self, file: FoundFile, pair: Pair, state: str, *, first_share: float, share: float) -> None:
+        document = pair.document
+        passages = self._encode(document, first_share, share)
+        record = DocumentRecord(
+            id=pair.earlier.id if pair.earlier else self._writer.new_document_id(),
+            root=file.root,
+            path=file.path + document.record,
+            title=document.title,
+            content_hash=document.content_hash,
+            text=document.text,
+            outline=document.outline,
+            meta=_meta(document),
+            source_state=state,
+        )
+        try:
+            with self._changing():
+                self._writer.put_document(record, passages)
+                self._count(file.root, pair.earlier)
+        except InvalidRecord as error:
+            raise _Refused(str(error)) from error
+
+    def _encode(self, document: ParsedDocument, first_share: float, share: float) -> list[PassageDraft]:
+        """The passages of a document, each with a row in the store; commits in between where the document is long."""
+        drafts = []
+        leads = _Leads(document, self._encoder)
+        text = document.text
+        for start, end in self._split(text):
+            lead = self._lead(leads, start)
+            whole = encoder_input(lead, text[start:end])
+            key = block_key(whole)
+            if not self._writer.has_row(key):
+                self._encode_passage(key, whole)
+                self._progress.reach(first_share + share * end / len(text))
+                self._progress.encoded(1)
+                self._commit_if_due()
+            drafts.append(PassageDraft(start, end, lead, key))
+        self._n_refused = 0
+        return drafts
+
+    def _lead(self, leads: _Leads, start: int) -> str:
+        try:
+            return leads.at(start)
+        except Exception as error:  # whatever it stumbles over is a name of this document
+            raise self._refusal(error) from error
+
+    def _split(self, text: str) -> list[tuple[int, int]]:
+        try:
+            spans = [(span.start, span.end) for span in self._encoder.borders.split(text, self._encoder.tokenizer)]
+        except Exception as error:  # whatever it stumbles over is this text
+            raise self._refusal(error) from error
+        if not spans:
+            raise _Refused("no text in it that the encoder has tokens for")
+        return spans
+
+    def _encode_passage(self, key: bytes, whole: str) -> None:
+        try:
+            encoded = self._encoder.encode(whole)
+        except Exception as error:  # whatever it stumbles over is this text
+            raise self._refusal(error) from error
+        try:
+            with self._changing():
+                self._writer.add_row(key, encoded.vector, encoded.states)
+            self.has_changes = True
+        except InvalidRecord as error:
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: Exception) -> Exception:
+        """What to raise where the encoder did not take a document: the end of the run if it takes none any more."""
+        self._n_refused += 1
+        if self._n_refused >= _MOST_REFUSED:
+            return EncoderFailing(self._n_refused, error)
+        return _Refused(one_line(f"the encoder failed on it: {type(error).__name__}: {error}"))
+
+    # Bookkeeping
+
+    def _remove(self, documents: Sequence[DocumentInfo]) -> None:
+        with self._changing():
+            for document in documents:
+                self._writer.remove_document(document.id)
+                self._count(None, document)
+
+    def _count(self, root: str | None, earlier: DocumentInfo | None) -> None:
+        """A document is in ``root`` now, no longer where it was; a root is recorded with its first document."""
+        self.has_changes = True
+        for place, change in ((earlier.root if earlier else None, -1), (root, 1)):
+            if place in self._n_left:
+                self._n_left[place] += change
+        if root is not None and root != PIPED and root not in self._roots:
+            self._roots.append(root)
+            self._writer.set_roots(self._roots)
+
+    def _done(self, file: FoundFile, outcome: Outcome) -> None:
+        self.indexed.add((file.root, file.path))
+        self._progress.file_done(file.shown, outcome)
+
+    def _commit_if_due(self) -> None:
+        waited = time.monotonic() - self._last_commit
+        if waited >= self._limits.commit_seconds or self._writer.pending_bytes >= self._limits.commit_bytes:
+            self.commit()
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """While this lasts, what the store's writer holds may be half of something, and is not to be committed."""
+        was_whole, self._is_whole = self._is_whole, False
+        try:
+            yield
+        except InvalidRecord:  # nothing was taken over
+            self._is_whole = was_whole
+            raise
+        self._is_whole = was_whole
+
+
+def _documents(writer: Writer, root: str) -> Sized:
+    return writer.snapshot.find_documents(root) if writer.snapshot else ()
+
+
+def _meta(document: ParsedDocument) -> dict[str, object]:
+    """The metadata of a document as the store keeps it: its own, and its locations."""
+    locations = kept_locations(document.locations, document.text)
+    return own_metadata(document.meta) | ({LOCATIONS: locations} if locations else {})
+
+
+def _outcome(work: FileWork, pairs: Sequence[Pair], n_put: int, was_settled: bool) -> Outcome:
+    """What a person would say became of a file of which something is indexed."""
+    if n_put:
+        return "updated" if work.own else "added"
+    stays = {document.id for document in work.own if document.root == work.file.root}
+    if not any(pair.earlier and pair.earlier.id in stays for pair in pairs):
+        return "moved"
+    return "updated" if was_settled else "unchanged"

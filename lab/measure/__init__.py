@@ -1,0 +1,1 @@
+"""What answers are worth: figures of readers, of retrieval, of the whole path, and of a user's own questions."""

@@ -1,0 +1,183 @@
+"""From read spans to answers: those that say the same thing become one, with the others as evidence."""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deformer_qa.pipeline.empty_spans import EmptySpans
+from deformer_qa.pipeline.long_answers import sentence_span
+from deformer_qa.pipeline.rank import RankingWeights, moved_features
+from deformer_qa.pipeline.results import Answer, Place
+from deformer_qa.pipeline.retrieve import Candidate
+from deformer_qa.reader.spans import TokenSpan
+
+_EVIDENCE_KEPT = 5
+_LEAST_CONFIDENCE = 0.005
+"""Of an answer beside the first; what is less likely is not worth a line."""
+
+
+class SpanPlaces(Protocol):
+    """What merging must know of where spans stand."""
+
+    def span(self, passage_id: int, span: TokenSpan) -> Place:
+        """The place of a span of token rows of a candidate."""
+
+    def context(self, place: Place) -> tuple[str, int]:
+        """The sentence around a place, and where it starts in the document."""
+
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_CHARACTERS = re.compile(  # Han and Kana, which are written without blanks: each is a token
+    r"[\u3005-\u3007\u3041-\u3096\u3099\u309a\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff"
+    r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003fffd]"
+)
+
+
+def normalized(answer: str) -> str:
+    """Lower case, without punctuation, articles and extra blanks: what the official SQuAD script compares.
+
+    Where there are Chinese or Japanese characters each stands alone and all punctuation goes, as in CMRC 2018 (Cui et
+    al. 2019): the parts between blanks are then characters, and words and numbers of other scripts.
+    """
+    answer = answer.lower().translate(_NO_PUNCTUATION)
+    if not answer.isascii() and _CHARACTERS.search(answer):
+        answer = "".join(one for one in answer if unicodedata.category(one)[0] != "P" and one != "\uff5e")
+        answer = _CHARACTERS.sub(r" \g<0> ", answer)
+    return " ".join(_ARTICLES.sub(" ", answer).split())
+
+
+@dataclass(frozen=True)
+class ReadSpan:
+    """A span of a candidate with its ranking features."""
+
+    candidate: Candidate
+    span: TokenSpan
+    features: list[float]
+
+
+def as_if_alone(spans: Sequence[ReadSpan], bm25_weight: float) -> list[ReadSpan]:
+    """Some of the spans that were read, as if no other passages had been retrieved.
+
+    Places are counted anew, and BM25 scores are shares of the best that is left: in use some passage is always first.
+
+    :param bm25_weight: of the share in the fused score, see ``retrieval.RetrievalWeights``.
+    """
+    found = {span.candidate.passage_id: span.candidate for span in spans}
+    best = max((one.bm25 or 0.0 for one in found.values()), default=0.0)
+    alone = {}
+    for id_, one in found.items():
+        share = (one.bm25 or 0.0) / best if best > 0 else 0.0
+        fused = one.fused + bm25_weight * (share - one.bm25_share)
+        alone[id_] = replace(one, bm25_share=share, fused=fused)
+    order = sorted(alone.values(), key=lambda one: (-one.fused, one.passage_id))
+    places = {one.passage_id: place for place, one in enumerate(order, start=1)}
+    return [
+        replace(
+            span,
+            candidate=alone[span.candidate.passage_id],
+            features=moved_features(span.features, alone[span.candidate.passage_id], places[span.candidate.passage_id]),
+        )
+        for span in spans
+    ]
+
+
+def merged(
+    spans: Sequence[ReadSpan],
+    probabilities: NDArray[np.float64],
+    weights: RankingWeights,
+    places: SpanPlaces,
+    n_answers: int | None,
+    overlap: float = 0.0,
+    *,
+    empty: EmptySpans,
+) -> list[Answer]:
+    """The ``n_answers`` best answers, all where it is None.
+
+    Spans that overlap the best in its document (passages share sentences), or whose texts are equal but for case,
+    punctuation and articles, are one answer: the best of them stands for all, and its confidence is the sum of theirs.
+    Of several answers from one sentence only the best is one. The first answer stays however unlikely it is.
+
+    :param empty: spans that answer nothing; each counts for an answer that it overlaps, and is none itself.
+    :param overlap: spans overlap where they share more than this part of the shorter one.
+    """
+    utilities = weights.utilities([one.features for one in spans])
+    order = sorted(range(len(spans)), key=lambda index: (-utilities[index], spans[index].candidate.passage_id, index))
+    found = {index: places.span(spans[index].candidate.passage_id, spans[index].span) for index in order}
+    order.sort(key=lambda index: found[index].text in empty)  # stable: an empty span never stands for a group
+    groups: list[_Group] = []
+    for index in order:
+        place = found[index]
+        group = next((group for group in groups if group.says(place)), None)
+        if group is None:
+            if place.text in empty:
+                continue
+            group = _Group(place, float(utilities[index]), overlap)
+            groups.append(group)
+        group.add(place, float(probabilities[index]))
+    groups.sort(key=lambda group: -group.confidence)  # stable: equal ones keep the order of their best spans
+    return _of_different_sentences(groups, places, n_answers)
+
+
+def _of_different_sentences(groups: Sequence[_Group], places: SpanPlaces, n_answers: int | None) -> list[Answer]:
+    answers: list[Answer] = []
+    sentences: list[tuple[int, int, int]] = []
+    for group in groups:
+        if len(answers) == n_answers or (answers and group.confidence < _LEAST_CONFIDENCE):
+            break
+        answer = group.answer(places)
+        start, end = sentence_of(answer)
+        document = answer.place.document
+        if any(document == other and start < last and end > first for other, first, last in sentences):
+            continue
+        sentences.append((document, start, end))
+        answers.append(answer)
+    return answers
+
+
+def sentence_of(answer: Answer) -> tuple[int, int]:
+    """The sentence, item or row of an answer's context, as offsets of its document."""
+    start = answer.place.start - answer.context_start
+    around = sentence_span(answer.context, start, start + len(answer.place.text))
+    return answer.context_start + around.start, answer.context_start + around.end
+
+
+class _Group:
+    """Places that say the same; the first added is the best."""
+
+    def __init__(self, best: Place, score: float, overlap: float) -> None:
+        self.best, self.score, self.confidence, self._overlap = best, score, 0.0, overlap
+        self.places: list[Place] = []
+        self._meaning = normalized(best.text)
+
+    def says(self, place: Place) -> bool:
+        if self._meaning and normalized(place.text) == self._meaning:
+            return True
+        # Not with the others of the group: overlaps would chain different answers together.
+        return _overlap(place, self.best, self._overlap)
+
+    def add(self, place: Place, probability: float) -> None:
+        self.confidence = min(1.0, self.confidence + probability)
+        if not any(
+            (place.document, place.start, place.end) == (one.document, one.start, one.end) for one in self.places
+        ):
+            self.places.append(place)
+
+    def answer(self, places: SpanPlaces) -> Answer:
+        context, context_start = places.context(self.best)
+        evidence = [place for place in self.places[1:] if not _overlap(place, self.best)]
+        return Answer(self.best, self.score, self.confidence, context, context_start, tuple(evidence[:_EVIDENCE_KEPT]))
+
+
+def _overlap(one: Place, other: Place, more_than: float = 0.0) -> bool:
+    shared = min(one.end, other.end) - max(one.start, other.start)
+    shorter = min(one.end - one.start, other.end - other.start)
+    return one.document == other.document and shared > 0 and shared > more_than * shorter

@@ -1,0 +1,255 @@
+"""The whole path from a question to answers, in one function."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from deformer_qa.pipeline.answers import ReadSpan, merged
+from deformer_qa.pipeline.clues import Clues
+from deformer_qa.pipeline.empty_spans import EmptySpans
+from deformer_qa.pipeline.filter_language import parsed_filter
+from deformer_qa.pipeline.filters import Filter
+from deformer_qa.pipeline.outcomes import OutcomeRule
+from deformer_qa.pipeline.places import Places
+from deformer_qa.pipeline.questions import Kind, Wanted, checked_question, wanted_by
+from deformer_qa.pipeline.rank import RankingWeights, ReadPassage, confidences, features
+from deformer_qa.pipeline.results import Answer, Answers, Found, Place, Scope
+from deformer_qa.pipeline.retrieve import DEPTH, Candidate, Method, RetrievalWeights, candidates, retrieve
+from deformer_qa.pipeline.risk import risk_limit
+from deformer_qa.pipeline.yes_no import least_confidence, yes_or_no
+from deformer_qa.reader.borders.enumerations import asks_for_several
+from deformer_qa.reader.reading import PassageLogits, SplitReader, States
+from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, best_spans
+from deformer_qa.store import Snapshot, open_snapshot
+
+N_CANDIDATES = 20
+_NEAREST_NAMED = 3
+_SPANS_PER_PASSAGE = 3
+
+
+class Pipeline:
+    """A reader over one generation of a store. Safe to use from several threads; writes nothing."""
+
+    def __init__(self, snapshot: Snapshot, reader: SplitReader) -> None:
+        self.snapshot, self.reader = snapshot, reader
+        self.weights = RankingWeights.from_mapping(reader.about.ranking if reader.about else {})
+        of_passages = reader.about.ranking_passages if reader.about else {}
+        self.passage_weights = RankingWeights.from_mapping(of_passages) if of_passages else None
+        self.outcome_rule = OutcomeRule.from_mapping(reader.about.outcomes if reader.about else {})
+        self.least_label_confidence = least_confidence(reader.about.yes_no if reader.about else {})
+        self.retrieval_weights = RetrievalWeights.from_mapping(reader.about.retrieval if reader.about else {})
+
+    @classmethod
+    def open(cls, store: Path, reader: SplitReader) -> Pipeline:
+        """:raises StoreError: where there is no usable store, or one of another encoder."""
+        return cls(open_snapshot(store, encoder_id=reader.encoder.encoder_id), reader)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.snapshot.close()
+
+    def ask(
+        self,
+        question: str,
+        *,
+        n_answers: int = 3,
+        n_candidates: int = N_CANDIDATES,
+        max_tokens: int = MAX_ANSWER_TOKENS,
+        max_risk: float | None = None,
+        where: Filter | str | None = None,
+    ) -> Answers:
+        """Answers from the store, best first, and what came of the question: an answer, a guess, or nothing.
+
+        A yes/no question gets its label with the sentence that it rests on, or the sentence alone where the label is
+        not sure. "How to", "why", "what is" and list questions get the sentence, step or list around each span.
+
+        The question passes the encoder once; passages' states come from the store, none is encoded.
+
+        :param n_candidates: passages that are read.
+        :param max_tokens: longest answer.
+        :param max_risk: the share of answers given that may be wrong; ``Answers.abstains`` where the best is not sure
+            enough for it.
+        :param where: a filter, as ``year >= 2020 and lang == "en"``; only documents that it means are looked at.
+        :raises BadQuestion: where it is blank or too long.
+        :raises BadFilter: pointing at the place in it.
+        :raises RiskNotKnown: where the reader knows no confidence that holds this risk, or none for such a
+            number of candidates and tokens.
+        :raises TextTooLong: where it does not fit the encoder.
+        :raises StoreDamaged: where a row that would be answered from fails its checksum.
+        """
+        clock = _Clock()
+        question = checked_question(question)
+        risk = None
+        if max_risk is not None:
+            fitted = self.reader.about.risk if self.reader.about else {}
+            risk = risk_limit(fitted, max_risk, n_candidates=n_candidates, max_tokens=max_tokens)
+        wanted = parsed_filter(where) if isinstance(where, str) else where
+        asked = self.reader.encoder.encode(question, "question")
+        clock.mark("encode")
+        scope, among = self._scope(wanted)
+        depth = max(n_candidates, DEPTH)
+        retrieved = retrieve(self.snapshot, question, asked.vector, depth, among, self.retrieval_weights)
+        chosen = candidates(self.snapshot, retrieved, retrieved.fused[:n_candidates])
+        clock.mark("retrieve")
+        states = self.snapshot.states([candidate.key for candidate in chosen])
+        clock.mark("load")
+        places = Places(self.snapshot, self.reader.encoder.tokenizer)
+        logits = self.reader.read(asked.states, states)
+        kind = wanted_by(question)
+        answers, no_answer = self._label(kind.kind, asked.states, chosen, states, logits, places)
+        if not answers:
+            spans = _spans(question, chosen, logits, places, max_tokens)
+            probabilities, no_answer = confidences(self.weights.utilities([one.features for one in spans]))
+            empty = EmptySpans(question, kind)
+            wants_more = kind.is_long or kind.kind == "yes_no"
+            found = merged(spans, probabilities, self.weights, places, None if wants_more else n_answers, empty=empty)
+            answers = _with_long(found, kind, places)[:n_answers]
+        outcome = self.outcome_rule.outcome(
+            answers[0].confidence if answers else None, max((one.dense for one in chosen), default=None)
+        )
+        clock.mark("read")
+        return Answers(
+            question=question,
+            answers=tuple(answers),
+            no_answer_confidence=no_answer,
+            generation=self.snapshot.generation,
+            encoder=self.reader.encoder.encoder_id,
+            timings_ms=clock.milliseconds(),
+            outcome=outcome,
+            asked=kind.kind,
+            risk=risk,
+            scope=scope,
+            nearest=tuple(places.passage(one.passage_id) for one in chosen[:_NEAREST_NAMED] if outcome == "nothing"),
+        )
+
+    def spans(
+        self,
+        question: str,
+        asked: States,
+        chosen: Sequence[Candidate],
+        states: Sequence[States],
+        places: Places,
+        max_tokens: int = MAX_ANSWER_TOKENS,
+    ) -> list[ReadSpan]:
+        """The best spans of each candidate, by the joint layers.
+
+        :param asked: *Shape:* (question tokens, hidden); the question's layer-k states.
+        :param chosen: in the order of the retrieval.
+        :param states: of the candidates, each *Shape:* (tokens, hidden).
+        """
+        return _spans(question, chosen, self.reader.read(asked, states), places, max_tokens)
+
+    def search(
+        self, query: str, *, n: int = 10, method: Method = "fused", where: Filter | str | None = None
+    ) -> list[Found]:
+        """Passages for a query, best first; retrieval alone. By "bm25" nothing is encoded.
+
+        :param where: as in ``ask``.
+        :raises BadQuestion, BadFilter, TextTooLong, StoreDamaged: as ``ask``.
+        """
+        query = checked_question(query)
+        wanted = parsed_filter(where) if isinstance(where, str) else where
+        vector = None if method == "bm25" else self.reader.encoder.encode(query, "query").vector
+        _, among = self._scope(wanted)
+        retrieved = retrieve(self.snapshot, query, vector, max(n, DEPTH), among, self.retrieval_weights)
+        chosen = candidates(self.snapshot, retrieved, retrieved.by(method)[:n])
+        places = Places(self.snapshot, self.reader.encoder.tokenizer)
+        by_vector = vector is not None
+        return [
+            Found(
+                rank=rank,
+                place=places.passage(one.passage_id),
+                dense=one.dense if by_vector else None,
+                bm25=one.bm25,
+                fused=one.fused if by_vector else None,
+                method=method,
+            )
+            for rank, one in enumerate(chosen, start=1)
+        ]
+
+    def _label(
+        self,
+        kind: Kind,
+        question: States,
+        chosen: Sequence[Candidate],
+        states: Sequence[States],
+        logits: Sequence[PassageLogits],
+        places: Places,
+    ) -> tuple[list[Answer], float]:
+        """A yes or no that is sure enough, with the confidence that there is none; no answer for any other question."""
+        if kind != "yes_no" or not self.reader.joint.knows_yes_and_no or not self.passage_weights:
+            return [], 1.0
+        least = self.least_label_confidence
+        return yes_or_no(self.reader, self.passage_weights, question, chosen, states, logits, places, least)
+
+    def _scope(self, wanted: Filter | None) -> tuple[Scope | None, list[int] | None]:
+        """What a filter came to, and the ids of the passages that it leaves; None for all."""
+        if wanted is None:
+            return None, None
+        n_documents, among = wanted.passages(self.snapshot)
+        return Scope(wanted.text, n_documents), among
+
+
+def _spans(
+    question: str, chosen: Sequence[Candidate], logits: Sequence[PassageLogits], places: Places, max_tokens: int
+) -> list[ReadSpan]:
+    clues, several = Clues(question), asks_for_several(question)
+    found = []
+    for place, (candidate, made) in enumerate(zip(chosen, logits, strict=True), start=1):
+        passage = ReadPassage(candidate, made.spans, place)
+        borders = places.borders(candidate.passage_id)
+        for span in best_spans(made.spans, _SPANS_PER_PASSAGE, max_tokens, borders, several=several):
+            found.append(ReadSpan(candidate, span, features(clues, passage, span, places)))
+    return found
+
+
+def _with_long(answers: Sequence[Answer], wanted: Wanted, places: Places) -> list[Answer]:
+    """The answers with the sentence, step or list that the question wants; of two from one such part only the better.
+
+    The answer to a yes/no question is the sentence itself; a span that stands in none is left out where others do.
+    """
+    if wanted.kind != "yes_no" and not wanted.is_long:
+        return list(answers)
+    kept: list[Answer] = []
+    parts: list[Place] = []
+    for answer in answers:
+        long = places.long(answer.place, wanted.kind)
+        is_repeated = any(
+            long.document == part.document and long.start < part.end and long.end > part.start for part in parts
+        )
+        if is_repeated or (wanted.kind == "yes_no" and not places.is_sentence(long)):
+            continue
+        parts.append(long)
+        is_sentence = wanted.kind == "yes_no"
+        kept.append(
+            replace(answer, place=long, context=long.text, context_start=long.start, long=long)
+            if is_sentence
+            else replace(answer, long=long)
+        )
+    return kept or list(answers)
+
+
+class _Clock:
+    """Milliseconds between marks."""
+
+    def __init__(self) -> None:
+        self._began = self._last = time.perf_counter()
+        self._phases: dict[str, float] = {}
+
+    def mark(self, phase: str) -> None:
+        now = time.perf_counter()
+        self._phases[phase] = (now - self._last) * 1000
+        self._last = now
+
+    def milliseconds(self) -> dict[str, float]:
+        phases = {**self._phases, "total": (self._last - self._began) * 1000}
+        return {phase: round(value, 3) for phase, value in phases.items()}

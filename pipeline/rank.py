@@ -1,0 +1,126 @@
+"""Which of the spans of all candidates is the answer, and how sure is that? One conditional logit over spans.
+
+Every span gets a utility, linear in what the reader, the retrieval and its words say for it; "no answer in these
+documents" has utility 0. The softmax over all of them is the confidence, so ranking, confidence and no-answer are one
+fitted model (McFadden 1974). ``qa train ranking`` fits the weights on what a recipe held back; reader.json has them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deformer_qa.pipeline.clues import Clues
+from deformer_qa.pipeline.results import Place
+from deformer_qa.pipeline.retrieve import Candidate
+from deformer_qa.reader.errors import UnsupportedModel
+from deformer_qa.reader.spans import TokenSpan, signs
+
+FEATURES = (
+    *("margin", "score", "start", "end", "length", "in_sentence", "in_passage", "repeats", "fits", "misfits"),
+    *("dense", "bm25_share", "fused", "rank", "constant"),
+)
+"""Of the span: its margin and score, log-probabilities of its start and end in its passage, the logarithm of its
+length. Of its words: the share of the question's words in its sentence and in its passage, the share of its own that
+the question has, whether it looks as the question asks, or does not (``clues``). Of its passage: the scores of the
+retrieval, and one over its place in their order."""
+PASSAGE_FEATURES = ("dense", "bm25_share", "fused", "rank", "constant")
+"""Those that a passage has before it is read."""
+_N_OF_SPAN = len(FEATURES) - len(PASSAGE_FEATURES)
+GIVEN_FEATURES = tuple(name for name in FEATURES if name not in PASSAGE_FEATURES or name == "constant")
+"""Those that there are without a retrieval; the others weigh nothing then."""
+
+
+class SpanTexts(Protocol):
+    """What ranking must know of the words of a span."""
+
+    def span(self, passage_id: int, span: TokenSpan) -> Place:
+        """The place of a span of token rows of a candidate."""
+
+    def context(self, place: Place) -> tuple[str, int]:
+        """The sentence around a place, and where it starts in the document."""
+
+    def whole(self, passage_id: int) -> str:
+        """The passage's lead and text."""
+
+
+@dataclass(frozen=True)
+class ReadPassage:
+    """A candidate that was read.
+
+    :ivar place: in the order of the retrieval, from 1; None where there was no retrieval
+    """
+
+    candidate: Candidate
+    logits: NDArray[np.float32]
+    place: int | None = None
+
+
+def features(clues: Clues, passage: ReadPassage, span: TokenSpan, texts: SpanTexts) -> list[float]:
+    """One value for each name in ``FEATURES``."""
+    place = texts.span(passage.candidate.passage_id, span)
+    fits = clues.fits(place.text)
+    values = [
+        *signs(passage.logits, span),
+        math.log(span.last - span.first + 1),
+        clues.share_in(texts.context(place)[0]),
+        clues.share_in(texts.whole(passage.candidate.passage_id)),
+        clues.share_of(place.text),
+        float(fits is True),
+        float(fits is False),
+    ]
+    return values + _of_passage(passage.candidate, passage.place)
+
+
+def passage_features(candidate: Candidate, place: int | None) -> list[float]:
+    """One value for each name in ``FEATURES``, of a passage that was not read: 0 where a span is meant.
+
+    :param place: as ``ReadPassage.place``.
+    """
+    return [0.0] * _N_OF_SPAN + _of_passage(candidate, place)
+
+
+def moved_features(features: Sequence[float], candidate: Candidate, place: int) -> list[float]:
+    """A span's features if its passage had other scores and another place."""
+    return [*features[:_N_OF_SPAN], *_of_passage(candidate, place)]
+
+
+def _of_passage(candidate: Candidate, place: int | None) -> list[float]:
+    return [candidate.dense, candidate.bm25_share, candidate.fused, 1.0 / place if place else 0.0, 1.0]
+
+
+@dataclass(frozen=True)
+class RankingWeights:
+    """One weight for each of ``FEATURES``."""
+
+    values: tuple[float, ...]
+
+    @classmethod
+    def from_mapping(cls, weights: Mapping[str, float]) -> RankingWeights:
+        """From reader.json; a reader without fitted weights is ranked by its margin alone."""
+        if not weights:
+            return cls((1.0, *[0.0] * (len(FEATURES) - 1)))
+        missing = [name for name in FEATURES if not isinstance(weights.get(name), (int, float))]
+        if missing:
+            raise UnsupportedModel(f"reader.json: ranking: no number for {', '.join(missing)}; run qa train ranking.")
+        return cls(tuple(float(weights[name]) for name in FEATURES))
+
+    def utilities(self, rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+        """*Shape:* (spans,): log-odds of each span against "no answer"."""
+        utilities: NDArray[np.float64] = np.asarray(rows, np.float64).reshape(-1, len(FEATURES)) @ np.asarray(
+            self.values
+        )
+        return utilities
+
+
+def confidences(utilities: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """The softmax over spans and "no answer": probabilities of the spans, and that of none being right."""
+    top = max(0.0, float(utilities.max(initial=0.0)))
+    weights = np.exp(utilities - top)
+    total = float(weights.sum()) + float(np.exp(-top))
+    return weights / total, float(np.exp(-top)) / total
