@@ -21,29 +21,32 @@ _STEP = 0.01
 
 
 def fit_label(recipe: Recipe, data: Path, reader: SplitReader) -> dict[str, Any]:
-    """The lowest probability from which on a share ``_RIGHT`` of the held-back yes/no questions get the right label.
+    """Find the lowest probability from which on a share ``_RIGHT`` of the held-back questions get the right label.
 
-    Each is read in its own passage.
+    It holds for each source of yes/no questions by itself: people ask neither BoolQ's nor CondaQA's mixture. Questions
+    are read in their own passages.
 
     :return: ``least``; over how many questions it was fitted, how many get a label, and how many of those are right.
     """
-    questions = [
-        one
+    held = [
+        (source.file, one)
         for source in recipe.sources
         if source.yes_no and source.held_back
         for one in read_boolq(data / source.file)
         if is_held_back(one.article or one.passage[:200], source.held_back)
     ]
-    found: dict[str, Any] = {"least": LEAST_CONFIDENCE, "questions": len(questions), "said": 0, "right": 0}
-    if len(questions) < _FEWEST:
+    found: dict[str, Any] = {"least": LEAST_CONFIDENCE, "questions": len(held), "said": 0, "right": 0}
+    files = np.array([file for file, _ in held])
+    kinds = [files == file for file in dict.fromkeys(files.tolist()) if (files == file).sum() >= _FEWEST]
+    if not kinds:
         return found
-    logits = np.array(list(verdicts(SplitPassageReader(reader), questions)))
+    logits = np.array(list(verdicts(SplitPassageReader(reader), [one for _, one in held])))
     likely = 1 / (1 + np.exp(-np.abs(logits)))
-    right = (logits > 0) == np.array([one.answer for one in questions])
+    right = (logits > 0) == np.array([one.answer for _, one in held])
     for least in np.arange(0.5, 1, _STEP):
         said = likely >= least
-        if said.sum() < _FEWEST:
+        if any((said & kind).sum() < _FEWEST for kind in kinds):
             break
-        if right[said].mean() >= _RIGHT:
+        if all(right[said & kind].mean() >= _RIGHT for kind in kinds):
             return {**found, "least": round(float(least), 2), "said": int(said.sum()), "right": int(right[said].sum())}
     return {**found, "least": 1.0}

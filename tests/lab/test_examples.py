@@ -49,6 +49,18 @@ def test_each_source_gives_what_it_says(training_data: Path, tiny_bert: Path) ->
         items(Source("boolq.jsonl", yes_no=1.0))
 
 
+def test_keyword_questions_keep_only_the_words_that_say_something(tmp_path: Path, tiny_bert: Path) -> None:
+    encoder = Encoder.load(str(tiny_bert), k=2)
+    entry = {"id": "1", "question": "where is the city?", "answers": [{"text": "ulm", "answer_start": 9}]}
+    content = {"data": [{"title": "One", "paragraphs": [{"context": "the city ulm", "qas": [entry]}]}]}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    sources = (Source("a.json", answerable=1.0, keywords=2.0),)
+    made = make_examples(recipe_of(tiny_bert, sources=sources, held_back_articles=0), tmp_path, encoder).items
+    whole, short = (encoder.tokenizer.tokenize(text, "question").ids for text in ("where is the city?", "city?"))
+    assert sorted(one.question for one in made) == sorted([whole, short, short])
+    assert {(one.passages, one.start, one.end) for one in made} == {(made[0].passages, made[0].start, made[0].end)}
+
+
 def test_an_article_held_back_in_the_first_file_is_held_back_in_all(tmp_path: Path, tiny_bert: Path) -> None:
     encoder = Encoder.load(str(tiny_bert), k=2)
 
