@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deformer_qa.pipeline.empty_spans import EmptySpans
 from deformer_qa.pipeline.long_answers import sentence_span
-from deformer_qa.pipeline.ranking import RankingWeights, moved_features
+from deformer_qa.pipeline.ranking import RankingWeights, confidences, moved_features
 from deformer_qa.pipeline.results import Answer, Place
 from deformer_qa.pipeline.retrieval import Candidate
 from deformer_qa.reader.spans import TokenSpan
@@ -65,6 +65,15 @@ def as_if_alone(spans: Sequence[ReadSpan], bm25_weight: float) -> list[ReadSpan]
         )
         for span in spans
     ]
+
+
+def first_answer(
+    question: str, spans: Sequence[ReadSpan], weights: RankingWeights, places: SpanPlaces
+) -> tuple[Answer | None, float]:
+    """The best answer that asking would give from these spans, and the probability that none is right."""
+    probabilities, none = confidences(weights.utilities([span.features for span in spans]))
+    found = merged(spans, probabilities, weights, places, 1, empty=EmptySpans(question))
+    return (found[0] if found else None), none
 
 
 def merged(

@@ -157,11 +157,6 @@ def wanted_by(question: str) -> Wanted:
     return Wanted(kind, is_choice)
 
 
-def asks_yes_or_no(question: str) -> bool:
-    """Whether an English question asks for yes or no; one where that is not clear does not."""
-    return wanted_by(question).kind == "yes_no"
-
-
 def _plain(question: str) -> str:
     """In lower case, one blank between words, without what closes it."""
     return " ".join(question.lower().replace("\u2019", "'").split()).rstrip(" ?!.")

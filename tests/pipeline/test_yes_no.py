@@ -12,7 +12,7 @@ from deformer_qa.indexer.syncing import sync
 from deformer_qa.pipeline.asking import Pipeline
 from deformer_qa.pipeline.confidence import measured
 from deformer_qa.pipeline.errors import RiskNotKnown
-from deformer_qa.pipeline.questions import asks_yes_or_no
+from deformer_qa.pipeline.questions import wanted_by
 from deformer_qa.pipeline.ranking import RankingWeights, confidences, passage_features
 from deformer_qa.pipeline.results import RiskLimit
 from deformer_qa.pipeline.retrieval import candidates, retrieve
@@ -64,7 +64,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory, shipped_reader: SplitRead
     ],
 )
 def test_questions_for_yes_or_no_are_known_by_their_verb(question: str, expected: bool) -> None:
-    assert asks_yes_or_no(question) is expected
+    assert (wanted_by(question).kind == "yes_no") is expected
 
 
 @pytest.mark.parametrize("question", ASKED)
