@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deformer_qa.pipeline.empty_spans import EmptySpans
-from deformer_qa.pipeline.long_answers import sentence_span
 from deformer_qa.pipeline.ranking import RankingWeights, confidences, moved_features
 from deformer_qa.pipeline.results import Answer, Place
 from deformer_qa.pipeline.retrieval import Candidate
@@ -29,7 +28,7 @@ class SpanPlaces(Protocol):
         """The place of a span of token rows of a candidate."""
 
     def context(self, place: Place) -> tuple[str, int]:
-        """The sentence around a place, and where it starts in the document."""
+        """The sentence, item or table row around a place, and where it starts in the document."""
 
 
 @dataclass(frozen=True)
@@ -120,20 +119,13 @@ def _of_different_sentences(groups: Sequence[_Group], places: SpanPlaces, n_answ
         if len(answers) == n_answers or (answers and group.confidence < _LEAST_CONFIDENCE):
             break
         answer = group.answer(places)
-        start, end = sentence_of(answer)
+        start, end = answer.context_start, answer.context_start + len(answer.context)
         document = answer.place.document
         if any(document == other and start < last and end > first for other, first, last in sentences):
             continue
         sentences.append((document, start, end))
         answers.append(answer)
     return answers
-
-
-def sentence_of(answer: Answer) -> tuple[int, int]:
-    """The sentence, item or row of an answer's context, as offsets of its document."""
-    start = answer.place.start - answer.context_start
-    around = sentence_span(answer.context, start, start + len(answer.place.text))
-    return answer.context_start + around.start, answer.context_start + around.end
 
 
 class _Group:

@@ -24,8 +24,8 @@ from deformer_qa.pipeline.results import Outcome, Place
 from deformer_qa.pipeline.retrieval import Candidate
 from deformer_qa.reader.borders.enumerations import asks_for_several
 from deformer_qa.reader.borders.span_borders import SpanBorders
+from deformer_qa.reader.borders.units import statement_around
 from deformer_qa.reader.errors import WrongEncoder
-from deformer_qa.reader.passages import sentence_around
 from deformer_qa.reader.reading import PassageLogits, SplitReader
 from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, TokenSpan, best_spans
 from deformer_qa.reader.tokens import TokenizedText
@@ -305,7 +305,7 @@ class _Places:
     def context(self, place: Place) -> tuple[str, int]:
         passage = self._passages[place.passage]
         start = place.start - passage.source_start
-        around = sentence_around(passage.text, start, start + len(place.text))
+        around = statement_around(passage.text, start, start + len(place.text))
         return passage.text[around.start : around.end], passage.source_start + around.start
 
 

@@ -9,7 +9,7 @@ from deformer_qa.pipeline.long_answers import is_sentence, long_span
 from deformer_qa.pipeline.questions import Kind
 from deformer_qa.pipeline.results import Place
 from deformer_qa.reader.borders.span_borders import SpanBorders
-from deformer_qa.reader.passages import sentence_around
+from deformer_qa.reader.borders.units import statement_around
 from deformer_qa.reader.spans import TokenSpan
 from deformer_qa.reader.tokens import TextTokenizer, TokenizedText
 from deformer_qa.store import DocumentRecord, PassageRecord, Snapshot
@@ -64,10 +64,10 @@ class Places:
         return self._located(passage_id).borders
 
     def context(self, place: Place) -> tuple[str, int]:
-        """The sentence around a place, and where it starts in the document."""
+        """The sentence, item or table row around a place, and where it starts in the document."""
         located = self._located(place.passage)
         passage = located.record
-        around = sentence_around(located.text, place.start - passage.start, place.end - passage.start)
+        around = statement_around(located.text, place.start - passage.start, place.end - passage.start)
         return located.text[around.start : around.end], passage.start + around.start
 
     def long(self, place: Place, kind: Kind) -> Place:

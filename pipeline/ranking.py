@@ -43,7 +43,7 @@ class SpanTexts(Protocol):
         """The place of a span of token rows of a candidate."""
 
     def context(self, place: Place) -> tuple[str, int]:
-        """The sentence around a place, and where it starts in the document."""
+        """The sentence, item or table row around a place, and where it starts in the document."""
 
     def whole(self, passage_id: int) -> str:
         """The passage's lead and text."""
