@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -84,6 +84,7 @@ def merged(
     overlap: float = 0.0,
     *,
     empty: EmptySpans,
+    whole: Callable[[Place], Place] | None = None,
 ) -> list[Answer]:
     """The ``n_answers`` best answers, all where it is None.
 
@@ -91,8 +92,12 @@ def merged(
     punctuation and articles, are one answer: the best of them stands for all, and its confidence is the sum of theirs.
     Of several answers from one sentence only the best is one. The first answer stays however unlikely it is.
 
+    Where the sentence, step or list around a span is the answer, spans are one answer if that part is the same: it is
+    as likely right as all spans in it together, and equal words elsewhere say something else.
+
     :param empty: spans that answer nothing; each counts for an answer that it overlaps, and is none itself.
     :param overlap: spans overlap where they share more than this part of the shorter one.
+    :param whole: the part around a span that is the answer, ``Answer.long``; None where the span alone is.
     """
     utilities = weights.utilities([one.features for one in spans])
     order = sorted(range(len(spans)), key=lambda index: (-utilities[index], spans[index].candidate.passage_id, index))
@@ -101,15 +106,17 @@ def merged(
     groups: list[_Group] = []
     for index in order:
         place = found[index]
-        group = next((group for group in groups if group.says(place)), None)
+        part = whole(place) if whole else place
+        group = next((group for group in groups if group.says(part)), None)
         if group is None:
             if place.text in empty:
                 continue
-            group = _Group(place, float(utilities[index]), overlap)
+            group = _Group(place, part, float(utilities[index]), overlap)
             groups.append(group)
         group.add(place, float(probabilities[index]))
     groups.sort(key=lambda group: -group.confidence)  # stable: equal ones keep the order of their best spans
-    return _of_different_sentences(groups, places, n_answers)
+    answers = _of_different_sentences(groups, places, n_answers)
+    return answers if whole is None else [replace(one, long=whole(one.place)) for one in answers]
 
 
 def _of_different_sentences(groups: Sequence[_Group], places: SpanPlaces, n_answers: int | None) -> list[Answer]:
@@ -131,16 +138,16 @@ def _of_different_sentences(groups: Sequence[_Group], places: SpanPlaces, n_answ
 class _Group:
     """Places that say the same; the first added is the best."""
 
-    def __init__(self, best: Place, score: float, overlap: float) -> None:
-        self.best, self.score, self.confidence, self._overlap = best, score, 0.0, overlap
+    def __init__(self, best: Place, part: Place, score: float, overlap: float) -> None:
+        self.best, self.score, self.confidence = best, score, 0.0
         self.places: list[Place] = []
-        self._meaning = normalized(best.text)
+        self._part, self._overlap, self._meaning = part, overlap, normalized(part.text)
 
-    def says(self, place: Place) -> bool:
-        if self._meaning and normalized(place.text) == self._meaning:
+    def says(self, part: Place) -> bool:
+        if self._meaning and normalized(part.text) == self._meaning:
             return True
         # Not with the others of the group: overlaps would chain different answers together.
-        return _overlap(place, self.best, self._overlap)
+        return _overlap(part, self._part, self._overlap)
 
     def add(self, place: Place, probability: float) -> None:
         self.confidence = min(1.0, self.confidence + probability)
@@ -151,7 +158,7 @@ class _Group:
 
     def answer(self, places: SpanPlaces) -> Answer:
         context, context_start = places.context(self.best)
-        evidence = [place for place in self.places[1:] if not _overlap(place, self.best)]
+        evidence = [place for place in self.places[1:] if not _overlap(place, self._part)]
         return Answer(self.best, self.score, self.confidence, context, context_start, tuple(evidence[:_EVIDENCE_KEPT]))
 
 

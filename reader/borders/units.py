@@ -16,6 +16,7 @@ _LINE = re.compile(r"[^\n]+")
 ITEM = re.compile(r"\s*(?:[-*•‣◦▪+]|\d{1,3}[.)]|[a-zA-Z][.)]|\(\w{1,3}\))\s+(?=\S)")
 """The mark of an item of a list."""
 _HEADING = re.compile(r"\s*#{1,6}\s+|(?:\s*[=~^-]{3,}\s*$)")
+_LONGEST_ROW = 250  # characters of one that is said whole; in a cell of more stand sentences
 _SHORT = 0.5  # of the longest line of its block: a line that ends there was ended, not wrapped
 _BEGINS = re.compile(r"\s*[\"'“‘«(\[]*[^\Wa-z_]")
 
@@ -34,7 +35,8 @@ def statements(text: str) -> list[Span]:
     ends = sentence_ends(text)
     found = []
     for line in _lines_joined(text):
-        for one in [line.whole] if line.is_row else _sentences(line.whole, ends):
+        is_short_row = line.is_row and line.whole.end - line.whole.start <= _LONGEST_ROW
+        for one in [line.whole] if is_short_row else _sentences(line.whole, ends):
             part = text[one.start : one.end]
             if part.strip():
                 start = one.start + len(part) - len(part.lstrip())
