@@ -9,14 +9,24 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from deformer_qa.pipeline.clues import Clues
 from deformer_qa.pipeline.empty_spans import EmptySpans
-from deformer_qa.pipeline.ranking import RankingWeights, confidences, moved_features
+from deformer_qa.pipeline.ranking import (
+    RankingWeights,
+    ReadPassage,
+    SpanTexts,
+    confidences,
+    features,
+    moved_features,
+)
 from deformer_qa.pipeline.results import Answer, Place
 from deformer_qa.pipeline.retrieval import Candidate
-from deformer_qa.reader.spans import TokenSpan
+from deformer_qa.reader.borders.enumerations import asks_for_several
+from deformer_qa.reader.spans import TokenSpan, best_spans
 from deformer_qa.reader.squad import normalized
 
 _EVIDENCE_KEPT = 5
+_SPANS_POINTED_AT = 2
 _LEAST_CONFIDENCE = 0.005
 """Of an answer beside the first; what is less likely is not worth a line."""
 
@@ -38,6 +48,26 @@ class ReadSpan:
     candidate: Candidate
     span: TokenSpan
     features: list[float]
+
+
+def read_spans(
+    question: str, passages: Sequence[ReadPassage], texts: SpanTexts, per_passage: int, max_tokens: int
+) -> list[ReadSpan]:
+    """The best spans of each passage, and the best of the statement in it that the question points at most."""
+    clues, several = Clues(question), asks_for_several(question)
+    found = []
+    for passage in passages:
+        id_, logits = passage.candidate.passage_id, passage.logits
+        borders = texts.borders(id_)
+        pointed = clues.pointed_at(borders.text)
+        spans = best_spans(logits, per_passage, max_tokens, borders, several=several)
+        most = max(pointed, key=lambda one: one[1], default=None)
+        if most is not None and most[1]:
+            rows = np.flatnonzero((borders.starts >= most[0].start) & (borders.starts < most[0].end)).tolist()
+            if rows and not any(rows[0] <= one.first and one.last <= rows[-1] for one in spans):
+                spans += best_spans(logits, _SPANS_POINTED_AT, max_tokens, borders, within=(rows[0], rows[-1]))
+        found += [ReadSpan(passage.candidate, one, features(clues, passage, one, texts, pointed)) for one in spans]
+    return found
 
 
 def as_if_alone(spans: Sequence[ReadSpan], bm25_weight: float) -> list[ReadSpan]:

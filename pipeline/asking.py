@@ -9,22 +9,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deformer_qa.pipeline.answering import ReadSpan, merged
-from deformer_qa.pipeline.clues import Clues
+from deformer_qa.pipeline.answering import ReadSpan, merged, read_spans
 from deformer_qa.pipeline.empty_spans import EmptySpans
 from deformer_qa.pipeline.filter_parsing import parsed_filter
 from deformer_qa.pipeline.filters import Filter
 from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.questions import Kind, checked_question, wanted_by
-from deformer_qa.pipeline.ranking import RankingWeights, ReadPassage, confidences, features
+from deformer_qa.pipeline.ranking import RankingWeights, ReadPassage, confidences
 from deformer_qa.pipeline.results import Answer, Answers, Found, Scope
 from deformer_qa.pipeline.retrieval import DEPTH, Candidate, Method, RetrievalWeights, candidates, retrieve
 from deformer_qa.pipeline.risk import risk_limit
 from deformer_qa.pipeline.yes_no import least_confidence, yes_or_no
-from deformer_qa.reader.borders.enumerations import asks_for_several
 from deformer_qa.reader.reading import PassageLogits, SplitReader, States
-from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, best_spans
+from deformer_qa.reader.spans import MAX_ANSWER_TOKENS
 from deformer_qa.store import Snapshot, open_snapshot
 
 N_CANDIDATES = 20
@@ -205,14 +203,11 @@ class Pipeline:
 def _spans(
     question: str, chosen: Sequence[Candidate], logits: Sequence[PassageLogits], places: Places, max_tokens: int
 ) -> list[ReadSpan]:
-    clues, several = Clues(question), asks_for_several(question)
-    found = []
-    for place, (candidate, made) in enumerate(zip(chosen, logits, strict=True), start=1):
-        passage = ReadPassage(candidate, made.spans, place)
-        borders = places.borders(candidate.passage_id)
-        for span in best_spans(made.spans, _SPANS_PER_PASSAGE, max_tokens, borders, several=several):
-            found.append(ReadSpan(candidate, span, features(clues, passage, span, places)))
-    return found
+    passages = [
+        ReadPassage(candidate, made.spans, place)
+        for place, (candidate, made) in enumerate(zip(chosen, logits, strict=True), start=1)
+    ]
+    return read_spans(question, passages, places, _SPANS_PER_PASSAGE, max_tokens)
 
 
 def _sentences(answers: Sequence[Answer], places: Places) -> list[Answer]:

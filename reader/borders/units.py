@@ -30,7 +30,17 @@ def units(text: str) -> list[Span]:
     return [unit for line in _lines_joined(text) for cell in line.cells for unit in _sentences(cell, ends)]
 
 
-def statements(text: str) -> list[Span]:
+@dataclass(frozen=True)
+class Statement(Span):
+    """A part of a text that says one thing.
+
+    :ivar is_row: whether it is a row of a table, or a part of one
+    """
+
+    is_row: bool = False
+
+
+def statements(text: str) -> list[Statement]:
     """What a text says one by one, in order: sentences, items, headings, and rows of tables with all their cells."""
     ends = sentence_ends(text)
     found = []
@@ -40,7 +50,7 @@ def statements(text: str) -> list[Span]:
             part = text[one.start : one.end]
             if part.strip():
                 start = one.start + len(part) - len(part.lstrip())
-                found.append(Span(start, start + len(part.strip())))
+                found.append(Statement(start, start + len(part.strip()), line.is_row))
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from deformer_qa.reader.borders.units import statement_around, statements
@@ -33,5 +35,5 @@ def test_a_span_stands_in_one_statement(text: str, inside: str, expected: str) -
 @pytest.mark.parametrize("text", [CODES, PROSE, TABLE, "", "\n", "|", "- \n- a"])
 def test_statements_are_in_order_and_apart(text: str) -> None:
     found = statements(text)
-    assert all(one.end <= other.start for one, other in zip(found, found[1:], strict=False))
+    assert all(one.end <= other.start for one, other in pairwise(found))
     assert all(text[one.start : one.end].strip() == text[one.start : one.end] != "" for one in found)
