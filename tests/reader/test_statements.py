@@ -24,6 +24,9 @@ TABLE = "| gate | width |\n| north | 3 m. Wide |\n\nName: Ann, Born: 1950.\nName
         (TABLE, "Wide", "| north | 3 m. Wide |"),
         (TABLE, "1951", "Name: Bo, Born: 1951."),
         ("no end at all", "end", "no end at all"),
+        ("It grinds. mill_stop halts it. Wait, e.g. mill_rest is slow.", "halts", "mill_stop halts it."),
+        ("It grinds. mill_stop halts it. Wait, e.g. mill_rest is slow.", "rest", "Wait, e.g. mill_rest is slow."),
+        ("Use 2.5 litres. oil() is called.", "litres", "Use 2.5 litres."),
     ],
 )
 def test_a_span_stands_in_one_statement(text: str, inside: str, expected: str) -> None:
