@@ -79,9 +79,7 @@ def test_words_spell_the_abbreviation_that_is_asked_about(question: str, answer:
 
 
 def test_a_question_points_at_the_row_with_its_rarest_words() -> None:
-    table = (
-        "| river | height | length |\n| Norlet | 3 m | 8 km |\n| Averil | 4 m | 2 km |\n| Karsund | 9 m | 5 km |"
-    )
+    table = "| river | height | length |\n| Norlet | 3 m | 8 km |\n| Averil | 4 m | 2 km |\n| Karsund | 9 m | 5 km |"
     pointed = Clues("What is the length of the river Averil in km?").pointed_at(table)
     assert [table[one.start : one.end].split(" | ")[0] for one, _ in pointed] == [
         "| river",
