@@ -19,10 +19,8 @@ import numpy as np
 from deformer_qa.lab.data.squad import SquadSet, exact_match, f1, read_squad
 from deformer_qa.lab.fit.paragraphs import index_paragraphs
 from deformer_qa.lab.measure.open import ReadQuestion, open_questions, read_open, sampled
-from deformer_qa.pipeline.answers import merged
+from deformer_qa.pipeline.answers import first_answer
 from deformer_qa.pipeline.ask import Pipeline
-from deformer_qa.pipeline.empty_spans import EmptySpans
-from deformer_qa.pipeline.rank import confidences
 from deformer_qa.reader.reading import SplitReader
 
 SEED = 99
@@ -68,10 +66,8 @@ def judged(pipeline: Pipeline, read: ReadQuestion, take_away: bool) -> tuple[flo
     """Whether there is an answer, the probabilities of none and of the best one, and what the reader's rule says."""
     kept = [index for index, in_gold in enumerate(read.in_gold) if not (take_away and in_gold)]
     spans = [read.spans[index] for index in kept]
-    probabilities, none = confidences(pipeline.weights.utilities([span.features for span in spans]))
-    empty = EmptySpans(read.question.question.question)
-    answers = merged(spans, probabilities, pipeline.weights, read.places, 1, empty=empty)
-    best = answers[0].confidence if answers else None
+    answer, none = first_answer(read.question.question.question, spans, pipeline.weights, read.places)
+    best = answer.confidence if answer else None
     outcome = pipeline.outcome_rule.outcome(best, max((span.candidate.dense for span in spans), default=None))
     there = any(
         exact_match(read.texts[index], read.golds) > 0

@@ -5,21 +5,23 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deformer_qa.pipeline.clues import Clues
 from deformer_qa.pipeline.empty_spans import EmptySpans
-from deformer_qa.pipeline.long_answers import sentence_span
-from deformer_qa.pipeline.rank import RankingWeights, moved_features
+from deformer_qa.pipeline.rank import RankingWeights, ReadPassage, SpanTexts, confidences, features, moved_features
 from deformer_qa.pipeline.results import Answer, Place
 from deformer_qa.pipeline.retrieve import Candidate
-from deformer_qa.reader.spans import TokenSpan
+from deformer_qa.reader.borders.enumerations import asks_for_several
+from deformer_qa.reader.spans import TokenSpan, best_spans
 
 _EVIDENCE_KEPT = 5
+_SPANS_POINTED_AT = 2
 _LEAST_CONFIDENCE = 0.005
 """Of an answer beside the first; what is less likely is not worth a line."""
 
@@ -31,28 +33,7 @@ class SpanPlaces(Protocol):
         """The place of a span of token rows of a candidate."""
 
     def context(self, place: Place) -> tuple[str, int]:
-        """The sentence around a place, and where it starts in the document."""
-
-
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_CHARACTERS = re.compile(  # Han and Kana, which are written without blanks: each is a token
-    r"[\u3005-\u3007\u3041-\u3096\u3099\u309a\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff"
-    r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003fffd]"
-)
-
-
-def normalized(answer: str) -> str:
-    """Lower case, without punctuation, articles and extra blanks: what the official SQuAD script compares.
-
-    Where there are Chinese or Japanese characters each stands alone and all punctuation goes, as in CMRC 2018 (Cui et
-    al. 2019): the parts between blanks are then characters, and words and numbers of other scripts.
-    """
-    answer = answer.lower().translate(_NO_PUNCTUATION)
-    if not answer.isascii() and _CHARACTERS.search(answer):
-        answer = "".join(one for one in answer if unicodedata.category(one)[0] != "P" and one != "\uff5e")
-        answer = _CHARACTERS.sub(r" \g<0> ", answer)
-    return " ".join(_ARTICLES.sub(" ", answer).split())
+        """The sentence, item or table row around a place, and where it starts in the document."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +43,26 @@ class ReadSpan:
     candidate: Candidate
     span: TokenSpan
     features: list[float]
+
+
+def read_spans(
+    question: str, passages: Sequence[ReadPassage], texts: SpanTexts, per_passage: int, max_tokens: int
+) -> list[ReadSpan]:
+    """The best spans of each passage, and the best of the statement in it that the question points at most."""
+    clues, several = Clues(question), asks_for_several(question)
+    found = []
+    for passage in passages:
+        id_, logits = passage.candidate.passage_id, passage.logits
+        borders = texts.borders(id_)
+        pointed = clues.pointed_at(borders.text)
+        spans = best_spans(logits, per_passage, max_tokens, borders, several=several)
+        most = max(pointed, key=lambda one: one[1], default=None)
+        if most is not None and most[1]:
+            rows = np.flatnonzero((borders.starts >= most[0].start) & (borders.starts < most[0].end)).tolist()
+            if rows and not any(rows[0] <= one.first and one.last <= rows[-1] for one in spans):
+                spans += best_spans(logits, _SPANS_POINTED_AT, max_tokens, borders, within=(rows[0], rows[-1]))
+        found += [ReadSpan(passage.candidate, one, features(clues, passage, one, texts, pointed)) for one in spans]
+    return found
 
 
 def as_if_alone(spans: Sequence[ReadSpan], bm25_weight: float) -> list[ReadSpan]:
@@ -90,6 +91,15 @@ def as_if_alone(spans: Sequence[ReadSpan], bm25_weight: float) -> list[ReadSpan]
     ]
 
 
+def first_answer(
+    question: str, spans: Sequence[ReadSpan], weights: RankingWeights, places: SpanPlaces
+) -> tuple[Answer | None, float]:
+    """The best answer that asking would give from these spans, and the probability that none is right."""
+    probabilities, none = confidences(weights.utilities([span.features for span in spans]))
+    found = merged(spans, probabilities, weights, places, 1, empty=EmptySpans(question))
+    return (found[0] if found else None), none
+
+
 def merged(
     spans: Sequence[ReadSpan],
     probabilities: NDArray[np.float64],
@@ -99,6 +109,7 @@ def merged(
     overlap: float = 0.0,
     *,
     empty: EmptySpans,
+    whole: Callable[[Place], Place] | None = None,
 ) -> list[Answer]:
     """The ``n_answers`` best answers, all where it is None.
 
@@ -106,8 +117,12 @@ def merged(
     punctuation and articles, are one answer: the best of them stands for all, and its confidence is the sum of theirs.
     Of several answers from one sentence only the best is one. The first answer stays however unlikely it is.
 
+    Where the sentence, step or list around a span is the answer, spans are one answer if that part is the same: it is
+    as likely right as all spans in it together, and equal words elsewhere say something else.
+
     :param empty: spans that answer nothing; each counts for an answer that it overlaps, and is none itself.
     :param overlap: spans overlap where they share more than this part of the shorter one.
+    :param whole: the part around a span that is the answer, ``Answer.long``; None where the span alone is.
     """
     utilities = weights.utilities([one.features for one in spans])
     order = sorted(range(len(spans)), key=lambda index: (-utilities[index], spans[index].candidate.passage_id, index))
@@ -116,15 +131,17 @@ def merged(
     groups: list[_Group] = []
     for index in order:
         place = found[index]
-        group = next((group for group in groups if group.says(place)), None)
+        part = whole(place) if whole else place
+        group = next((group for group in groups if group.says(part)), None)
         if group is None:
             if place.text in empty:
                 continue
-            group = _Group(place, float(utilities[index]), overlap)
+            group = _Group(place, part, float(utilities[index]), overlap)
             groups.append(group)
         group.add(place, float(probabilities[index]))
     groups.sort(key=lambda group: -group.confidence)  # stable: equal ones keep the order of their best spans
-    return _of_different_sentences(groups, places, n_answers)
+    answers = _of_different_sentences(groups, places, n_answers)
+    return answers if whole is None else [replace(one, long=whole(one.place)) for one in answers]
 
 
 def _of_different_sentences(groups: Sequence[_Group], places: SpanPlaces, n_answers: int | None) -> list[Answer]:
@@ -134,7 +151,7 @@ def _of_different_sentences(groups: Sequence[_Group], places: SpanPlaces, n_answ
         if len(answers) == n_answers or (answers and group.confidence < _LEAST_CONFIDENCE):
             break
         answer = group.answer(places)
-        start, end = sentence_of(answer)
+        start, end = answer.context_start, answer.context_start + len(answer.context)
         document = answer.place.document
         if any(document == other and start < last and end > first for other, first, last in sentences):
             continue
@@ -143,26 +160,19 @@ def _of_different_sentences(groups: Sequence[_Group], places: SpanPlaces, n_answ
     return answers
 
 
-def sentence_of(answer: Answer) -> tuple[int, int]:
-    """The sentence, item or row of an answer's context, as offsets of its document."""
-    start = answer.place.start - answer.context_start
-    around = sentence_span(answer.context, start, start + len(answer.place.text))
-    return answer.context_start + around.start, answer.context_start + around.end
-
-
 class _Group:
     """Places that say the same; the first added is the best."""
 
-    def __init__(self, best: Place, score: float, overlap: float) -> None:
-        self.best, self.score, self.confidence, self._overlap = best, score, 0.0, overlap
+    def __init__(self, best: Place, part: Place, score: float, overlap: float) -> None:
+        self.best, self.score, self.confidence = best, score, 0.0
         self.places: list[Place] = []
-        self._meaning = normalized(best.text)
+        self._part, self._overlap, self._meaning = part, overlap, normalized(part.text)
 
-    def says(self, place: Place) -> bool:
-        if self._meaning and normalized(place.text) == self._meaning:
+    def says(self, part: Place) -> bool:
+        if self._meaning and normalized(part.text) == self._meaning:
             return True
         # Not with the others of the group: overlaps would chain different answers together.
-        return _overlap(place, self.best, self._overlap)
+        return _overlap(part, self._part, self._overlap)
 
     def add(self, place: Place, probability: float) -> None:
         self.confidence = min(1.0, self.confidence + probability)
@@ -173,7 +183,7 @@ class _Group:
 
     def answer(self, places: SpanPlaces) -> Answer:
         context, context_start = places.context(self.best)
-        evidence = [place for place in self.places[1:] if not _overlap(place, self.best)]
+        evidence = [place for place in self.places[1:] if not _overlap(place, self._part)]
         return Answer(self.best, self.score, self.confidence, context, context_start, tuple(evidence[:_EVIDENCE_KEPT]))
 
 
@@ -181,3 +191,26 @@ def _overlap(one: Place, other: Place, more_than: float = 0.0) -> bool:
     shared = min(one.end, other.end) - max(one.start, other.start)
     shorter = min(one.end - one.start, other.end - other.start)
     return one.document == other.document and shared > 0 and shared > more_than * shorter
+
+
+# When two answers say the same.
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_CHARACTERS = re.compile(  # Han and Kana, which are written without blanks: each is a token
+    r"[\u3005-\u3007\u3041-\u3096\u3099\u309a\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff"
+    r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003fffd]"
+)
+
+
+def normalized(answer: str) -> str:
+    """Lower case, without punctuation, articles and extra blanks: what the official SQuAD script compares.
+
+    Where there are Chinese or Japanese characters each stands alone and all punctuation goes, as in CMRC 2018 (Cui et
+    al. 2019): the parts between blanks are then characters, and words and numbers of other scripts.
+    """
+    answer = answer.lower().translate(_NO_PUNCTUATION)
+    if not answer.isascii() and _CHARACTERS.search(answer):
+        answer = "".join(one for one in answer if unicodedata.category(one)[0] != "P" and one != "\uff5e")
+        answer = _CHARACTERS.sub(r" \g<0> ", answer)
+    return " ".join(_ARTICLES.sub(" ", answer).split())

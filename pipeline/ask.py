@@ -9,22 +9,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deformer_qa.pipeline.answers import ReadSpan, merged
-from deformer_qa.pipeline.clues import Clues
+from deformer_qa.pipeline.answers import ReadSpan, merged, read_spans
 from deformer_qa.pipeline.empty_spans import EmptySpans
 from deformer_qa.pipeline.filter_language import parsed_filter
 from deformer_qa.pipeline.filters import Filter
 from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.places import Places
-from deformer_qa.pipeline.questions import Kind, Wanted, checked_question, wanted_by
-from deformer_qa.pipeline.rank import RankingWeights, ReadPassage, confidences, features
-from deformer_qa.pipeline.results import Answer, Answers, Found, Place, Scope
+from deformer_qa.pipeline.questions import Kind, checked_question, wanted_by
+from deformer_qa.pipeline.rank import RankingWeights, ReadPassage, confidences
+from deformer_qa.pipeline.results import Answer, Answers, Found, Scope
 from deformer_qa.pipeline.retrieve import DEPTH, Candidate, Method, RetrievalWeights, candidates, retrieve
 from deformer_qa.pipeline.risk import risk_limit
 from deformer_qa.pipeline.yes_no import least_confidence, yes_or_no
-from deformer_qa.reader.borders.enumerations import asks_for_several
 from deformer_qa.reader.reading import PassageLogits, SplitReader, States
-from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, best_spans
+from deformer_qa.reader.spans import MAX_ANSWER_TOKENS
 from deformer_qa.store import Snapshot, open_snapshot
 
 N_CANDIDATES = 20
@@ -110,9 +108,12 @@ class Pipeline:
             spans = _spans(question, chosen, logits, places, max_tokens)
             probabilities, no_answer = confidences(self.weights.utilities([one.features for one in spans]))
             empty = EmptySpans(question, kind)
-            wants_more = kind.is_long or kind.kind == "yes_no"
-            found = merged(spans, probabilities, self.weights, places, None if wants_more else n_answers, empty=empty)
-            answers = _with_long(found, kind, places)[:n_answers]
+            is_yes_no = kind.kind == "yes_no"
+            whole = (lambda place: places.long(place, kind.kind)) if kind.is_long or is_yes_no else None
+            n_merged = None if is_yes_no else n_answers
+            found = merged(spans, probabilities, self.weights, places, n_merged, empty=empty, whole=whole)
+            made = _sentences(found, places) if is_yes_no else _of_entries(found, kind.kind, question, places)
+            answers = made[:n_answers]
         outcome = self.outcome_rule.outcome(
             answers[0].confidence if answers else None, max((one.dense for one in chosen), default=None)
         )
@@ -202,40 +203,33 @@ class Pipeline:
 def _spans(
     question: str, chosen: Sequence[Candidate], logits: Sequence[PassageLogits], places: Places, max_tokens: int
 ) -> list[ReadSpan]:
-    clues, several = Clues(question), asks_for_several(question)
-    found = []
-    for place, (candidate, made) in enumerate(zip(chosen, logits, strict=True), start=1):
-        passage = ReadPassage(candidate, made.spans, place)
-        borders = places.borders(candidate.passage_id)
-        for span in best_spans(made.spans, _SPANS_PER_PASSAGE, max_tokens, borders, several=several):
-            found.append(ReadSpan(candidate, span, features(clues, passage, span, places)))
-    return found
+    passages = [
+        ReadPassage(candidate, made.spans, place)
+        for place, (candidate, made) in enumerate(zip(chosen, logits, strict=True), start=1)
+    ]
+    return read_spans(question, passages, places, _SPANS_PER_PASSAGE, max_tokens)
 
 
-def _with_long(answers: Sequence[Answer], wanted: Wanted, places: Places) -> list[Answer]:
-    """The answers with the sentence, step or list that the question wants; of two from one such part only the better.
+def _sentences(answers: Sequence[Answer], places: Places) -> list[Answer]:
+    """The sentences around spans, which answer a yes/no question; the spans where none stands in a sentence."""
+    kept = [
+        replace(one, place=one.long, context=one.long.text, context_start=one.long.start)
+        for one in answers
+        if one.long is not None and places.is_sentence(one.long)
+    ]
+    return kept or [replace(one, long=None) for one in answers]
 
-    The answer to a yes/no question is the sentence itself; a span that stands in none is left out where others do.
-    """
-    if wanted.kind != "yes_no" and not wanted.is_long:
-        return list(answers)
-    kept: list[Answer] = []
-    parts: list[Place] = []
-    for answer in answers:
-        long = places.long(answer.place, wanted.kind)
-        is_repeated = any(
-            long.document == part.document and long.start < part.end and long.end > part.start for part in parts
-        )
-        if is_repeated or (wanted.kind == "yes_no" and not places.is_sentence(long)):
-            continue
-        parts.append(long)
-        is_sentence = wanted.kind == "yes_no"
-        kept.append(
-            replace(answer, place=long, context=long.text, context_start=long.start, long=long)
-            if is_sentence
-            else replace(answer, long=long)
-        )
-    return kept or list(answers)
+
+def _of_entries(answers: Sequence[Answer], kind: Kind, question: str, places: Places) -> list[Answer]:
+    """The answers, those in entries of an option, a command or a term with the part of it that answers the question."""
+    made = []
+    for one in answers:
+        part = places.answering(one.place, kind, question) if one.long is not None else None
+        if part is not None:
+            place, long = part
+            one = replace(one, place=place, long=long, context=long.text, context_start=long.start)
+        made.append(one)
+    return made
 
 
 class _Clock:

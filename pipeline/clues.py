@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from deformer_qa.pipeline.query_words import FUNCTION_WORDS
+from deformer_qa.reader.borders.units import Statement, statements
 
 Look = Literal["number", "date", "name", "any"]
 
@@ -30,6 +33,14 @@ _IS_NUMBER = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|hundred"
     r"|thousand|million|billion|once|twice|half|dozen|none|zero|unlimited|no)\b"
 )
+_STANDS_FOR = re.compile(
+    r"\b(?:do|does|did) (?:the (?:letters|abbreviation|acronym|initials|name) )?(?P<before>\S+) (?:stand|short) for\b"
+    r"|\b(?:abbreviation|acronym|initials) (?:for |of )?(?P<behind>\S+)$"
+    r"|^(?:what is )?(?P<last>\S+)(?: \w+){0,2} (?:abbreviation|acronym|stands for|is short for)$",
+    re.IGNORECASE,
+)
+_LONGEST_ABBREVIATION = 10
+_PARTS = re.compile(r"[^\W\d_]+")
 _ENDINGS = ("ing", "es", "ed", "s")
 
 
@@ -62,6 +73,35 @@ class Clues:
             return _IS_DATE.search(answer.lower()) is not None
         return answer[:1].isupper() if self.look == "name" else None
 
+    @cached_property
+    def abbreviation(self) -> str:
+        """The letters whose words the question asks for; '' where it asks for none."""
+        found = _STANDS_FOR.search(" ".join(self.question.split()).rstrip(" ?!."))
+        term = "".join(filter(str.isalnum, found["before"] or found["behind"] or found["last"])) if found else ""
+        return term.upper() if 2 <= len(term) <= _LONGEST_ABBREVIATION else ""
+
+    def spelled_by(self, answer: str) -> bool:
+        """Whether the words of an answer, or "the" and these, begin with the letters asked about, in their order."""
+        letters = self.abbreviation
+        if not letters or letters in answer.upper():
+            return False
+        return spells(answer, letters) or spells(f"The {answer}", letters)
+
+    def pointed_at(self, text: str) -> list[tuple[Statement, float]]:
+        """The statements of a text, each with the share that it has of the question's words that the text has.
+
+        A word counts the more the fewer statements have it: "height of the Norlet" points at the row of the Norlet.
+        """
+        found = statements(text)
+        words = [self.words & stems(text[one.start : one.end]) for one in found]
+        counts = Counter(word for some in words for word in some)
+        rarity = {word: math.log(1 + len(found) / count) for word, count in counts.items()}
+        total = sum(rarity.values())
+        return [
+            (one, sum(rarity[word] for word in some) / total if total else 0.0)
+            for one, some in zip(found, words, strict=True)
+        ]
+
     def share_in(self, text: str) -> float:
         """The share of its words that a text has."""
         return len(self.words & stems(text)) / max(1, len(self.words))
@@ -70,6 +110,23 @@ class Clues:
         """The share of an answer's words that the question has."""
         words = stems(answer)
         return len(self.words & words) / len(words) if words else 0.0
+
+
+def spells(words: str, letters: str) -> bool:
+    """Whether letters begin the words, in order, a capital inside a word as well; small words may be passed over."""
+    initials = "".join(
+        letter
+        for word in _PARTS.findall(words)
+        for at, letter in enumerate(word)
+        if at == 0 or (letter.isupper() and not word.isupper())
+    )
+    at = 0
+    for letter in initials:
+        if at < len(letters) and letter.upper() == letters[at]:
+            at += 1
+        elif letter.isupper():
+            return False
+    return at == len(letters)
 
 
 def stems(text: str) -> frozenset[str]:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deformer_qa.pipeline.questions import Kind
-from deformer_qa.reader.passages import Span, sentence_around
+from deformer_qa.reader.borders.units import statement_around
+from deformer_qa.reader.passages import Span
 
 MOST_LINES = 10
 """Of a list that is shown whole."""
@@ -55,14 +56,6 @@ def long_span(text: str, start: int, end: int, kind: Kind) -> Span:
         found = _list_at(text, blocks, here, end)
     else:
         found = _statement_at(text, blocks, here, Span(start, end), kind)
-    return Span(min(found.start, start), max(found.end, end))
-
-
-def sentence_span(text: str, start: int, end: int) -> Span:
-    """The sentence, list item or table row that ``text[start:end]`` stands in; lines of it where it is no sentence."""
-    blocks = _blocks(text, 0, len(text))
-    here = next((block for block in blocks if block.end > start), _Block(0, len(text), False))
-    found = _sentence(text, here, Span(start, end))
     return Span(min(found.start, start), max(found.end, end))
 
 
@@ -154,17 +147,14 @@ def _end_of_introduced(text: str, blocks: Sequence[_Block], here: int, otherwise
     lines = text[blocks[here + 1].start : blocks[last].end].splitlines(keepends=True)[:MOST_LINES]
     part = "".join(lines)
     if not blocks[last].is_item and len(part) > _MOST_CHARACTERS:
-        part = part[: sentence_around(part, 0, 1).end][:_MOST_CHARACTERS]
+        part = part[: statement_around(part, 0, 1).end][:_MOST_CHARACTERS]
     return blocks[here + 1].start + len(part.rstrip())
 
 
 def _sentence(text: str, block: _Block, span: Span) -> Span:
     inside = text[block.start : block.end]
     start, end = span.start - block.start, min(span.end, block.end) - block.start
-    around = sentence_around(inside, max(0, start), max(0, end))
-    if around.end - around.start > _MOST_CHARACTERS:
-        line_end = inside.find("\n", end)
-        around = Span(inside.rfind("\n", 0, max(0, start)) + 1, len(inside) if line_end < 0 else line_end)
+    around = statement_around(inside, max(0, start), max(0, end))
     if around.end - around.start > _MOST_CHARACTERS:
         around = _near(inside, start, end)
     return Span(block.start + around.start, block.start + around.end)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 
+from deformer_qa.pipeline.entries import answering_part
 from deformer_qa.pipeline.long_answers import is_sentence, long_span
 from deformer_qa.pipeline.questions import Kind
 from deformer_qa.pipeline.results import Place
 from deformer_qa.reader.borders.span_borders import SpanBorders
-from deformer_qa.reader.passages import sentence_around
+from deformer_qa.reader.borders.units import statement_around
+from deformer_qa.reader.passages import Span
 from deformer_qa.reader.spans import TokenSpan
 from deformer_qa.reader.tokens import TextTokenizer, TokenizedText
 from deformer_qa.store import DocumentRecord, PassageRecord, Snapshot
@@ -64,25 +66,24 @@ class Places:
         return self._located(passage_id).borders
 
     def context(self, place: Place) -> tuple[str, int]:
-        """The sentence around a place, and where it starts in the document."""
+        """The sentence, item or table row around a place, and where it starts in the document."""
         located = self._located(place.passage)
         passage = located.record
-        around = sentence_around(located.text, place.start - passage.start, place.end - passage.start)
+        around = statement_around(located.text, place.start - passage.start, place.end - passage.start)
         return located.text[around.start : around.end], passage.start + around.start
 
     def long(self, place: Place, kind: Kind) -> Place:
         """The sentence, step or list around a place that a question of this kind wants; it may leave the passage."""
-        located = self._located(place.passage)
-        document = located.document
-        around = long_span(document.text, place.start, place.end, kind)
-        return replace(
-            place,
-            heading=document.heading_at(around.start),
-            location=location_at(document.meta, document.text, around.start),
-            start=around.start,
-            end=around.end,
-            text=document.text[around.start : around.end],
-        )
+        document = self._located(place.passage).document
+        return _moved(place, document, long_span(document.text, place.start, place.end, kind))
+
+    def answering(self, place: Place, kind: Kind, question: str) -> tuple[Place, Place] | None:
+        """Of an entry around a place the part that answers a question of this kind, and the long part around that."""
+        document = self._located(place.passage).document
+        found = answering_part(document.text, place.start, place.end, kind, question)
+        if found is None:
+            return None
+        return _moved(place, document, found[0]), _moved(place, document, found[1])
 
     def is_sentence(self, place: Place) -> bool:
         """Whether a place is a whole sentence, and no heading or fragment."""
@@ -116,6 +117,18 @@ class Places:
             end=end,
             text=located.text[start - passage.start : end - passage.start],
         )
+
+
+def _moved(place: Place, document: DocumentRecord, to: Span) -> Place:
+    """Another place of the same document."""
+    return replace(
+        place,
+        heading=document.heading_at(to.start),
+        location=location_at(document.meta, document.text, to.start),
+        start=to.start,
+        end=to.end,
+        text=document.text[to.start : to.end],
+    )
 
 
 class _LocatedPassage:

@@ -52,7 +52,7 @@ _TAG = _any(
     rf", (?:{'|'.join(_VERBS)})(?:n't)? (?:it|he|she|they|there|you|we|i|that|this)$",
 )
 _CHOICE = re.compile(r"\b(?:or|vs|versus)\b(?! not\b)")
-_ALSO_ASKS = re.compile(rf"\b(?:and|if so|if not),? (?:{_ASK})\b")
+_ALSO_ASKS = re.compile(rf"\b(?:and|if so|if not),? (?:(?:in|on|at|by|to|from|for|since|until|under) )?(?:{_ASK})\b")
 _CALLED = re.compile(r"^how\b.* (?:calls?|called|named|spell|spelled|spelt|abbreviated?|pronounced?|known as)\b")
 _PEOPLE = "(?:i|we|you|one|people|someone|somebody|users?|a user|the user|an? administrator)"
 _MODAL = "(?:do|does|did|can|could|should|would|must|might|may|shall|will)"
@@ -120,15 +120,17 @@ class Wanted:
     """What a question wants.
 
     :ivar is_choice: it offers its answers itself, as "Is it Paris or Rome?"
+    :ivar asks_twice: it asks for two things, as "who wrote it, and in which year"
     """
 
     kind: Kind
     is_choice: bool = False
+    asks_twice: bool = False
 
     @property
     def is_long(self) -> bool:
         """Whether a sentence, a step or a list answers it, and not a few words alone."""
-        return self.kind in ("how_to", "why", "definition", "list")
+        return self.asks_twice or self.kind in ("how_to", "why", "definition", "list")
 
     @property
     def several(self) -> bool:
@@ -154,12 +156,7 @@ def wanted_by(question: str) -> Wanted:
         kind = "definition"
     elif _is_task(asked):
         kind = "how_to"
-    return Wanted(kind, is_choice)
-
-
-def asks_yes_or_no(question: str) -> bool:
-    """Whether an English question asks for yes or no; one where that is not clear does not."""
-    return wanted_by(question).kind == "yes_no"
+    return Wanted(kind, is_choice, asked.startswith(_ASKING) and _ALSO_ASKS.search(asked) is not None)
 
 
 def _plain(question: str) -> str:

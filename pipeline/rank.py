@@ -18,17 +18,25 @@ from numpy.typing import NDArray
 from deformer_qa.pipeline.clues import Clues
 from deformer_qa.pipeline.results import Place
 from deformer_qa.pipeline.retrieve import Candidate
+from deformer_qa.reader.borders.span_borders import SpanBorders
+from deformer_qa.reader.borders.units import Statement
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.spans import TokenSpan, signs
 
 FEATURES = (
     *("margin", "score", "start", "end", "length", "in_sentence", "in_passage", "repeats", "fits", "misfits"),
+    *("pointed_at", "row_pointed_at", "spells"),
     *("dense", "bm25_share", "fused", "rank", "constant"),
 )
 """Of the span: its margin and score, log-probabilities of its start and end in its passage, the logarithm of its
 length. Of its words: the share of the question's words in its sentence and in its passage, the share of its own that
-the question has, whether it looks as the question asks, or does not (``clues``). Of its passage: the scores of the
-retrieval, and one over its place in their order."""
+the question has, whether it looks as the question asks, or does not, how much of the question points at its sentence
+and not at others of the passage, the same if that is a row of a table, whether it spells the abbreviation asked about
+(``clues``). Of its passage: the scores of the retrieval, and one over its place in their order."""
+PRIOR = {"pointed_at": 0.0, "row_pointed_at": 0.0, "spells": 5.0}
+"""Weights of features that a reader fitted before them has no number for; a fit is pulled to these. Of 190 questions of
+SQuAD for an abbreviation that words of their paragraph spell, these words were right in 178, and rivals are mostly
+within two: 5 is about log(178 / 12) and two. Questions for one are too rare among those that are fitted."""
 PASSAGE_FEATURES = ("dense", "bm25_share", "fused", "rank", "constant")
 """Those that a passage has before it is read."""
 _N_OF_SPAN = len(FEATURES) - len(PASSAGE_FEATURES)
@@ -43,10 +51,13 @@ class SpanTexts(Protocol):
         """The place of a span of token rows of a candidate."""
 
     def context(self, place: Place) -> tuple[str, int]:
-        """The sentence around a place, and where it starts in the document."""
+        """The sentence, item or table row around a place, and where it starts in the document."""
 
     def whole(self, passage_id: int) -> str:
         """The passage's lead and text."""
+
+    def borders(self, passage_id: int) -> SpanBorders:
+        """Where answers may begin and end in the passage's text."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +72,30 @@ class ReadPassage:
     place: int | None = None
 
 
-def features(clues: Clues, passage: ReadPassage, span: TokenSpan, texts: SpanTexts) -> list[float]:
-    """One value for each name in ``FEATURES``."""
-    place = texts.span(passage.candidate.passage_id, span)
+def features(
+    clues: Clues, passage: ReadPassage, span: TokenSpan, texts: SpanTexts, pointed: Sequence[tuple[Statement, float]]
+) -> list[float]:
+    """One value for each name in ``FEATURES``.
+
+    :param pointed: of the passage's text, see ``Clues.pointed_at``.
+    """
+    id_ = passage.candidate.passage_id
+    place, borders = texts.span(id_, span), texts.borders(id_)
     fits = clues.fits(place.text)
+    start, end = int(borders.starts[span.first]), int(borders.ends[span.last])
+    around = [(one, share) for one, share in pointed if one.end > start and one.start < end]
+    share = max((share for _, share in around), default=0.0)
     values = [
         *signs(passage.logits, span),
         math.log(span.last - span.first + 1),
         clues.share_in(texts.context(place)[0]),
-        clues.share_in(texts.whole(passage.candidate.passage_id)),
+        clues.share_in(texts.whole(id_)),
         clues.share_of(place.text),
         float(fits is True),
         float(fits is False),
+        share,
+        share if any(one.is_row for one, _ in around) else 0.0,
+        float(clues.spelled_by(place.text)),
     ]
     return values + _of_passage(passage.candidate, passage.place)
 
@@ -105,6 +128,7 @@ class RankingWeights:
         """From reader.json; a reader without fitted weights is ranked by its margin alone."""
         if not weights:
             return cls((1.0, *[0.0] * (len(FEATURES) - 1)))
+        weights = {**PRIOR, **weights}
         missing = [name for name in FEATURES if not isinstance(weights.get(name), (int, float))]
         if missing:
             raise UnsupportedModel(f"reader.json: ranking: no number for {', '.join(missing)}; run qa train ranking.")

@@ -42,6 +42,7 @@ _ALSO_ABBREVIATION = re.compile(
     r"(?:^|(?<=[\s(\[\"'“‘]))(?:(?:[A-Z]\.)+[A-Z]|Fr|Br|Sgt|Cpl|Maj|Adm|Bros|Mss?|est|fl|b|d|r|ed|eds|op|cit|art|sec)\.$"
 )
 _BEGINS_SENTENCE = re.compile(r"(?:A|An|As|At|But|By|For|He|Her|His|In|It|Its|On|She|The|There|They|This|When)\b")
+_BEFORE_IDENTIFIER = re.compile(r"(?<=[\w)\]])[.!?]\s+(?=[a-z]\w*_\w|[a-z]\w+\(\))")
 _CONTEXT = 40
 _LONG = (
     16  # letters of a token; one that stands for more of a script without blanks most likely stands for none of them
@@ -231,7 +232,7 @@ def sentence_ends(text: str) -> list[int]:
     """Where sentences end by their own marks, ascending: the first character behind each mark and its blanks.
 
     Line ends are none here; what a line is depends on the lines around it. More abbreviations are known than where
-    passages are cut, as those borders must stay where they are.
+    passages are cut, as those borders must stay where they are, and a sentence may begin with a name of software.
     """
     ends = []
     for match in _BREAK.finditer(text):
@@ -241,7 +242,10 @@ def sentence_ends(text: str) -> list[int]:
         may_go_on = text[end - 1] == "." and _ALSO_ABBREVIATION.search(text, max(0, end - 12), end)
         if not may_go_on or _BEGINS_SENTENCE.match(text, match.end()):
             ends.append(match.end())
-    return ends
+    for match in _BEFORE_IDENTIFIER.finditer(text):
+        if not _ABBREVIATION.search(text[max(0, match.start() - 11) : match.start() + 1]):
+            ends.append(match.end())
+    return sorted(ends)
 
 
 def _is_abbreviation(text: str, match: re.Match[str]) -> bool:

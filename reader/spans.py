@@ -35,6 +35,7 @@ def best_spans(
     borders: SpanBorders | None = None,
     *,
     several: bool = False,
+    within: tuple[int, int] | None = None,
 ) -> list[TokenSpan]:
     """The best spans, best first; of two that overlap only the better one.
 
@@ -45,6 +46,7 @@ def best_spans(
         is passed over.
     :param several: whether the question asks for several things. A best span that is one item of an enumeration then
         becomes the whole enumeration.
+    :param within: the first and last row that spans may have; None is all.
     """
     n_rows = len(logits) - 1
     if n_rows <= 1:
@@ -58,6 +60,9 @@ def best_spans(
     if borders is not None:
         scores[_says_nothing(borders, n_tokens, width)] = -np.inf
         scores[: borders.first_row - 1] = -np.inf  # the lead stands elsewhere in the document
+    if within is not None:
+        begins = np.arange(n_tokens)[:, None] + 1
+        scores[np.broadcast_to(begins < within[0], scores.shape) | (begins + np.arange(width) > within[1])] = -np.inf
     null = float(logits[0, 0]) + float(logits[0, 1])
     spans: list[TokenSpan] = []
     while len(spans) < n_best:

@@ -197,28 +197,37 @@ class Page:
             yield node, enters
 
     def _find_data_tables(self, root: LexborNode) -> None:
-        """A table without texts side by side, or around other tables or headings, arranges a page; others hold data."""
+        """A table without texts side by side, or around other tables or headings, arranges a page; others hold data.
+
+        One whose columns are named by heading cells holds data whatever tables stand in its cells.
+        """
         found: set[int] = set()
         arranging: set[int] = set()
+        outer: set[int] = set()
+        named: set[int] = set()
         around: list[int] = []
         n_filled, is_filled = 0, True  # cells of this row with text, and whether this one is among them
+        n_names, is_name = 0, False  # heading cells among them, and whether this one is such a cell
         for node, enters in self._walk(root, _NEVER_TEXT):
             if node.tag == "table" and not enters:
                 around.pop()
             elif enters and (node.tag == "table" or node.tag in HEADINGS):
-                arranging.update(around[-1:])
+                (outer if node.tag == "table" else arranging).update(around[-1:])
                 if node.tag == "table":
                     around.append(node.mem_id)
                     arranging.update([node.mem_id] if node.attributes.get("role") == "presentation" else [])
             elif enters and node.tag == "tr":
-                n_filled, is_filled = 0, True
+                n_filled, is_filled, n_names = 0, True, 0
             elif node.tag in ("td", "th"):
-                is_filled = not enters
+                is_filled, is_name = not enters, node.tag == "th"
             elif around and not is_filled and node.is_text_node and (node.text_content or "").strip():
                 n_filled, is_filled = n_filled + 1, True
+                n_names += is_name
                 if n_filled > 1:
                     found.add(around[-1])
-        self._data_tables = found - arranging
+                if n_names > 1:
+                    named.add(around[-1])
+        self._data_tables = found - arranging - (outer - named)
 
     def _table(self, table: LexborNode, layout: Layout, dropped: frozenset[str]) -> None:
         rows = []

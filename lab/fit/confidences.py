@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from deformer_qa.lab.fit.ranking import Judged, kind_weight
 from deformer_qa.lab.measure.confidence import area_under_roc, expected_calibration_error
 from deformer_qa.lab.measure.open import is_right
-from deformer_qa.pipeline.answers import merged
-from deformer_qa.pipeline.empty_spans import EmptySpans
+from deformer_qa.pipeline.answers import first_answer
 from deformer_qa.pipeline.outcomes import OutcomeRule
-from deformer_qa.pipeline.rank import RankingWeights, confidences
+from deformer_qa.pipeline.rank import RankingWeights
 
 _SCALES = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 _OFFSETS = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
@@ -72,9 +71,7 @@ def _moved(weights: RankingWeights, scale: float, offset: float) -> RankingWeigh
 
 def _first(one: Judged, weights: RankingWeights) -> FirstAnswer:
     spans = one.spans
-    probabilities, _ = confidences(weights.utilities([span.features for span in spans]))
-    empty = EmptySpans(one.asked.question.question)
-    best = next(iter(merged(spans, probabilities, weights, one.read.places, n_answers=1, empty=empty)), None)
+    best, _ = first_answer(one.asked.question.question, spans, weights, one.read.places)
     in_gold = best is not None and best.place.document == one.read.question.gold_document
     right = best is not None and one.asked.is_answerable and is_right(best.place.text, one.read.golds, in_gold)
     dense = max((span.candidate.dense for span in spans), default=0.0)

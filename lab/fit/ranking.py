@@ -1,4 +1,4 @@
-"""Fitting the ranking: the conditional logit of ``pipeline.rank`` by maximum likelihood on held-back questions."""
+"""Fitting the ranking: the conditional logit of ``pipeline.ranking`` by maximum likelihood on held-back questions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deformer_qa.lab.fit.mixture import Asked
 from deformer_qa.lab.measure.open import OpenQuestion, ReadQuestion, is_right, read_open
 from deformer_qa.pipeline.answers import ReadSpan, as_if_alone
 from deformer_qa.pipeline.ask import N_CANDIDATES, Pipeline
-from deformer_qa.pipeline.rank import FEATURES, GIVEN_FEATURES, PASSAGE_FEATURES
+from deformer_qa.pipeline.rank import FEATURES, GIVEN_FEATURES, PASSAGE_FEATURES, PRIOR
 
 _PENALTY = 1e-3
 _WITHOUT_ANSWER = 0.15
@@ -118,13 +118,14 @@ class _Cases:
 
     def fitted(self, names: Sequence[str]) -> torch.Tensor:
         """The likeliest weights of some features, the others 0. *Shape:* (features,), float64."""
-        weights = torch.zeros(len(FEATURES), dtype=torch.float64, requires_grad=True)
         used = torch.tensor([name in names for name in FEATURES], dtype=torch.float64)
+        prior = torch.tensor([PRIOR.get(name, 0.0) for name in FEATURES], dtype=torch.float64)
+        weights = prior.clone().requires_grad_()
         optimizer = torch.optim.LBFGS([weights], max_iter=500, line_search_fn="strong_wolfe")
 
         def closure() -> float:
             optimizer.zero_grad()
-            loss = self.loss(weights * used) + _PENALTY * weights[:-1].square().sum()
+            loss = self.loss(weights * used) + _PENALTY * (weights - prior)[:-1].square().sum()
             (weights.grad,) = torch.autograd.grad(loss, [weights])
             return float(loss.detach())
 

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from deformer_qa.lab.data.squad import SquadParagraph, SquadQuestion, SquadSet, exact_match, f1
 from deformer_qa.lab.measure.confidence import measured
-from deformer_qa.pipeline.answers import ReadSpan, as_if_alone, merged
+from deformer_qa.pipeline.answers import ReadSpan, as_if_alone, first_answer
 from deformer_qa.pipeline.ask import N_CANDIDATES, Pipeline
-from deformer_qa.pipeline.empty_spans import EmptySpans
 from deformer_qa.pipeline.errors import NothingToMeasure
 from deformer_qa.pipeline.places import Places
-from deformer_qa.pipeline.rank import confidences
 from deformer_qa.pipeline.results import Answer
 from deformer_qa.pipeline.retrieve import Method, Retrieved, candidates, retrieve
 from deformer_qa.pipeline.risk import known_thresholds
@@ -232,9 +230,7 @@ def _asked(pipeline: Pipeline, read: ReadQuestion, chosen: Sequence[int]) -> str
 
 def _first_answer(pipeline: Pipeline, read: ReadQuestion, some: Sequence[ReadSpan]) -> Answer | None:
     spans = as_if_alone(some, pipeline.retrieval_weights.bm25_share)
-    probabilities, _ = confidences(pipeline.weights.utilities([span.features for span in spans]))
-    empty = EmptySpans(read.question.question.question)
-    return next(iter(merged(spans, probabilities, pipeline.weights, read.places, n_answers=1, empty=empty)), None)
+    return first_answer(read.question.question.question, spans, pipeline.weights, read.places)[0]
 
 
 def _best_by_margin(read: ReadQuestion, chosen: Sequence[int]) -> str:

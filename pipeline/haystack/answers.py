@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from haystack import Document, ExtractedAnswer, logging
 
-from deformer_qa.reader.passages import sentence_around
+from deformer_qa.reader.borders.units import statement_around
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class AnswerRules:
             return answer
         first = max(0, place.start - _LOOKED_AROUND)
         near = document.content[first : place.end + _LOOKED_AROUND]
-        around = sentence_around(near, place.start - first, place.end - first)
+        around = statement_around(near, place.start - first, place.end - first)
         start = min(first + around.start, place.start)
         end = max(first + around.end, place.end)
         return replace(

@@ -12,22 +12,20 @@ import numpy as np
 from haystack import Document, ExtractedAnswer
 from numpy.typing import NDArray
 
-from deformer_qa.pipeline.answers import ReadSpan, merged
-from deformer_qa.pipeline.clues import Clues
+from deformer_qa.pipeline.answers import ReadSpan, merged, read_spans
 from deformer_qa.pipeline.empty_spans import EmptySpans
 from deformer_qa.pipeline.haystack.documents import stored_passages, title_of
 from deformer_qa.pipeline.long_answers import long_span
 from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.questions import Wanted, checked_question, wanted_by
-from deformer_qa.pipeline.rank import RankingWeights, ReadPassage, confidences, features
+from deformer_qa.pipeline.rank import RankingWeights, ReadPassage, confidences
 from deformer_qa.pipeline.results import Outcome, Place
 from deformer_qa.pipeline.retrieve import Candidate
-from deformer_qa.reader.borders.enumerations import asks_for_several
 from deformer_qa.reader.borders.span_borders import SpanBorders
+from deformer_qa.reader.borders.units import statement_around
 from deformer_qa.reader.errors import WrongEncoder
-from deformer_qa.reader.passages import sentence_around
 from deformer_qa.reader.reading import PassageLogits, SplitReader
-from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, TokenSpan, best_spans
+from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, TokenSpan
 from deformer_qa.reader.tokens import TokenizedText
 from deformer_qa.store import Snapshot, block_key, encoder_input
 
@@ -196,15 +194,12 @@ def _spans(
     all_retrieved: bool,
 ) -> list[ReadSpan]:
     """The best spans of each passage; those of a retrieval are in its order."""
-    clues, several = Clues(question), asks_for_several(question)
     order = sorted({-passage.candidate.fused for passage in passages})
-    found = []
-    for number, (passage, made) in enumerate(zip(passages, logits, strict=True)):
-        place = order.index(-passage.candidate.fused) + 1 if all_retrieved else None
-        read = ReadPassage(passage.candidate, made.spans, place)
-        for span in best_spans(made.spans, per_passage, MAX_ANSWER_TOKENS, places.borders(number), several=several):
-            found.append(ReadSpan(passage.candidate, span, features(clues, read, span, places)))
-    return found
+    read = [
+        ReadPassage(one.candidate, made.spans, order.index(-one.candidate.fused) + 1 if all_retrieved else None)
+        for one, made in zip(passages, logits, strict=True)
+    ]
+    return read_spans(question, read, places, per_passage, MAX_ANSWER_TOKENS)
 
 
 class _Stores:
@@ -270,6 +265,7 @@ class _Places:
     def __init__(self, passages: Sequence[_Passage], reader: SplitReader) -> None:
         self._passages, self._tokenizer = passages, reader.encoder.tokenizer
         self._tokens: dict[int, TokenizedText] = {}
+        self._borders: dict[int, SpanBorders] = {}
 
     def span(self, passage_id: int, span: TokenSpan) -> Place:
         passage = self._passages[passage_id]
@@ -293,9 +289,12 @@ class _Places:
         return self._passages[passage_id].whole
 
     def borders(self, passage_id: int) -> SpanBorders:
-        passage = self._passages[passage_id]
-        text_start = len(passage.whole) - len(passage.text)
-        return SpanBorders.of(passage.text, self._tokenized(passage_id).offsets, text_start)
+        if passage_id not in self._borders:
+            passage = self._passages[passage_id]
+            text_start = len(passage.whole) - len(passage.text)
+            offsets = self._tokenized(passage_id).offsets
+            self._borders[passage_id] = SpanBorders.of(passage.text, offsets, text_start)
+        return self._borders[passage_id]
 
     def _tokenized(self, passage_id: int) -> TokenizedText:
         if passage_id not in self._tokens:
@@ -305,7 +304,7 @@ class _Places:
     def context(self, place: Place) -> tuple[str, int]:
         passage = self._passages[place.passage]
         start = place.start - passage.source_start
-        around = sentence_around(passage.text, start, start + len(place.text))
+        around = statement_around(passage.text, start, start + len(place.text))
         return passage.text[around.start : around.end], passage.source_start + around.start
 
 

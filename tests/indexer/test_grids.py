@@ -92,6 +92,14 @@ def test_a_table_without_texts_side_by_side_arranges_a_page() -> None:
     assert text_of(note) == "Note\n\nOne.\n\n- Two"
 
 
+def test_named_columns_hold_data_whatever_tables_stand_in_cells() -> None:
+    inner = "<table><tr><td>wet<td>oats</tr></table>"
+    rows = f"<tr><th>Gate<th>Meaning</tr><tr><td>%N<td>north</tr><tr><td>%S<td>south:{inner}</tr>"
+    assert text_of(rows) == "| Gate | Meaning |\nGate: %N, Meaning: north.\nGate: %S, Meaning: south: | wet | oats |."
+    unnamed = f"<tr><td>Menu<td>News</tr><tr><td>Home<td>{inner}</tr>"
+    assert text_of(unnamed) == "Menu\n\nNews\n\nHome\n\n| wet | oats |"
+
+
 def test_links_of_a_book_to_its_next_page_are_no_text() -> None:
     page = "<div class=navheader><table><tr><td>Prev<td>Next</tr></table></div><p>Text.</p>"
     assert parse("a.html", page.encode()).documents[0].text == "Text."

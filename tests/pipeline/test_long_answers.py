@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deformer_qa.pipeline.long_answers import MOST_LINES, is_sentence, long_span, sentence_span
+from deformer_qa.pipeline.long_answers import MOST_LINES, is_sentence, long_span
 from deformer_qa.pipeline.questions import Kind
 
 GUIDE = """# Running the mill
@@ -88,10 +88,10 @@ def test_a_long_list_is_cut_to_lines_around_the_span() -> None:
 def test_a_text_without_sentence_ends_is_shown_by_its_lines() -> None:
     codes = "".join(f"{number:03} country number {number}\n" for number in range(200))
     start = codes.index("number 77")
-    found = sentence_span(codes, start, start + 9)
+    found = long_span(codes, start, start + 9, "why")
     assert codes[found.start : found.end] == "077 country number 77"
     endless = "word " * 5_000
-    found = sentence_span(endless, 10_000, 10_004)
+    found = long_span(endless, 10_000, 10_004, "why")
     assert found.start <= 10_000
     assert found.end >= 10_004
     assert 300 < found.end - found.start <= 600
@@ -107,8 +107,6 @@ def test_the_span_is_always_inside(text: str) -> None:
             for kind in ("how_to", "list", "why", "yes_no"):
                 found = long_span(text, start, end, kind)  # type: ignore[arg-type]
                 assert 0 <= found.start <= start <= end <= found.end <= len(text)
-            found = sentence_span(text, start, end)
-            assert 0 <= found.start <= start <= end <= found.end <= len(text)
 
 
 @pytest.mark.parametrize(

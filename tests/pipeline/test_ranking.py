@@ -7,9 +7,19 @@ import pytest
 
 from deformer_qa.pipeline.answers import ReadSpan, as_if_alone
 from deformer_qa.pipeline.clues import Clues
-from deformer_qa.pipeline.rank import FEATURES, RankingWeights, ReadPassage, confidences, features, passage_features
+from deformer_qa.pipeline.rank import (
+    FEATURES,
+    PRIOR,
+    RankingWeights,
+    ReadPassage,
+    confidences,
+    features,
+    passage_features,
+)
 from deformer_qa.pipeline.results import Place
 from deformer_qa.pipeline.retrieve import Candidate
+from deformer_qa.reader.borders.span_borders import SpanBorders
+from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.spans import TokenSpan
 
 
@@ -44,6 +54,15 @@ def test_weights_are_taken_by_name() -> None:
     assert RankingWeights.from_mapping(weights).utilities([row]).tolist() == [1 + N_FEATURES]
 
 
+def test_a_reader_fitted_before_a_feature_has_its_prior() -> None:
+    before = {name: 1.0 for name in FEATURES if name not in PRIOR}
+    weights = dict(zip(FEATURES, RankingWeights.from_mapping(before).values, strict=True))
+    assert weights == {**before, **PRIOR}
+    del before["margin"]
+    with pytest.raises(UnsupportedModel, match="margin"):
+        RankingWeights.from_mapping(before)
+
+
 class _Texts:
     """One passage with its lead; the span is its third word."""
 
@@ -58,19 +77,25 @@ class _Texts:
     def whole(self, passage_id: int) -> str:
         return f"{self.lead}\n{self.text}"
 
+    def borders(self, passage_id: int) -> SpanBorders:
+        return SpanBorders.of(self.text, [(0, 0), (0, 4), (5, 11), (15, 19), (0, 0)])
+
 
 def test_features_say_what_reader_retrieval_and_words_say_for_a_span() -> None:
     logits = np.array([[0, 0], [1, 0], [0, 1], [2, 3], [0, 0]], np.float32)
     candidate = Candidate(7, b"", dense=0.5, bm25=2.0, bm25_share=0.25, fused=0.75)
     span = TokenSpan(3, 3, 5.0, 4.0)
     clues = Clues("When did the ferry Mora sail?")
-    found = dict(zip(FEATURES, features(clues, ReadPassage(candidate, logits, 2), span, _Texts()), strict=True))
+    texts, passage = _Texts(), ReadPassage(candidate, logits, 2)
+    made = features(clues, passage, span, texts, clues.pointed_at(texts.text))
+    found = dict(zip(FEATURES, made, strict=True))
     assert (found["margin"], found["score"], found["length"]) == (4.0, 5.0, 0.0)
     assert found["start"] == pytest.approx(2 - np.log(3 + np.e + np.e**2))
     assert found["end"] == pytest.approx(3 - np.log(3 + np.e + np.e**3))
     assert found["in_sentence"] == pytest.approx(2 / 3)  # Mora and sail, not the ferry, which is in the title
     assert found["in_passage"] == pytest.approx(1.0)
     assert (found["repeats"], found["fits"], found["misfits"]) == (0.0, 1.0, 0.0)
+    assert (found["pointed_at"], found["row_pointed_at"], found["spells"]) == (1.0, 0.0, 0.0)
     assert (found["dense"], found["bm25_share"], found["fused"]) == (0.5, 0.25, 0.75)
     assert (found["rank"], found["constant"]) == (0.5, 1.0)
 

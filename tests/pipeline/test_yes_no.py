@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from deformer_qa.indexer.sync import sync
-from deformer_qa.lab.fit.risk import fit_risk, known_thresholds, risk_limit
 from deformer_qa.lab.measure.confidence import measured
 from deformer_qa.pipeline.ask import Pipeline
 from deformer_qa.pipeline.errors import RiskNotKnown
-from deformer_qa.pipeline.questions import asks_yes_or_no
+from deformer_qa.pipeline.questions import wanted_by
 from deformer_qa.pipeline.rank import RankingWeights, confidences, passage_features
 from deformer_qa.pipeline.results import RiskLimit
 from deformer_qa.pipeline.retrieve import candidates, retrieve
+from deformer_qa.pipeline.risk import fit_risk, known_thresholds, risk_limit
 from deformer_qa.reader.passages import sentences
 from deformer_qa.reader.reading import SplitReader
 
@@ -64,7 +64,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory, shipped_reader: SplitRead
     ],
 )
 def test_questions_for_yes_or_no_are_known_by_their_verb(question: str, expected: bool) -> None:
-    assert asks_yes_or_no(question) is expected
+    assert (wanted_by(question).kind == "yes_no") is expected
 
 
 @pytest.mark.parametrize("question", ASKED)

@@ -75,3 +75,13 @@ def test_special_tokens_are_never_an_answer() -> None:
 
 def test_a_passage_without_tokens_has_no_span() -> None:
     assert best_spans(np.zeros((2, 2), np.float32)) == []
+
+
+def test_spans_can_be_sought_within_some_rows() -> None:
+    chance = np.random.default_rng(3)
+    logits = chance.normal(size=(60, 2)).astype(np.float32)
+    found = best_spans(logits, 3, 10, within=(20, 31))
+    assert all(20 <= one.first <= one.last <= 31 for one in found)
+    alone = np.full_like(logits, -50)
+    alone[20:32] = logits[20:32]
+    assert [(one.first, one.last) for one in found] == _by_trying_all(alone, 3, 10)
