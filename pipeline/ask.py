@@ -9,8 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deformer_qa.pipeline.answers import ReadSpan, merged, read_spans
-from deformer_qa.pipeline.empty_spans import EmptySpans
+from deformer_qa.pipeline.answers import EmptySpans, ReadSpan, merged, read_spans
 from deformer_qa.pipeline.filter_language import parsed_filter
 from deformer_qa.pipeline.filters import Filter
 from deformer_qa.pipeline.outcomes import OutcomeRule

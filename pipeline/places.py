@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 
-from deformer_qa.pipeline.entries import answering_part
-from deformer_qa.pipeline.long_answers import is_sentence, long_span
+from deformer_qa.pipeline.long_answers import answering_part, is_sentence, long_span
 from deformer_qa.pipeline.questions import Kind
 from deformer_qa.pipeline.results import Place
 from deformer_qa.reader.borders.span_borders import SpanBorders

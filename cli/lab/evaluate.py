@@ -24,13 +24,7 @@ from deformer_qa.cli.lab.run import (
     writable,
     write,
 )
-from deformer_qa.cli.options import (
-    ENCODINGS,
-    loaded,
-    located,
-    reader_option,
-    store_option,
-)
+from deformer_qa.cli.options import ENCODINGS, loaded, located, reader_option, store_option
 from deformer_qa.cli.output import format_option, message
 from deformer_qa.cli.progress import counting
 from deformer_qa.reader.shipped import SHIPPED

@@ -11,12 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deformer_qa.cli.options import (
-    ENCODINGS,
-    checked_device,
-    encoding_of,
-    through,
-)
+from deformer_qa.cli.options import ENCODINGS, checked_device, encoding_of, through
 from deformer_qa.cli.output import ExitCode, message, print_json, print_plain
 from deformer_qa.reader.shipped import SHIPPED
 

@@ -12,8 +12,7 @@ import numpy as np
 from haystack import Document, ExtractedAnswer
 from numpy.typing import NDArray
 
-from deformer_qa.pipeline.answers import ReadSpan, merged, read_spans
-from deformer_qa.pipeline.empty_spans import EmptySpans
+from deformer_qa.pipeline.answers import EmptySpans, ReadSpan, merged, read_spans
 from deformer_qa.pipeline.haystack.documents import stored_passages, title_of
 from deformer_qa.pipeline.long_answers import long_span
 from deformer_qa.pipeline.outcomes import OutcomeRule

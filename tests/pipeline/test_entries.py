@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deformer_qa.pipeline.entries import answering_part, entry_around, is_typed
+from deformer_qa.pipeline.long_answers import answering_part, entry_around, is_typed
 from deformer_qa.pipeline.questions import Kind
 
 MANUAL = """Options of the mill:

@@ -13,9 +13,8 @@ import pytest
 from haystack.utils import ComponentDevice
 
 from deformer_qa.indexer.sync import sync
-from deformer_qa.pipeline.answers import ReadSpan, merged
+from deformer_qa.pipeline.answers import EmptySpans, ReadSpan, merged
 from deformer_qa.pipeline.ask import Pipeline
-from deformer_qa.pipeline.empty_spans import EmptySpans
 from deformer_qa.pipeline.haystack.pipelines import question_answering
 from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.places import Places

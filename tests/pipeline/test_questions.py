@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deformer_qa.pipeline.empty_spans import EmptySpans
+from deformer_qa.pipeline.answers import EmptySpans
 from deformer_qa.pipeline.questions import Wanted, wanted_by
 
 KINDS = {
