@@ -19,8 +19,7 @@ import numpy as np
 from deformer_qa.lab.data.squad import SquadSet, exact_match, f1, read_squad
 from deformer_qa.lab.fit.paragraphs import index_paragraphs
 from deformer_qa.lab.measure.open import ReadQuestion, open_questions, read_open, sampled
-from deformer_qa.pipeline.answers import first_answer
-from deformer_qa.pipeline.ask import Pipeline
+from deformer_qa.pipeline.ask import Pipeline, first_answer
 from deformer_qa.reader.reading import SplitReader
 
 SEED = 99
@@ -66,7 +65,7 @@ def judged(pipeline: Pipeline, read: ReadQuestion, take_away: bool) -> tuple[flo
     """Whether there is an answer, the probabilities of none and of the best one, and what the reader's rule says."""
     kept = [index for index, in_gold in enumerate(read.in_gold) if not (take_away and in_gold)]
     spans = [read.spans[index] for index in kept]
-    answer, none = first_answer(read.question.question.question, spans, pipeline.weights, read.places)
+    answer, none = first_answer(pipeline, read.question.question.question, spans, read.places)
     best = answer.confidence if answer else None
     outcome = pipeline.outcome_rule.outcome(best, max((span.candidate.dense for span in spans), default=None))
     there = any(

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from deformer_qa.pipeline.clues import Clues
 from deformer_qa.pipeline.questions import Wanted, wanted_by
-from deformer_qa.pipeline.rank import RankingWeights, ReadPassage, SpanTexts, confidences, features, moved_features
+from deformer_qa.pipeline.rank import (
+    ConfidenceWeights,
+    RankingWeights,
+    ReadPassage,
+    SpanTexts,
+    confidences,
+    features,
+    first_signs,
+    moved_features,
+)
 from deformer_qa.pipeline.results import Answer, Place
 from deformer_qa.pipeline.retrieve import Candidate
 from deformer_qa.reader.borders.enumerations import asks_for_several
@@ -131,13 +140,47 @@ def as_if_alone(spans: Sequence[ReadSpan], bm25_weight: float) -> list[ReadSpan]
     ]
 
 
-def first_answer(
-    question: str, spans: Sequence[ReadSpan], weights: RankingWeights, places: SpanPlaces
-) -> tuple[Answer | None, float]:
-    """The best answer that asking would give from these spans, and the probability that none is right."""
-    probabilities, none = confidences(weights.utilities([span.features for span in spans]))
-    found = merged(spans, probabilities, weights, places, 1, empty=EmptySpans(question))
-    return (found[0] if found else None), none
+def answered(
+    question: str,
+    wanted: Wanted,
+    spans: Sequence[ReadSpan],
+    weights: RankingWeights,
+    places: SpanPlaces,
+    n_answers: int | None,
+    *,
+    sure: ConfidenceWeights | None = None,
+    overlap: float = 0.0,
+    whole: Callable[[Place], Place] | None = None,
+) -> tuple[list[Answer], float]:
+    """The best answers from these spans with their confidences, and the probability that none is right.
+
+    :param sure: how sure the first answer is; the others keep their shares of what is left, at most as much.
+    :param n_answers, overlap, whole: as in ``merged``.
+    """
+    shares, none = confidences(weights.utilities([span.features for span in spans]))
+    found = merged(spans, shares, weights, places, n_answers, overlap, empty=EmptySpans(question, wanted), whole=whole)
+    if sure is None or not found:
+        return found, none
+    signs = signs_of_first(question, wanted, spans, weights, places, found[0], none)
+    confidence, share = sure.confidence(signs), min(found[0].confidence, 1 - 1e-9)
+    left = (1 - confidence) / (1 - share)
+    others = [replace(one, confidence=min(one.confidence * left, confidence)) for one in found[1:]]
+    return [replace(found[0], confidence=confidence), *others], none * left
+
+
+def signs_of_first(
+    question: str,
+    wanted: Wanted,
+    spans: Sequence[ReadSpan],
+    weights: RankingWeights,
+    places: SpanPlaces,
+    first: Answer,
+    none: float,
+) -> list[float]:
+    """What the confidence of the first of the merged answers hangs on, see ``rank.FIRST_SIGNS``."""
+    its_own = [one.features for one in spans if places.span(one.candidate.passage_id, one.span) == first.place]
+    best = its_own[int(np.argmax(weights.utilities(its_own)))]
+    return first_signs(Clues(question), wanted.is_long, first.confidence, none, best)
 
 
 def merged(

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deformer_qa.pipeline.answers import EmptySpans, ReadSpan, merged, read_spans
+from deformer_qa.pipeline.answers import ReadSpan, answered, read_spans
 from deformer_qa.pipeline.filter_language import parsed_filter
 from deformer_qa.pipeline.filters import Filter
 from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.places import Places
-from deformer_qa.pipeline.questions import Kind, checked_question, wanted_by
-from deformer_qa.pipeline.rank import RankingWeights, ReadPassage, confidences
-from deformer_qa.pipeline.results import Answer, Answers, Found, Scope
+from deformer_qa.pipeline.questions import Kind, Wanted, checked_question, wanted_by
+from deformer_qa.pipeline.rank import ConfidenceWeights, RankingWeights, ReadPassage
+from deformer_qa.pipeline.results import Answer, Answers, Found, Place, Scope
 from deformer_qa.pipeline.retrieve import DEPTH, Candidate, Method, RetrievalWeights, candidates, retrieve
 from deformer_qa.pipeline.risk import risk_limit
 from deformer_qa.pipeline.yes_no import least_confidence, yes_or_no
@@ -37,6 +37,7 @@ class Pipeline:
         self.weights = RankingWeights.from_mapping(reader.about.ranking if reader.about else {})
         of_passages = reader.about.ranking_passages if reader.about else {}
         self.passage_weights = RankingWeights.from_mapping(of_passages) if of_passages else None
+        self.confidence_weights = ConfidenceWeights.from_mapping(reader.about.confidence if reader.about else {})
         self.outcome_rule = OutcomeRule.from_mapping(reader.about.outcomes if reader.about else {})
         self.least_label_confidence = least_confidence(reader.about.yes_no if reader.about else {})
         self.retrieval_weights = RetrievalWeights.from_mapping(reader.about.retrieval if reader.about else {})
@@ -105,12 +106,17 @@ class Pipeline:
         answers, no_answer = self._label(kind.kind, asked.states, chosen, states, logits, places)
         if not answers:
             spans = _spans(question, chosen, logits, places, max_tokens)
-            probabilities, no_answer = confidences(self.weights.utilities([one.features for one in spans]))
-            empty = EmptySpans(question, kind)
             is_yes_no = kind.kind == "yes_no"
-            whole = (lambda place: places.long(place, kind.kind)) if kind.is_long or is_yes_no else None
-            n_merged = None if is_yes_no else n_answers
-            found = merged(spans, probabilities, self.weights, places, n_merged, empty=empty, whole=whole)
+            found, no_answer = answered(
+                question,
+                kind,
+                spans,
+                self.weights,
+                places,
+                None if is_yes_no else n_answers,
+                sure=self.confidence_weights,
+                whole=part_around(kind, places),
+            )
             made = _sentences(found, places) if is_yes_no else _of_entries(found, kind.kind, question, places)
             answers = made[:n_answers]
         outcome = self.outcome_rule.outcome(
@@ -197,6 +203,24 @@ class Pipeline:
             return None, None
         n_documents, among = wanted.passages(self.snapshot)
         return Scope(wanted.text, n_documents), among
+
+
+def part_around(wanted: Wanted, places: Places) -> Callable[[Place], Place] | None:
+    """What gives the sentence, step or list around a span, for questions that one of these answers; else None."""
+    if not wanted.is_long and wanted.kind != "yes_no":
+        return None
+    return lambda place: places.long(place, wanted.kind)
+
+
+def first_answer(
+    pipeline: Pipeline, question: str, spans: Sequence[ReadSpan], places: Places
+) -> tuple[Answer | None, float]:
+    """The best answer that asking would give from these spans, and the probability that none is right."""
+    wanted = wanted_by(question)
+    whole = part_around(wanted, places)
+    sure = pipeline.confidence_weights
+    found, none = answered(question, wanted, spans, pipeline.weights, places, 1, sure=sure, whole=whole)
+    return (found[0] if found else None), none
 
 
 def _spans(

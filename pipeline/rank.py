@@ -148,3 +148,49 @@ def confidences(utilities: NDArray[np.float64]) -> tuple[NDArray[np.float64], fl
     weights = np.exp(utilities - top)
     total = float(weights.sum()) + float(np.exp(-top))
     return weights / total, float(np.exp(-top)) / total
+
+
+FIRST_SIGNS = ("log_odds", "log_none", *FEATURES[:-1], "number", "date", "name", "long", "constant")
+"""What the confidence of the first answer hangs on: the log-odds of its share of the softmax, the logarithm of that of
+"no answer", the features of its best span, how the question says that answers look, and whether it wants a sentence."""
+_LEAST = 1e-4
+
+
+@dataclass(frozen=True)
+class ConfidenceWeights:
+    """How sure the first answer is: a logistic regression over ``FIRST_SIGNS``.
+
+    The softmax compares spans. That the best of them is right is another question: its rivals are many where a passage
+    has many numbers, and few in a table of two rows.
+    """
+
+    values: tuple[float, ...]
+
+    @classmethod
+    def from_mapping(cls, weights: Mapping[str, float]) -> ConfidenceWeights | None:
+        """From reader.json; None for a reader without them, whose confidences are shares of the softmax."""
+        if not weights:
+            return None
+        missing = [name for name in FIRST_SIGNS if not isinstance(weights.get(name), (int, float))]
+        if missing:
+            raise UnsupportedModel(
+                f"reader.json: confidence: no number for {', '.join(missing)}; run qa train ranking."
+            )
+        return cls(tuple(float(weights[name]) for name in FIRST_SIGNS))
+
+    def confidence(self, signs: Sequence[float]) -> float:
+        """The probability that the first answer is right; strictly between 0 and 1."""
+        odds = float(np.dot(self.values, signs))
+        return min(max(1 / (1 + math.exp(-max(-30.0, min(30.0, odds)))), _LEAST), 1 - _LEAST)
+
+
+def first_signs(clues: Clues, is_long: bool, share: float, none: float, features: Sequence[float]) -> list[float]:
+    """One value for each name in ``FIRST_SIGNS``.
+
+    :param share: of the softmax, of all spans that say what the first answer says.
+    :param none: that of "no answer".
+    :param features: of the answer's best span.
+    """
+    share, none = min(max(share, _LEAST), 1 - _LEAST), max(none, _LEAST)
+    looks = [float(clues.look == look) for look in ("number", "date", "name")]
+    return [math.log(share / (1 - share)), math.log(none), *features[:-1], *looks, float(is_long), 1.0]

@@ -23,6 +23,7 @@ _LATER_KINDS: dict[str, type] = {
     "ranking_passages": dict,
     "ranking_fit": dict,
     "retrieval": dict,
+    "confidence": dict,
     "risk": dict,
     "outcomes": dict,
     "yes_no": dict,
@@ -44,6 +45,7 @@ class ReaderDescription:
     :ivar ranking_passages: weights by which passages are compared that a yes or no may rest on
     :ivar ranking_fit: how many of the held-back questions the ranking was fitted on
     :ivar retrieval: what the scores of a retrieval weigh beside the dense one, see ``pipeline.retrieve``
+    :ivar confidence: how sure the first answer is, see ``pipeline.rank.ConfidenceWeights``
     :ivar risk: confidences at which a share of wrong answers is known to hold, see ``pipeline.risk``
     :ivar outcomes: from which confidence on an answer is sure, and when nothing is found, see ``pipeline.outcomes``
     :ivar yes_no: from which confidence on a yes or no is said, see ``pipeline.yes_no``
@@ -62,6 +64,7 @@ class ReaderDescription:
     ranking_passages: dict[str, float] = field(default_factory=dict)
     ranking_fit: dict[str, Any] = field(default_factory=dict)
     retrieval: dict[str, float] = field(default_factory=dict)
+    confidence: dict[str, float] = field(default_factory=dict)
     risk: dict[str, Any] = field(default_factory=dict)
     outcomes: dict[str, Any] = field(default_factory=dict)
     yes_no: dict[str, Any] = field(default_factory=dict)

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
 
 from deformer_qa.lab.fit.ranking import Judged, kind_weight
 from deformer_qa.lab.measure.confidence import area_under_roc, expected_calibration_error
 from deformer_qa.lab.measure.open import is_right
-from deformer_qa.pipeline.answers import first_answer
+from deformer_qa.pipeline.answers import answered, signs_of_first
+from deformer_qa.pipeline.ask import part_around
 from deformer_qa.pipeline.outcomes import OutcomeRule
-from deformer_qa.pipeline.rank import RankingWeights
+from deformer_qa.pipeline.questions import wanted_by
+from deformer_qa.pipeline.rank import ConfidenceWeights, RankingWeights
 
-_SCALES = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
-_OFFSETS = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 _MOST_TOLD_NOTHING = 0.025
 """Share of the questions with an answer among the passages read that may be told that nothing was found."""
 _WORTH_A_GUESS = 0.2
 """An answer likelier than this is shown as a guess, wherever it stands."""
 _STEPS = 40
+_FOLDS = 5
+_STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0)
+"""Inverse penalties of the logistic regression, of which cross-validation chooses."""
 _LEAST = 0.005  # probability of what came true, for the log loss
 
 
@@ -30,11 +35,15 @@ _LEAST = 0.005  # probability of what came true, for the log loss
 class FirstAnswer:
     """What asking says first.
 
+    :ivar group: its article or table
+    :ivar signs: what its confidence hangs on, see ``rank.FIRST_SIGNS``; none where there is no answer
     :ivar is_findable: whether a right answer was among what was read
     :ivar dense: similarity of the nearest passage
     """
 
     kind: str
+    group: str
+    signs: tuple[float, ...]
     confidence: float
     is_right: bool
     is_findable: bool
@@ -42,40 +51,83 @@ class FirstAnswer:
 
 
 def first_answers(questions: Sequence[Judged], weights: RankingWeights) -> list[FirstAnswer]:
-    """The first answer of each question, as asking merges spans; its confidence is 0 where there is none."""
+    """The first answer of each question, as asking merges spans; its confidence is its share of the softmax, 0 where
+    there is none.
+    """
     return [_first(one, weights) for one in questions]
 
 
-def calibrated(questions: Sequence[Judged], weights: RankingWeights) -> RankingWeights:
-    """The weights times a number, another added to the constant, under which first answers are as sure as right.
-
-    Likelihood over all spans leaves the first answer too unsure, as its rivals are many. A scale and an offset keep the
-    order of spans, all but where spans that say the same are summed. Chosen by the log loss of whether the first answer
-    is right, kinds weighed as the ranking's fit weighs them.
-    """
-    kinds = [one.asked.kind for one in questions]
-    shares = np.array([kind_weight(kind) / kinds.count(kind) for kind in kinds])
-
-    def loss(candidate: RankingWeights) -> float:
-        confidence, right = arrays(first_answers(questions, candidate))
-        likelihood = np.where(right, confidence, 1 - confidence)
-        return float(-(shares * np.log(np.clip(likelihood, _LEAST, 1))).sum() / shares.sum())
-
-    return min((_moved(weights, scale, offset) for scale in _SCALES for offset in _OFFSETS), key=loss)
-
-
-def _moved(weights: RankingWeights, scale: float, offset: float) -> RankingWeights:
-    values = [round(scale * value, 6) for value in weights.values]
-    return RankingWeights((*values[:-1], round(values[-1] + offset, 6)))
-
-
 def _first(one: Judged, weights: RankingWeights) -> FirstAnswer:
-    spans = one.spans
-    best, _ = first_answer(one.asked.question.question, spans, weights, one.read.places)
-    in_gold = best is not None and best.place.document == one.read.question.gold_document
-    right = best is not None and one.asked.is_answerable and is_right(best.place.text, one.read.golds, in_gold)
+    question, spans, places = one.asked.question.question, one.spans, one.read.places
+    wanted = wanted_by(question)
+    found, none = answered(question, wanted, spans, weights, places, 1, whole=part_around(wanted, places))
     dense = max((span.candidate.dense for span in spans), default=0.0)
-    return FirstAnswer(one.asked.kind, best.confidence if best else 0.0, right, any(one.right), dense)
+    if not found:
+        return FirstAnswer(one.asked.kind, one.asked.group, (), 0.0, False, any(one.right), dense)
+    best = found[0]
+    in_gold = best.place.document == one.read.question.gold_document
+    right = one.asked.is_answerable and (
+        is_right(best.place.text, one.read.golds, in_gold)
+        or (best.long is not None and in_gold and any(gold in best.long.text for gold in one.read.golds))
+    )
+    signs = signs_of_first(question, wanted, spans, weights, places, best, none)
+    return FirstAnswer(one.asked.kind, one.asked.group, tuple(signs), best.confidence, right, any(one.right), dense)
+
+
+def fit_confidence(answers: Sequence[FirstAnswer]) -> tuple[ConfidenceWeights, list[FirstAnswer]]:
+    """The weights under which first answers are as sure as right, by penalised likelihood; kinds weigh as in the
+    ranking's fit.
+
+    :return: the weights, and the answers with confidences by weights that were fitted without their articles and
+        tables: five folds, so that figures and thresholds are of questions that were not fitted on.
+    """
+    there = [one for one in answers if one.signs]
+    signs, right = np.array([one.signs[:-1] for one in there]), np.array([one.is_right for one in there])
+    kinds = [one.kind for one in there]
+    shares = np.array([kind_weight(kind) / kinds.count(kind) for kind in kinds])
+    groups = np.array([one.group for one in there])
+    n_folds = min(_FOLDS, len(set(groups)))
+    if n_folds < 2:
+        return ConfidenceWeights(tuple(_logistic(signs, right, shares, _STRENGTHS[0]).tolist())), list(answers)
+    folds = [test for _, test in GroupKFold(n_folds).split(signs, right, groups)]
+    _, strength, held = min(
+        (_cross_fitted(signs, right, shares, folds, strength) for strength in _STRENGTHS), key=lambda one: one[0]
+    )
+    weights = _logistic(signs, right, shares, strength)
+    sure = iter(held.tolist())
+    judged = [replace(one, confidence=next(sure)) if one.signs else one for one in answers]
+    return ConfidenceWeights(tuple(round(float(value), 6) for value in weights)), judged
+
+
+def _cross_fitted(
+    signs: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    shares: NDArray[np.float64],
+    folds: Sequence[NDArray[np.int64]],
+    strength: float,
+) -> tuple[float, float, NDArray[np.float64]]:
+    """The log loss, the strength, and each answer's confidence by the weights of the other folds."""
+    found = np.zeros(len(right))
+    for test in folds:
+        train = np.setdiff1d(np.arange(len(right)), test)
+        weights = ConfidenceWeights(tuple(_logistic(signs[train], right[train], shares[train], strength)))
+        found[test] = [weights.confidence([*row, 1.0]) for row in signs[test]]
+    likelihood = np.clip(np.where(right, found, 1 - found), _LEAST, 1)
+    return float(-(shares * np.log(likelihood)).sum() / shares.sum()), strength, found
+
+
+def _logistic(
+    signs: NDArray[np.float64], right: NDArray[np.bool_], shares: NDArray[np.float64], strength: float
+) -> NDArray[np.float64]:
+    """Weights of signs and constant. *Shape:* (signs + 1,). The penalty is on signs of variance 1."""
+    if len(set(right.tolist())) < 2:  # nothing to tell apart
+        return np.array([*[0.0] * signs.shape[1], 3.0 if right.any() else -3.0])
+    mean, spread = signs.mean(axis=0), signs.std(axis=0)
+    spread = np.where(spread > 1e-9, spread, 1.0)
+    model = LogisticRegression(C=strength, max_iter=1_000)
+    model.fit((signs - mean) / spread, right, sample_weight=shares * len(right) / shares.sum())
+    slopes = model.coef_[0] / spread
+    return np.array([*slopes, model.intercept_[0] - float(slopes @ mean)])
 
 
 def figures(answers: Sequence[FirstAnswer]) -> dict[str, dict[str, Any]]:

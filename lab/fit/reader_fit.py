@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from deformer_qa.lab.fit.confidences import arrays, calibrated, figures, first_answers, fit_nothing_found
+from deformer_qa.lab.fit.confidences import arrays, figures, first_answers, fit_confidence, fit_nothing_found
 from deformer_qa.lab.fit.labels import fit_label
 from deformer_qa.lab.fit.mixture import halves, held_back_mixture
 from deformer_qa.lab.fit.ranking import fit_ranking, judged
@@ -16,7 +16,7 @@ from deformer_qa.lab.fit.risk import fit_risk
 from deformer_qa.lab.train.recipe import recipe_from
 from deformer_qa.pipeline.ask import N_CANDIDATES, Pipeline
 from deformer_qa.pipeline.outcomes import OutcomeRule
-from deformer_qa.pipeline.rank import FEATURES, RankingWeights
+from deformer_qa.pipeline.rank import FEATURES, FIRST_SIGNS, RankingWeights
 from deformer_qa.reader.description import set_fitted
 from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.reading import Precision, SplitReader
@@ -36,8 +36,9 @@ def fit_reader(
 ) -> dict[str, Any]:
     """Fit how spans are ranked, when an answer or a label is given, and what --max-risk needs, into reader.json.
 
-    The ranking is fitted on the questions of one half of the articles and tables, the rest on those of the other half,
-    and so are the figures that come back.
+    The ranking is fitted on the questions of one half of the articles and tables, confidences and outcomes on those of
+    the other half. The figures that come back, and the thresholds of --max-risk, are of that half too, each fifth of it
+    by confidences that were fitted on the other four.
 
     :param data: the folder with the files that the reader's recipe names.
     :param n_each: questions of each kind at most.
@@ -66,8 +67,8 @@ def fit_reader(
         if not any(one.spans for one in first) or not second:
             raise BadTrainingData(f"{data}: too few articles and tables are held back to fit on one half of them.")
         ranking = fit_ranking(first)
-        weights = calibrated(second, RankingWeights.from_mapping(ranking.weights))
-        answers = first_answers(second, weights)
+        weights = RankingWeights.from_mapping(ranking.weights)
+        sure, answers = fit_confidence(first_answers(second, weights))
     labels = fit_label(recipe, data, reader)
     outcomes = {"sure": OutcomeRule().sure, "nothing": fit_nothing_found(answers)}
     risk = fit_risk(*arrays(answers), n_candidates=N_CANDIDATES, max_tokens=MAX_ANSWER_TOKENS)
@@ -77,6 +78,7 @@ def fit_reader(
         ranking_given=ranking.given,
         ranking_passages=ranking.passages,
         ranking_fit={"questions": ranking.n_questions},
+        confidence=dict(zip(FIRST_SIGNS, sure.values, strict=True)),
         outcomes=outcomes,
         risk=risk,
         yes_no={"label": labels["least"]},

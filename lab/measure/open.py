@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from deformer_qa.lab.data.squad import SquadParagraph, SquadQuestion, SquadSet, exact_match, f1
 from deformer_qa.lab.measure.confidence import measured
-from deformer_qa.pipeline.answers import ReadSpan, as_if_alone, first_answer
-from deformer_qa.pipeline.ask import N_CANDIDATES, Pipeline
+from deformer_qa.pipeline.answers import ReadSpan, as_if_alone
+from deformer_qa.pipeline.ask import N_CANDIDATES, Pipeline, first_answer
 from deformer_qa.pipeline.errors import NothingToMeasure
 from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.results import Answer
@@ -230,7 +230,7 @@ def _asked(pipeline: Pipeline, read: ReadQuestion, chosen: Sequence[int]) -> str
 
 def _first_answer(pipeline: Pipeline, read: ReadQuestion, some: Sequence[ReadSpan]) -> Answer | None:
     spans = as_if_alone(some, pipeline.retrieval_weights.bm25_share)
-    return first_answer(read.question.question.question, spans, pipeline.weights, read.places)[0]
+    return first_answer(pipeline, read.question.question.question, spans, read.places)[0]
 
 
 def _best_by_margin(read: ReadQuestion, chosen: Sequence[int]) -> str:

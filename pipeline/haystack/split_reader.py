@@ -12,12 +12,12 @@ import numpy as np
 from haystack import Document, ExtractedAnswer
 from numpy.typing import NDArray
 
-from deformer_qa.pipeline.answers import EmptySpans, ReadSpan, merged, read_spans
+from deformer_qa.pipeline.answers import EmptySpans, ReadSpan, answered, read_spans
 from deformer_qa.pipeline.haystack.documents import stored_passages, title_of
 from deformer_qa.pipeline.long_answers import long_span
 from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.questions import Wanted, checked_question, wanted_by
-from deformer_qa.pipeline.rank import RankingWeights, ReadPassage, confidences
+from deformer_qa.pipeline.rank import ConfidenceWeights, RankingWeights, ReadPassage, confidences
 from deformer_qa.pipeline.results import Outcome, Place
 from deformer_qa.pipeline.retrieve import Candidate
 from deformer_qa.reader.borders.span_borders import SpanBorders
@@ -69,6 +69,7 @@ class SplitReading:
         about = reader.about
         self._retrieved = RankingWeights.from_mapping(about.ranking if about else {})
         self._given = RankingWeights.from_mapping(about.ranking_given if about else {})
+        self._sure = ConfidenceWeights.from_mapping(about.confidence if about else {})
         self._outcome_rule = OutcomeRule.from_mapping(about.outcomes if about else {})
         self._kept: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         self._n_kept = kept_passages
@@ -112,7 +113,10 @@ class SplitReading:
             found = [one for one in all_found if one[0].text not in empty][:top_k]
         else:
             n_answers = None if wanted.is_long else top_k
-            answers = merged(spans, probabilities, weights, places, n_answers, overlap_threshold, empty=empty)
+            sure = self._sure if all_retrieved else None
+            answers, none = answered(
+                question, wanted, spans, weights, places, n_answers, sure=sure, overlap=overlap_threshold
+            )
             found = [(one.place, one.confidence, one.evidence) for one in answers]
         nearest = max((passage.candidate.dense for passage in passages), default=None) if all_retrieved else None
         outcome = self._outcome_rule.outcome(found[0][1] if found else None, nearest)
