@@ -17,7 +17,7 @@ from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.questions import Kind, Wanted, checked_question, wanted_by
 from deformer_qa.pipeline.rank import ConfidenceWeights, RankingWeights, ReadPassage
 from deformer_qa.pipeline.results import Answer, Answers, Found, Place, Scope
-from deformer_qa.pipeline.retrieve import DEPTH, Candidate, Method, RetrievalWeights, candidates, retrieve
+from deformer_qa.pipeline.retrieve import DEPTH, Candidate, Method, RetrievalWeights, Retrieved, candidates, retrieve
 from deformer_qa.pipeline.risk import risk_limit
 from deformer_qa.pipeline.yes_no import least_confidence, yes_or_no
 from deformer_qa.reader.reading import PassageLogits, SplitReader, States
@@ -96,11 +96,11 @@ class Pipeline:
         scope, among = self._scope(wanted)
         depth = max(n_candidates, DEPTH)
         retrieved = retrieve(self.snapshot, question, asked.vector, depth, among, self.retrieval_weights)
-        chosen = candidates(self.snapshot, retrieved, retrieved.fused[:n_candidates])
+        chosen = candidates(retrieved, retrieved.fused[:n_candidates])
         clock.mark("retrieve")
         states = self.snapshot.states([candidate.key for candidate in chosen])
         clock.mark("load")
-        places = Places(self.snapshot, self.reader.encoder.tokenizer)
+        places = self._places(retrieved, chosen)
         logits = self.reader.read(asked.states, states)
         kind = wanted_by(question)
         answers, no_answer = self._label(kind.kind, asked.states, chosen, states, logits, places)
@@ -167,8 +167,8 @@ class Pipeline:
         vector = None if method == "bm25" else self.reader.encoder.encode(query, "query").vector
         _, among = self._scope(wanted)
         retrieved = retrieve(self.snapshot, query, vector, max(n, DEPTH), among, self.retrieval_weights)
-        chosen = candidates(self.snapshot, retrieved, retrieved.by(method)[:n])
-        places = Places(self.snapshot, self.reader.encoder.tokenizer)
+        chosen = candidates(retrieved, retrieved.by(method)[:n])
+        places = self._places(retrieved, chosen)
         by_vector = vector is not None
         return [
             Found(
@@ -196,6 +196,10 @@ class Pipeline:
             return [], 1.0
         least = self.least_label_confidence
         return yes_or_no(self.reader, self.passage_weights, question, chosen, states, logits, places, least)
+
+    def _places(self, retrieved: Retrieved, chosen: Sequence[Candidate]) -> Places:
+        expected = [retrieved.records[one.passage_id] for one in chosen]
+        return Places(self.snapshot, self.reader.encoder.tokenizer, expected)
 
     def _scope(self, wanted: Filter | None) -> tuple[Scope | None, list[int] | None]:
         """What a filter came to, and the ids of the passages that it leaves; None for all."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 
@@ -13,15 +14,19 @@ from deformer_qa.reader.borders.units import statement_around
 from deformer_qa.reader.passages import Span
 from deformer_qa.reader.spans import TokenSpan
 from deformer_qa.reader.tokens import TextTokenizer, TokenizedText
-from deformer_qa.store import DocumentRecord, PassageRecord, Snapshot
+from deformer_qa.store import DocumentRecord, PassageRecord, Snapshot, StoreDamaged, keyed_input
 from deformer_qa.store.locations import location_at, own_metadata
 
 
 class Places:
-    """Looks up what answers need, each document and passage once; texts are checked against their hashes."""
+    """Looks up what answers need, each document and passage once; texts are checked against their hashes.
 
-    def __init__(self, snapshot: Snapshot, tokenizer: TextTokenizer) -> None:
+    :param expected: passages that will be looked up: the first one asked for brings the documents of all of them.
+    """
+
+    def __init__(self, snapshot: Snapshot, tokenizer: TextTokenizer, expected: Iterable[PassageRecord] = ()) -> None:
         self._snapshot, self._tokenizer = snapshot, tokenizer
+        self._records = {record.id: record for record in expected}
         self._passages: dict[int, _LocatedPassage] = {}
         self._documents: dict[int, DocumentRecord] = {}
 
@@ -92,13 +97,19 @@ class Places:
 
     def _located(self, passage_id: int) -> _LocatedPassage:
         if passage_id not in self._passages:
-            record = self._snapshot.passages([passage_id])[0]
-            whole = self._snapshot.passage_inputs([passage_id])[0]
+            if passage_id not in self._records:
+                self._records[passage_id] = self._snapshot.passages([passage_id])[0]
+            record = self._records[passage_id]
             if record.document_id not in self._documents:
-                self._documents[record.document_id] = self._snapshot.document(record.document_id)
-            self._passages[passage_id] = _LocatedPassage(
-                record, whole, self._documents[record.document_id], self._tokenizer
-            )
+                wanted = {one.document_id for one in self._records.values()} - self._documents.keys()
+                self._documents |= {one.id: one for one in self._snapshot.documents(sorted(wanted))}
+            document = self._documents[record.document_id]
+            whole = keyed_input(record.key, record.heading, document.text[record.start : record.end])
+            if whole is None:
+                raise StoreDamaged(
+                    str(self._snapshot.path), f"passage {record.id}: the text is not the one that was encoded"
+                )
+            self._passages[passage_id] = _LocatedPassage(record, whole, document, self._tokenizer)
         return self._passages[passage_id]
 
     def _place(self, located: _LocatedPassage, start: int, end: int) -> Place:

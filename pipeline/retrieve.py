@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deformer_qa.pipeline.query_words import Name, content_words, names
 from deformer_qa.reader.errors import UnsupportedModel
-from deformer_qa.store import Snapshot
+from deformer_qa.store import PassageRecord, Snapshot
 
 DEPTH = 100
 """Passages of each ranking whose scores are summed; more where more candidates are asked for."""
@@ -81,12 +81,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """Passage ids by each ranking, best first, and the scores of all of them."""
+    """Passage ids by each ranking, best first, and the scores and records of all of them."""
 
     dense: tuple[int, ...]
     bm25: tuple[int, ...]
     fused: tuple[int, ...]
     scores: dict[int, Scores]
+    records: dict[int, PassageRecord]
     weights: RetrievalWeights
 
     def by(self, method: Method) -> tuple[int, ...]:
@@ -121,7 +122,8 @@ def retrieve(
     exact = _exact(snapshot, question, depth, among, {*dense, *bm25})
     ids = sorted({*dense, *bm25, *exact, *also})
     of_words = bm25 | _bm25_of(snapshot, words, [one for one in ids if one not in bm25])
-    of_vectors = dense | _dense_of(snapshot, vector, [one for one in ids if one not in dense])
+    records = {record.id: record for record in snapshot.passages(ids)}
+    of_vectors = dense | _dense_of(snapshot, vector, [record for id_, record in records.items() if id_ not in dense])
     best = max(of_words.values(), default=0.0)
     scores = {
         one: Scores(
@@ -133,26 +135,28 @@ def retrieve(
         for one in ids
     }
     order = sorted(ids, key=lambda one: (-scores[one].fused(weights), one))
-    return Retrieved(tuple(dense), tuple(bm25), tuple(order), scores, weights)
+    return Retrieved(tuple(dense), tuple(bm25), tuple(order), scores, records, weights)
 
 
-def candidates(snapshot: Snapshot, retrieved: Retrieved, passage_ids: Sequence[int]) -> list[Candidate]:
+def candidates(retrieved: Retrieved, passage_ids: Sequence[int]) -> list[Candidate]:
     """Some of the retrieved passages with their keys and scores."""
     found = []
-    for record in snapshot.passages(passage_ids):
-        one = retrieved.scores[record.id]
-        fused = one.fused(retrieved.weights)
-        found.append(Candidate(record.id, record.key, one.dense, one.bm25, one.bm25_share, fused))
+    for id_ in passage_ids:
+        one, fused = retrieved.scores[id_], retrieved.scores[id_].fused(retrieved.weights)
+        key = retrieved.records[id_].key
+        found.append(Candidate(id_, key, one.dense, one.bm25, one.bm25_share, fused))
     return found
 
 
-def _dense_of(snapshot: Snapshot, vector: NDArray[np.float32] | None, ids: Sequence[int]) -> dict[int, float]:
+def _dense_of(
+    snapshot: Snapshot, vector: NDArray[np.float32] | None, records: Sequence[PassageRecord]
+) -> dict[int, float]:
     """The dense scores of passages, to the last bit those that ``Snapshot.nearest`` gives."""
-    if vector is None or not ids:
+    if vector is None or not records:
         return {}
-    vectors = snapshot.vectors([record.key for record in snapshot.passages(ids)]).astype(np.float64)
+    vectors = snapshot.vectors([record.key for record in records]).astype(np.float64)
     query = vector.astype(np.float64)
-    return {one: float(np.dot(row, query)) for one, row in zip(ids, vectors, strict=True)}
+    return {record.id: float(np.dot(row, query)) for record, row in zip(records, vectors, strict=True)}
 
 
 def _bm25_of(snapshot: Snapshot, words: str, ids: Sequence[int]) -> dict[int, float]:
@@ -186,11 +190,10 @@ def _holders(
         ids = sorted({*ids, *(hit.passage_id for hit in snapshot.bm25(name.text, len(found), found, every_word=True))})
     if name.pattern is None or not ids:
         return ids
-    records = snapshot.passages(ids)
-    titles = snapshot.document_infos([record.document_id for record in records])
-    texts = snapshot.passage_texts(ids)
+    held = snapshot.passages_with_texts(ids)
+    documents = snapshot.document_infos([record.document_id for record, _ in held])
     return [
         record.id
-        for record, document, text in zip(records, titles, texts, strict=True)
+        for (record, text), document in zip(held, documents, strict=True)
         if name.pattern.search(f"{document.title}\n{record.heading}\n{text}")
     ]

@@ -176,10 +176,15 @@ class Snapshot:
 
         :raises DocumentNotFound: where no live document has this id.
         """
-        for catalogue in self.catalogues:
-            for info in catalogue.document_infos([document_id]):
-                return catalogue.document(info)
-        raise DocumentNotFound(document_id)
+        return self.documents([document_id])[0]
+
+    def documents(self, ids: Sequence[int]) -> list[DocumentRecord]:
+        """Some documents with their texts, checked, in the order of ``ids``; read together.
+
+        :raises DocumentNotFound: where an id is not that of a live document.
+        """
+        found = self._gather(ids, lambda catalogue, some: {one.id: one for one in catalogue.documents(some)})
+        return _in_order(ids, found, DocumentNotFound)
 
     def has_document(self, document_id: int) -> bool:
         """Whether a live document has this id."""
@@ -240,6 +245,13 @@ class Snapshot:
         :raises StoreDamaged: where a text is not the one that was encoded.
         """
         return _in_order(ids, self._gather(ids, Catalogue.passage_texts), PassageNotFound)
+
+    def passages_with_texts(self, ids: Sequence[int]) -> list[tuple[PassageRecord, str]]:
+        """Some passages with their texts, in the order of ``ids``, each text compared with its key.
+
+        :raises PassageNotFound, StoreDamaged: as ``passage_texts``.
+        """
+        return _in_order(ids, self._gather(ids, Catalogue.passages_with_texts), PassageNotFound)
 
     def passage_inputs(self, ids: Sequence[int]) -> list[str]:
         """What the encoder read of some passages, in the order of ``ids``: their texts, most below a heading.

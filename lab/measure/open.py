@@ -144,9 +144,10 @@ def read_open(
         also = [record.id for record in own]
         retrieved = _retrieved(pipeline, one, asked.vector, also)
         wanted = {pid for method in methods for pid in retrieved.by(method)[:n_candidates]}.union(also)
-        chosen = candidates(pipeline.snapshot, retrieved, [pid for pid in retrieved.fused if pid in wanted])
+        chosen = candidates(retrieved, [pid for pid in retrieved.fused if pid in wanted])
         states = pipeline.snapshot.states([candidate.key for candidate in chosen])
-        places = Places(pipeline.snapshot, pipeline.reader.encoder.tokenizer)
+        expected = [retrieved.records[one.passage_id] for one in chosen]
+        places = Places(pipeline.snapshot, pipeline.reader.encoder.tokenizer, expected)
         spans = pipeline.spans(one.question.question, asked.states, chosen, states, places)
         found = [places.span(span.candidate.passage_id, span.span) for span in spans]
         yield ReadQuestion(

@@ -305,13 +305,20 @@ class Catalogue:
             yield from (self._info(row) for row in rows if self.is_live(row[0]))
             last = rows[-1][0]
 
-    def document(self, info: DocumentInfo) -> DocumentRecord:
-        """The whole document that an info of this catalogue speaks of, its text checked."""
-        sql = "SELECT document_id, outline, text, checksum FROM texts WHERE document_id = ?"
-        rows = self.files.query(sql, (info.id,))
-        if len(rows) != 1 or not is_whole(rows[0]):
+    def documents(self, ids: Sequence[int]) -> list[DocumentRecord]:
+        """The live documents among these ids with their texts, checked, in any order."""
+        infos = self.document_infos(ids)
+        if not infos:
+            return []
+        live = [info.id for info in infos]
+        sql = f"SELECT document_id, outline, text, checksum FROM texts WHERE document_id IN ({_marks(live)})"
+        texts = {row[0]: row for row in self.files.query(sql, live)}
+        return [self._document(info, texts.get(info.id)) for info in infos]
+
+    def _document(self, info: DocumentInfo, row: Row | None) -> DocumentRecord:
+        if row is None or not is_whole(row):
             raise StoreDamaged(self.files.shown, f"texts row {info.id}: the checksum does not match the content")
-        _, outline, text, _ = rows[0]
+        _, outline, text, _ = row
         try:
             known = {
                 "text": text.decode("utf-8"),
@@ -341,6 +348,13 @@ class Catalogue:
     def passages_with_keys(self, keys: Sequence[bytes]) -> list[PassageRecord]:
         """The live passages that refer to these rows, in any order."""
         return self._passages(f"key IN ({_marks(keys)})", keys)
+
+    def passages_with_texts(self, ids: Sequence[int]) -> dict[int, tuple[PassageRecord, str]]:
+        """The live passages among these ids with their texts, each compared with its key.
+
+        :raises StoreDamaged: where a text is not the one that was encoded.
+        """
+        return {passage.id: (passage, text) for passage, text, _ in self._passages_with_texts(ids)}
 
     def passage_texts(self, ids: Sequence[int]) -> dict[int, str]:
         """The texts of the live passages among these ids, each compared with its key.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from deformer_qa.pipeline.results import Answers
 from deformer_qa.reader.errors import TextTooLong
 from deformer_qa.reader.reading import SplitReader
 from deformer_qa.store import Codebook, open_snapshot
+from deformer_qa.store.segments.catalogue import connect_read_only
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 QUESTIONS: list[dict[str, Any]] = json.loads((EXAMPLES / "questions.json").read_text(encoding="utf-8"))["questions"]
@@ -184,3 +186,21 @@ def test_asking_from_several_threads_gives_the_same_answers(example_pipeline: Pi
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda question: _answers(example_pipeline, question), questions))
     assert together == alone
+
+
+@pytest.mark.parametrize("question", ["On what date was Magellan killed?", "Until when is Heronbase 4.1 supported?"])
+def test_an_ask_of_twenty_candidates_takes_at_most_six_statements(
+    question: str, example_store: Path, shipped_reader: SplitReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+
+    def traced(path: Path) -> sqlite3.Connection:
+        connection = connect_read_only(path)
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    monkeypatch.setattr("deformer_qa.store.segments.catalogue.connect_read_only", traced)
+    with Pipeline.open(example_store, shipped_reader) as pipeline:
+        statements.clear()
+        assert pipeline.ask(question, n_candidates=20).answers
+    assert 0 < len(statements) <= 6, statements

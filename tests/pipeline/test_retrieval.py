@@ -64,7 +64,7 @@ def test_the_sum_is_the_dense_score_and_weighted_shares(snapshot: Snapshot) -> N
     sums = {id_: one.fused(weights) for id_, one in found.scores.items()}
     assert found.fused == tuple(sorted(sums, key=lambda id_: (-sums[id_], id_)))
     assert found.dense == (1, 3, 6, 4, 8, 2, 5, 7)
-    chosen = candidates(snapshot, found, found.fused[:3])
+    chosen = candidates(found, found.fused[:3])
     assert [one.passage_id for one in chosen] == list(found.fused[:3])
     assert [one.fused for one in chosen] == [sums[one.passage_id] for one in chosen]
     assert [one.key for one in chosen] == [record.key for record in snapshot.passages(found.fused[:3])]
@@ -188,5 +188,5 @@ def test_passages_asked_for_are_scored_though_no_ranking_reaches_them(snapshot: 
     assert last not in few.fused
     found = retrieve(snapshot, "words", vector, 1, also=[last])
     assert last in found.fused
-    (candidate,) = candidates(snapshot, found, [last])
+    (candidate,) = candidates(found, [last])
     assert candidate.dense == pytest.approx(everything.scores[last].dense)

@@ -135,7 +135,7 @@ class DeformerRetriever:
         vector = self._vector(snapshot, query, embedding)
         weights = self.document_store.retrieval_weights() if vector is not None else None
         retrieved = retrieve(snapshot, query, vector, max(top_k, DEPTH), among, weights)
-        chosen = candidates(snapshot, retrieved, retrieved.by(self.mode)[:top_k])
+        chosen = candidates(retrieved, retrieved.by(self.mode)[:top_k])
         scores = {"dense": lambda one: one.dense, "bm25": lambda one: one.bm25, "fused": lambda one: one.fused}
         store, asked = str(self.document_store.place), {"by_vector": vector is not None, "by_words": bool(query)}
         passages = PassageDocuments(snapshot, store, **asked)
