@@ -8,7 +8,7 @@ CORPUS_STORE := .qa-demo
 export HAYSTACK_TELEMETRY_ENABLED = False
 export HF_HUB_OFFLINE = 1
 
-.PHONY: all demo test torture hostile haystack-compat lint format help clean
+.PHONY: all demo test check docs torture hostile haystack-compat lint format help clean
 all: lint test  ## lint, then the tests: what CI runs
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -44,10 +44,20 @@ $(LINKS): Makefile
 	rm -rf $@ && mkdir -p $@
 	ln -s $(addprefix ../../,$(ROOMS)) $(addprefix ../../deformer_qa/,__init__.py index.py py.typed) $@
 
+FAST := tests/reader tests/pipeline/test_clues.py tests/pipeline/test_filters.py tests/pipeline/test_questions.py \
+	tests/pipeline/test_ranking.py tests/pipeline/test_query_words.py tests/store/test_round_trip.py \
+	tests/store/test_encodings_and_ranges.py tests/store/test_damage.py tests/indexer/test_formats.py tests/indexer/test_tables.py
+
 lint: $(INSTALLED) $(LINKS)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+check: lint  ## lint and the fast tests, under two minutes on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile $(FAST)
+
+docs: $(INSTALLED)  ## docs/reference/command-line.md from the commands themselves
+	$(BIN)/python docs/reference/command_line.py
 
 format: $(INSTALLED)  ## put the code into the one format
 	$(BIN)/ruff check --fix .

@@ -71,8 +71,8 @@ if TYPE_CHECKING:
     "--max-risk",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     metavar="R",
-    help="Answer only where it is sure enough that at most a share R of such answers is wrong, for questions like "
-    "those it was fitted on (docs/cli.md says what is promised); else say so, with exit code 1.",
+    help="Answer only if at most a share R of answers given this surely is wrong; else say so, with exit code 1. "
+    "docs/reference/answers.md says what is promised, and for which questions.",
 )
 @click.option("--strict-answers", is_flag=True, help="A best guess that is not sure is no answer: exit code 1.")
 @format_option

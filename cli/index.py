@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 _MIB = 2**20
 _MOST = 2**40  # in MiB still a number of bytes that the system takes
 _LIMITS: dict[str, tuple[str, int, str]] = {  # option: field of FileLimits, unit, help
-    "max-file-size": ("file_bytes", _MIB, "MiB of a file."),
-    "max-text": ("text_characters", 1, "Characters of the text of a document."),
-    "max-pages": ("pages", 1, "Pages, slides or sheets."),
-    "max-members": ("members", 1, "Files in an archive, as office documents are."),
-    "max-unpacked": ("unpacked_bytes", _MIB, "MiB of an archive when unpacked."),
-    "max-ratio": ("ratio", 1, "How many times a member of an archive may be packed."),
-    "max-nesting": ("nesting", 1, "Values of JSON, or parts of mail, in each other."),
-    "max-seconds": ("seconds", 1, "Seconds for reading one file."),
-    "max-memory": ("memory_bytes", _MIB, "MiB of memory for reading files."),
+    "max-file-size": ("file_bytes", _MIB, "N MiB for a file."),
+    "max-text": ("text_characters", 1, "N characters of text for a document."),
+    "max-pages": ("pages", 1, "N pages, slides or sheets in a file."),
+    "max-members": ("members", 1, "N files in an archive; office documents are archives."),
+    "max-unpacked": ("unpacked_bytes", _MIB, "N MiB for an archive when unpacked."),
+    "max-ratio": ("ratio", 1, "N times as many bytes unpacked as packed, for a file in an archive."),
+    "max-nesting": ("nesting", 1, "N levels of nested JSON values, or of nested parts of mail."),
+    "max-seconds": ("seconds", 1, "N seconds to read one file."),
+    "max-memory": ("memory_bytes", _MIB, "N MiB of memory to read files."),
 }
 
 
@@ -43,16 +43,16 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--include",
             multiple=True,
             metavar="PATTERN",
-            help="Only files that this fits, as '*.pdf' or 'papers/**'. May be given several times.",
+            help="Only files that match, such as '*.pdf' or 'papers/**'. May be given several times.",
         ),
         click.option(
             "--exclude",
             multiple=True,
             metavar="PATTERN",
-            help="No files or folders that this fits; patterns are those of .gitignore. May be given several times.",
+            help="No files or folders that match. Patterns are those of .gitignore. May be given several times.",
         ),
         click.option(
-            "--no-ignore", is_flag=True, help="Take also what .gitignore and .qaignore files in the folders name."
+            "--no-ignore", is_flag=True, help="Also index what .gitignore and .qaignore files in the folders leave out."
         ),
     )
     for option in reversed(options):
@@ -71,7 +71,7 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     wrapped: Callable[..., Any] = with_limits
     for option, (_, _, what) in reversed(_LIMITS.items()):
-        wrapped = click.option(f"--{option}", type=click.IntRange(1, _MOST), metavar="N", help=f"At most: {what}")(
+        wrapped = click.option(f"--{option}", type=click.IntRange(1, _MOST), metavar="N", help=f"At most {what}")(
             wrapped
         )
     return wrapped

@@ -86,7 +86,8 @@ def where_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--where",
         metavar="FILTER",
-        help="Only documents whose metadata match, as 'year >= 2020 and lang == \"en\"'; docs/cli.md has the grammar.",
+        help="Only documents whose metadata match, such as 'year >= 2020 and lang == \"en\"'. "
+        "docs/reference/filters.md has the grammar.",
     )(command)
 
 

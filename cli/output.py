@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """How a command ended; docs/reference/command-line.md has the table."""
+    """How a command ended; docs/reference/conventions.md has the table."""
 
     OK = 0
     NEGATIVE = 1

@@ -102,8 +102,8 @@ class Index:
 
         :param max_risk: the share of answers given that may be wrong; ``abstains`` says where the best is not sure
             enough for it.
-        :param where: a filter, as ``year >= 2020 and lang == "en"`` (docs/cli.md has its grammar); only documents that
-            it means are looked at.
+        :param where: a filter, as ``year >= 2020 and lang == "en"`` (docs/reference/filters.md has the grammar); only
+            documents that match are searched.
         :raises BadFilter: pointing at the place in it.
         :raises RiskNotKnown: where the reader knows no confidence that holds it.
         :raises BadQuestion, TextTooLong: where the question is blank or too long.

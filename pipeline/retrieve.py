@@ -22,7 +22,7 @@ Method = Literal["fused", "dense", "bm25"]
 
 @dataclass(frozen=True)
 class RetrievalWeights:
-    """What scores weigh beside the dense one, which weighs 1 (docs/decisions/0021).
+    """What scores weigh beside the dense one, which weighs 1 (docs/explanation/decisions/0021).
 
     :ivar bm25_share: of a passage's BM25 score as a share of the best passage's
     :ivar exact: of the share of the question's names that a passage holds, see ``Scores``

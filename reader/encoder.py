@@ -50,7 +50,7 @@ class Encoder:
     """A sentence-transformers encoder, tapped after layer k.
 
     A text is always encoded alone and without padding, so that its vector and states depend on nothing but the text:
-    not on its batch, not on the commit it came in. On CPU that costs nothing (docs/decisions/0003).
+    not on its batch, not on the commit it came in. On CPU that costs nothing (docs/explanation/decisions/0003).
 
     :ivar lead_rule: by which the names above a passage become what is read before it, see ``lead``
     :ivar n_passes: texts encoded since loading; a test counts them

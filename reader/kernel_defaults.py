@@ -1,4 +1,4 @@
-"""Two defaults of torch's CPU kernels, set before torch is loaded, which reads them once (docs/decisions/0006)."""
+"""Two defaults of torch's CPU kernels, set before torch is loaded, which reads them once (decision 6)."""
 
 from __future__ import annotations
 

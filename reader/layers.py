@@ -143,7 +143,7 @@ class TransformerLayer(nn.Module):
             key_value = F.linear(states, self.qkv.weight[width:], self.qkv.bias[width:])
             key, value = key_value.view(batch, tokens, 2, self.n_heads, head_width).unbind(2)
             states = states[:, rows]
-        # Written out: on CPU this is faster in training than scaled_dot_product_attention, see docs/decisions.
+        # Written out: on CPU this is faster in training than scaled_dot_product_attention (decision 2).
         scores = (query.transpose(1, 2) * head_width**-0.5) @ key.permute(0, 2, 3, 1)  # (batch, heads, rows, tokens)
         if context.bias is not None:
             scores = scores + context.bias.to(scores.dtype)

@@ -1,7 +1,7 @@
 """What is on disk, and when is it committed?
 
 Readers open a ``Snapshot``, one whole generation of the store; the one ``Writer`` gathers documents with the
-vectors and states of their passages and commits them as the next. ``docs/FORMAT.md`` describes the bytes.
+vectors and states of their passages and commits them as the next. ``docs/reference/format.md`` describes the bytes.
 Other folders import from here, or from the modules that ``OPEN_MODULES`` names; the rest is the store's own.
 """
 

@@ -199,8 +199,9 @@ def questions_(
 ) -> int:
     """Ask the questions of DIR/questions.jsonl of the documents in DIR/corpus, and say how many are answered right.
 
-    docs/own-questions.md says how to write them. Figures are by type, by collection and for all; --fail-under is held
-    against the share of answerable questions whose first answer is right.
+    docs/how-to/measure-your-own-questions.md says how to write them.
+    Figures are by type, by collection and for all. --fail-under is compared with the share of answerable questions
+    whose first answer is right.
     """
     pass
     from deformer_qa.lab.measure.questions import CORPUS, QUESTIONS, read_gold_questions

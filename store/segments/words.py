@@ -2,7 +2,8 @@
 
 Scripts that put no blanks between words, and Korean, whose words carry their particles, are spelled in letters and
 overlapping pairs of them; a vowel sign becomes a private-use character, which FTS5 counts to a word. Any other text
-stays as it is, so its words are those that they were before this rule. docs/FORMAT.md gives it, under "Spelling".
+stays as it is, so its words are those that they were before this rule.
+docs/reference/format.md gives it, under "Spelling".
 """
 
 from __future__ import annotations

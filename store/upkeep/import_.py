@@ -63,7 +63,7 @@ def import_store(folder: Path, store: Path) -> int:
 
 @dataclass(frozen=True)
 class _Rows:
-    """The tensors of one file; see docs/EXPORT.md."""
+    """The tensors of one file; see docs/reference/export.md."""
 
     tensors: dict[str, NDArray[Any]]
 

@@ -118,7 +118,7 @@ def test_golds_of_the_sample_questions_stand_in_their_documents(example_pipeline
 
 
 def test_the_five_lines_of_the_documentation_are_five_questions(qa: Qa, example_store: Path, tmp_path: Path) -> None:
-    page = (REPOSITORY / "docs" / "own-questions.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs" / "how-to" / "measure-your-own-questions.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```json\n(.*?)```", page, re.S)
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "questions.jsonl").write_text(example, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""docs/FORMAT.md is enough to write a reader: this one knows the page and nothing of the package."""
+"""docs/reference/format.md is enough to write a reader: this one knows the page and nothing of the package."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tiny_store import ENCODINGS
 from deformer_qa.store import Writer, names, open_snapshot
 from deformer_qa.store.segments import words
 
-PAGE = (Path(__file__).parents[2] / "docs" / "FORMAT.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "format.md").read_text()
 
 
 class Stranger:
