@@ -64,7 +64,8 @@ def test_every_page_that_the_code_names_exists() -> None:
 
 
 def test_every_page_is_found_from_the_index() -> None:
-    seen, waiting = set[Path](), [REPOSITORY / "docs" / "README.md"]
+    seen: set[Path] = set()
+    waiting = [REPOSITORY / "docs" / "README.md"]
     while waiting:
         page = waiting.pop().resolve()
         if page not in seen and page.suffix == ".md":
