@@ -24,7 +24,7 @@ from deformer_qa.reader.shipped import SHIPPED
 if TYPE_CHECKING:
     from deformer_qa.lab.measure.questions import GoldQuestion
     from deformer_qa.lab.measure.replies import ReplyFile, Setting
-    from deformer_qa.lab.measure.scores import Figures, Judged, Reply, Report, Share
+    from deformer_qa.lab.measure.scores import Figures, Judged, Reply, Report
     from deformer_qa.reader.encoder import Encoder
     from deformer_qa.reader.reading import SplitReader
 
