@@ -43,11 +43,11 @@ class _Commands(click.Group):
     """The commands, each imported when it is asked for; ``qa "a question"`` is ``qa ask "a question"``."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return list(_HOMES)
+        return [*_HOMES, *self.commands]
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in _HOMES:
-            return None
+            return super().get_command(context, name)
         module, attribute = _HOMES[name]
         command: click.Command = getattr(import_module(f"deformer_qa.cli.{module}"), attribute)
         return command
@@ -58,7 +58,7 @@ class _Commands(click.Group):
         first = arguments[0]
         looks_like_a_question = any(character.isspace() for character in first.strip()) or first.strip().endswith("?")
         looks_like_a_question |= len(first) > MOST_CHARACTERS  # refused as such, not printed as an unknown command
-        if first not in _HOMES and looks_like_a_question:
+        if first not in self.list_commands(context) and looks_like_a_question:
             return "ask", self.get_command(context, "ask"), arguments
         return super().resolve_command(context, arguments)
 

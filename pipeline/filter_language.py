@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from deformer_qa.pipeline.errors import BadFilter
-from deformer_qa.pipeline.filters import And, Contains, Field, Filter, Member, Not, OneOf, Or, Ordered, Part
-from deformer_qa.store.conditions import Order, Scalar
+from deformer_qa.pipeline.filters import Contains, Field, Filter, Member, OneOf, Ordered, Part
+from deformer_qa.store.conditions import Every, Not, Order, Scalar, Some
 
 _BLANKS = re.compile(r"\s*")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -176,12 +176,12 @@ class _Parser:
         return part
 
     def _some(self, depth: int) -> Part:
-        return self._joined("or", self._every, Or, depth)
+        return self._joined("or", self._every, Some, depth)
 
     def _every(self, depth: int) -> Part:
-        return self._joined("and", self._single, And, depth)
+        return self._joined("and", self._single, Every, depth)
 
-    def _joined(self, word: str, part: Callable[[int], Part], made: type[And | Or], depth: int) -> Part:
+    def _joined(self, word: str, part: Callable[[int], Part], made: type[Every[Part] | Some[Part]], depth: int) -> Part:
         parts = [part(depth)]
         while self._word.is_one_of(word):
             self._next()

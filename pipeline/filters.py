@@ -15,18 +15,18 @@ from typing import Any
 from deformer_qa.store import DocumentInfo, Snapshot
 from deformer_qa.store.conditions import (
     PLACES,
-    Condition,
     Every,
+    Not,
     Order,
     Scalar,
     Some,
+    Where,
     has_member,
     has_part,
     one_of,
     ordered,
     where,
 )
-from deformer_qa.store.conditions import Not as NotInSql
 
 _ORDERS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
@@ -64,7 +64,7 @@ class OneOf:
     def holds(self, document: DocumentInfo) -> bool:
         return _typed(self.field.of(document)) in self._known
 
-    def condition(self) -> Condition:
+    def where(self) -> Where:
         return one_of(self.field.keys, self.values)
 
 
@@ -80,7 +80,7 @@ class Ordered:
         found = self.field.of(document)
         return _type(found) == _type(self.value) and bool(_ORDERS[self.order](found, self.value))
 
-    def condition(self) -> Condition:
+    def where(self) -> Where:
         return ordered(self.field.keys, self.order, self.value)
 
 
@@ -95,7 +95,7 @@ class Member:
         found = self.field.of(document)
         return isinstance(found, list) and _typed(self.value) in map(_typed, found)
 
-    def condition(self) -> Condition:
+    def where(self) -> Where:
         return has_member(self.field.keys, self.value)
 
 
@@ -110,50 +110,23 @@ class Contains:
         found = self.field.of(document)
         return isinstance(found, str) and self.text in found
 
-    def condition(self) -> Condition:
+    def where(self) -> Where:
         return has_part(self.field.keys, self.text)
 
 
-@dataclass(frozen=True)
-class Not:
-    """``not part``."""
-
-    part: Part
-
-    def holds(self, document: DocumentInfo) -> bool:
-        return not self.part.holds(document)
-
-    def condition(self) -> Condition:
-        return NotInSql(self.part.condition())
-
-
-@dataclass(frozen=True)
-class And:
-    """``part and part ...``."""
-
-    parts: tuple[Part, ...]
-
-    def holds(self, document: DocumentInfo) -> bool:
-        return all(part.holds(document) for part in self.parts)
-
-    def condition(self) -> Condition:
-        return Every(tuple(part.condition() for part in self.parts))
+def holds(part: Part, document: DocumentInfo) -> bool:
+    """Whether a document meets a filter, exactly."""
+    match part:
+        case Every(parts):
+            return all(holds(one, document) for one in parts)
+        case Some(parts):
+            return any(holds(one, document) for one in parts)
+        case Not(negated):
+            return not holds(negated, document)
+    return part.holds(document)
 
 
-@dataclass(frozen=True)
-class Or:
-    """``part or part ...``."""
-
-    parts: tuple[Part, ...]
-
-    def holds(self, document: DocumentInfo) -> bool:
-        return any(part.holds(document) for part in self.parts)
-
-    def condition(self) -> Condition:
-        return Some(tuple(part.condition() for part in self.parts))
-
-
-Part = OneOf | Ordered | Member | Contains | Not | And | Or
+Part = OneOf | Ordered | Member | Contains | Every["Part"] | Some["Part"] | Not["Part"]
 
 
 @dataclass(frozen=True)
@@ -168,7 +141,7 @@ class Filter:
 
         :raises StoreDamaged: where the catalogue cannot be read.
         """
-        return [info for info in snapshot.documents_where(where(self.part.condition())) if self.part.holds(info)]
+        return [info for info in snapshot.documents_where(where(self.part)) if holds(self.part, info)]
 
     def passages(self, snapshot: Snapshot) -> tuple[int, list[int]]:
         """How many documents it means, and the ids of their passages, ascending."""

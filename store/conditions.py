@@ -15,10 +15,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from deformer_qa.store.records import to_json
 
+Part = TypeVar("Part", covariant=True)
 Operator = Literal["==", "!=", ">", ">=", "<", "<=", "in", "not in"]
 
 _EXACT_IN_SQL = 2**53
@@ -42,24 +43,24 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Every:
+class Every(Generic[Part]):
     """All of them hold."""
 
-    parts: tuple[Condition, ...]
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
-class Some:
+class Some(Generic[Part]):
     """At least one of them holds."""
 
-    parts: tuple[Condition, ...]
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
-class Not:
+class Not(Generic[Part]):
     """It does not hold."""
 
-    part: Condition
+    part: Part
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,14 @@ class Where:
     is_exact: bool
 
 
-Condition = Comparison | Every | Some | Not | At | InColumn | Anything | Where
+class Stated(Protocol):
+    """A condition of somebody else's that says itself what it is in SQL."""
+
+    def where(self) -> Where: ...
+
+
+Plain = Comparison | At | InColumn | Anything | Where | Stated
+Condition = Plain | Every["Condition"] | Some["Condition"] | Not["Condition"]
 
 
 def where(condition: Condition) -> Where:
@@ -133,6 +141,7 @@ def _where(condition: Condition) -> Where:
             return UNKNOWN
         case Where():
             return condition
+    return condition.where()
 
 
 UNKNOWN = Where("1", (), False)

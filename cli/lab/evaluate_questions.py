@@ -24,7 +24,7 @@ from deformer_qa.reader.shipped import SHIPPED
 if TYPE_CHECKING:
     from deformer_qa.lab.measure.questions import GoldQuestion
     from deformer_qa.lab.measure.replies import ReplyFile, Setting
-    from deformer_qa.lab.measure.scores import Figures, Judged, Reply, Report, Share
+    from deformer_qa.lab.measure.scores import Figures, Judged, Reply, Report
     from deformer_qa.reader.encoder import Encoder
     from deformer_qa.reader.reading import SplitReader
 
@@ -91,14 +91,14 @@ def _rows(report: Report) -> Iterator[tuple[str, str, Figures]]:
 
 def _counted(figures: Figures, key: str) -> str:
     value = getattr(figures, key)
-    if not isinstance(value, Share):
+    if isinstance(value, float):
         return f"{value:.3f}"
     return f"{value.n}/{value.of}" if value.of else "-"
 
 
 def _percent(figures: Figures, key: str) -> str:
     value = getattr(figures, key)
-    if not isinstance(value, Share):
+    if isinstance(value, float):
         return f"{value:.3f}"
     return "-" if value.percent is None else f"{value.percent:.0f}%"
 

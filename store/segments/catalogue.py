@@ -148,6 +148,26 @@ LARGEST_MAP = 1 << 40  # SQLite lowers this to its own limit
 Row = tuple[Any, ...]
 
 
+def document_record(info: DocumentInfo, outline: str, text: bytes) -> DocumentRecord:
+    """A document with its text, of what its row of ``texts`` holds.
+
+    :raises ValueError, TypeError, AttributeError, RecursionError: where the row holds something else.
+    """
+    decoded = text.decode("utf-8")
+    headings = tuple((offset, heading) for offset, heading in json.loads(outline))
+    return DocumentRecord(
+        id=info.id,
+        root=info.root,
+        path=info.path,
+        title=info.title,
+        content_hash=info.content_hash,
+        text=decoded,
+        outline=headings,
+        meta=info.meta,
+        source_state=info.source_state,
+    )
+
+
 class CatalogueFiles:
     """The files of one catalogue; immutable, shared by the snapshots of several generations. Safe to use from threads.
 
@@ -318,24 +338,10 @@ class Catalogue:
     def _document(self, info: DocumentInfo, row: Row | None) -> DocumentRecord:
         if row is None or not is_whole(row):
             raise StoreDamaged(self.files.shown, f"texts row {info.id}: the checksum does not match the content")
-        _, outline, text, _ = row
         try:
-            known = {
-                "text": text.decode("utf-8"),
-                "outline": tuple((place, words) for place, words in json.loads(outline)),
-            }
+            return document_record(info, *row[1:3])
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise StoreDamaged(self.files.shown, f"texts row {info.id}: cannot be read ({error})") from error
-        return DocumentRecord(
-            id=info.id,
-            root=info.root,
-            path=info.path,
-            title=info.title,
-            content_hash=info.content_hash,
-            meta=info.meta,
-            source_state=info.source_state,
-            **known,
-        )
 
     def passages(self, ids: Sequence[int]) -> list[PassageRecord]:
         """The live passages among these ids, in any order."""

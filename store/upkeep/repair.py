@@ -30,7 +30,15 @@ from deformer_qa.store.segments.block import BlockFiles, PendingRow, write_rows
 from deformer_qa.store.segments.catalogue import QUERY_BATCH, Catalogue, CatalogueFiles
 from deformer_qa.store.segments.codebook_file import CodebookFiles, codebook_sum, write_codebook
 from deformer_qa.store.upkeep.reindex import renewed_indexes, surviving
-from deformer_qa.store.upkeep.salvage import KEY_TYPE, Dropped, Remains, SalvagedDocuments, SalvagedRows, Surroundings
+from deformer_qa.store.upkeep.salvage import (
+    KEY_TYPE,
+    Dropped,
+    Remains,
+    SalvagedDocuments,
+    SalvagedRows,
+    Surroundings,
+    padded,
+)
 from deformer_qa.store.upkeep.verify import LoadEncoder, RowEncoder, check_file, checked_encoder, compare_row, verify
 
 BATCH_BYTES = 256 << 20  # rows encoded again that wait in memory for a block of their own
@@ -124,7 +132,7 @@ class BlockRepair:
         chosen = candidates[np.unique(np.linspace(0, len(candidates) - 1, N_SPOT_CHECKS).astype(int))]
         passages = _passages_of(rows.keys[chosen], catalogues)
         for row in chosen:
-            _, whole = next(iter(_inputs([passages[_key(rows.keys[row])]], catalogues)))
+            _, whole = next(iter(_inputs([passages[padded(rows.keys[row])]], catalogues)))
             vector, states = rows.row(int(row))
             if not compare_row(self._encoding, vector, states, self._loaded().encode(whole)).is_right:
                 break
@@ -194,7 +202,7 @@ def _live_keys(catalogues: Sequence[Catalogue]) -> Keys:
 
 def _passages_of(keys: Keys, catalogues: Sequence[Catalogue]) -> dict[bytes, int]:
     """The first live passage of each key."""
-    wanted = [_key(key) for key in keys]
+    wanted = [padded(key) for key in keys]
     found: dict[bytes, int] = {}
     for start in range(0, len(wanted), QUERY_BATCH):
         for catalogue in catalogues:
@@ -209,10 +217,6 @@ def _inputs(passages: Sequence[int], catalogues: Sequence[Catalogue]) -> Iterabl
         batch = passages[start : start + QUERY_BATCH]
         wholes = {id_: whole for catalogue in catalogues for id_, whole in catalogue.passage_inputs(batch).items()}
         yield from ((id_, wholes[id_]) for id_ in batch)
-
-
-def _key(key: Any) -> bytes:
-    return bytes(key).ljust(np.dtype(KEY_TYPE).itemsize, b"\0")
 
 
 def union(pieces: Iterable[NDArray[Any]], dtype: Any = KEY_TYPE) -> NDArray[Any]:

@@ -11,7 +11,6 @@ others is still found. Which numbers there are is known from the passage arrays,
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import sqlite3
 import stat
@@ -187,7 +186,7 @@ class SalvagedRows:
             if row >= self.n_rows or self.is_right[row]:
                 continue
             for tried in range(place, min(place + MOST_TRIED, len(missed))):
-                key = _padded(missed[tried])
+                key = padded(missed[tried])
                 if self._vector_is_right(row, key):
                     self.is_right[row] = self._find_states(row, key, -1) >= 0
                     self.keys[row], place = missed[tried], tried + 1
@@ -225,7 +224,7 @@ class SalvagedRows:
         )
 
     def _key(self, row: int) -> bytes:
-        return _padded(self.keys[row])
+        return padded(self.keys[row])
 
     def _vector_is_right(self, row: int, key: bytes) -> bool:
         found = vector_sum(key, self._vector(row))
@@ -273,7 +272,7 @@ class SalvagedRows:
         return (self._encoded(int(first), int(end)) for first, end in self._places[rows])
 
 
-def _padded(key: np.bytes_) -> bytes:
+def padded(key: np.bytes_) -> bytes:
     """A key as 16 bytes; numpy drops the zeros at its end."""
     return bytes(key).ljust(KEY_BYTES, b"\0")
 
@@ -417,26 +416,15 @@ class SalvagedDocuments:
         passages = sorted(map(schema.passage_record, passage_rows), key=lambda passage: passage.ordinal)
         _, outline, _, text = text_row
         try:
-            text, headings = text.decode("utf-8"), tuple((offset, heading) for offset, heading in json.loads(outline))
+            record = schema.document_record(info, outline, text)
         except (ValueError, TypeError, RecursionError) as error:
             raise _Wrong(f"texts row {document_id}: the content is not that of a text ({error})") from error
         if [passage.ordinal for passage in passages] != list(range(info.n_passages)):
             raise _Wrong(f"{info.n_passages} passages expected, {len(passages)} found")
         for passage in passages:
-            whole = keyed_input(passage.key, passage.heading, text[passage.start : passage.end])
+            whole = keyed_input(passage.key, passage.heading, record.text[passage.start : passage.end])
             if passage.document_id != document_id or whole is None:
                 raise _Wrong(f"passage {passage.id} is not that of its text")
-        record = DocumentRecord(
-            id=info.id,
-            root=info.root,
-            path=info.path,
-            title=info.title,
-            content_hash=info.content_hash,
-            text=text,
-            outline=headings,
-            meta=info.meta,
-            source_state=info.source_state,
-        )
         return record, passages
 
     def _check_number(self, document_id: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shlex
@@ -154,12 +155,13 @@ def _prepare(page: str, folder: Path, fixture: Callable[[str], Any]) -> None:
     if page == "haystack":
         shutil.copytree(fixture("example_store"), folder / ".qa")
     if page in _RANDOM:
-        for name, part in (
-            ("my-encoder", "tiny_bert"),
-            ("checkpoint", "tiny_reader_checkpoint"),
-            ("data", "training_data"),
-        ):
-            (folder / name).symlink_to(fixture(part))
+        (folder / "my-encoder").symlink_to(fixture("tiny_bert"))
+        (folder / "checkpoint").symlink_to(fixture("tiny_reader_checkpoint"))
+        shutil.copytree(fixture("training_data"), folder / "data")
+        question = {"id": "1", "question": "where?", "answers": [{"text": "ulm", "answer_start": 21}]}
+        paragraphs = [{"context": f"the river {n:03} was in ulm. " * 30, "qas": [question]} for n in range(70)]
+        squad = {"data": [{"title": "rivers", "paragraphs": paragraphs}]}
+        (folder / "data" / "paragraphs.json").write_text(json.dumps(squad), encoding="utf-8")
     if page == "another-model":
         shutil.copytree(fixture("tiny_reader"), folder / "runs" / "mine")
         assert run(["index", "notes", "--reader", "runs/mine", "--store", "mine.qa"]) == 0

@@ -297,6 +297,6 @@ def test_filters_find_what_plain_python_finds(
             expected = {place["path"] for place, meta in zip(places, metas, strict=True) if holds({**place, **meta})}
             made = parsed_filter(text)
             assert {one.path for one in made.documents(snapshot)} == expected, text
-            in_sql = where(made.part.condition())
+            in_sql = where(made.part)
             found = {one.path for one in snapshot.documents_where(in_sql)}
             assert found == expected if in_sql.is_exact else found >= expected, text
