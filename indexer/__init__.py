@@ -1,7 +1,7 @@
 """How does a corpus become a store? Files to documents to passages, and what changed since the last time.
 
 Names are imported when first used: the process that reads foreign files needs none of them and no store.
-Other folders import from here, or from the modules that ``OPEN_MODULES`` names.
+Other folders import from here, or from the modules that ``OPEN_MODULES`` names: ``sync`` is in one of its own name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         SyncReport,
     )
     from deformer_qa.indexer.selection import Selection
-    from deformer_qa.indexer.sync import index_bytes, preview, sync
+    from deformer_qa.indexer.sync import index_bytes, preview
 
 OPEN_MODULES = ("encoding", "errors", "files", "formats", "progress", "selection", "sync", "watch")
 
@@ -53,7 +53,6 @@ __all__ = [
     "TextEncoder",
     "index_bytes",
     "preview",
-    "sync",
 ]
 
 _ERRORS = ("BadPattern", "EncoderFailing", "IndexerError", "PathMissing", "PathUnusable", "RootGone")
@@ -63,7 +62,6 @@ _HOMES = {
     "TextEncoder": "encoding",
     "index_bytes": "sync",
     "preview": "sync",
-    "sync": "sync",
     **dict.fromkeys(_ERRORS, "errors"),
 }
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from deformer_qa.indexer import Event, SyncReport, sync
+from deformer_qa.indexer import Event, SyncReport
+from deformer_qa.indexer.sync import sync
 from deformer_qa.store import DocumentInfo, PassageRecord, open_snapshot
 
 WIDTH = 8
