@@ -137,7 +137,7 @@ class Stranger:
         places, counts = np.fromfile(folder / "posting_places", "<u4"), np.fromfile(folder / "posting_counts", "<u4")
         assert (len(offsets), len(places), len(counts)) == (n_words + 1, *2 * [catalogue["n_postings"]])
         own = sqlite3.connect(":memory:")
-        tokenizer = re.search(r"tokenizer `(.*?)`", PAGE)
+        tokenizer = re.search(r"tokenizer\s+`(.*?)`", PAGE)
         assert tokenizer is not None
         own.execute(f"CREATE VIRTUAL TABLE t USING fts5(title, heading, body, tokenize='{tokenizer[1]}')")
         own.execute("CREATE VIRTUAL TABLE v USING fts5vocab(t, instance)")
