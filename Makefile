@@ -44,7 +44,7 @@ $(LINKS): Makefile
 	rm -rf $@ && mkdir -p $@
 	ln -s $(addprefix ../../,$(ROOMS)) $(addprefix ../../deformer_qa/,__init__.py index.py py.typed) $@
 
-FAST := tests/reader tests/pipeline/test_clues.py tests/pipeline/test_filters.py tests/pipeline/test_questions.py \
+FAST := tests/house/test_docs.py tests/reader tests/pipeline/test_clues.py tests/pipeline/test_filters.py tests/pipeline/test_questions.py \
 	tests/pipeline/test_ranking.py tests/pipeline/test_query_words.py tests/store/test_round_trip.py \
 	tests/store/test_encodings_and_ranges.py tests/store/test_damage.py tests/indexer/test_formats.py tests/indexer/test_tables.py
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import get_args
 import click
 import pytest
 
-from deformer_qa.cli.main import root, run
+from deformer_qa.cli.main import root
 from deformer_qa.indexer.formats.parsed import Kind
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -120,22 +119,6 @@ def test_the_page_of_files_has_every_kind_of_reason() -> None:
     page = (REPOSITORY / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
     listed = page.split("| kind | meaning |")[1]
     assert set(re.findall(r"^\| `([a-z ]+)` \|", listed, re.M)) == set(get_args(Kind))
-
-
-def test_the_page_of_answers_has_the_fields_of_the_json(
-    example_store: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    page = (REPOSITORY / "docs" / "reference" / "answers.md").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"```json\n(.*?)```", page, re.S)
-    run(["ask", "On what date was Magellan killed?", "--store", str(example_store), "--format", "json"])
-    assert _shape(json.loads(capsys.readouterr().out)) == _shape(json.loads(shown))
-
-
-def _shape(value: object) -> object:
-    """The names in a JSON value, at every depth, metadata apart."""
-    if isinstance(value, dict):
-        return {name: None if name == "meta" else _shape(one) for name, one in value.items()}
-    return [_shape(one) for one in value[:1]] if isinstance(value, list) else None
 
 
 def test_the_pages_own_script_writes_nothing_new(tmp_path: Path) -> None:

@@ -165,3 +165,19 @@ def _prepare(page: str, folder: Path, fixture: Callable[[str], Any]) -> None:
     if page == "another-model":
         shutil.copytree(fixture("tiny_reader"), folder / "runs" / "mine")
         assert run(["index", "notes", "--reader", "runs/mine", "--store", "mine.qa"]) == 0
+
+
+def test_the_page_of_answers_has_the_fields_of_the_json(
+    example_store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (REPOSITORY / "docs" / "reference" / "answers.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```json\n(.*?)```", page, re.S)
+    run(["ask", "On what date was Magellan killed?", "--store", str(example_store), "--format", "json"])
+    assert _shape(json.loads(capsys.readouterr().out)) == _shape(json.loads(shown))
+
+
+def _shape(value: object) -> object:
+    """The names in a JSON value, at every depth, metadata apart."""
+    if isinstance(value, dict):
+        return {name: None if name == "meta" else _shape(one) for name, one in value.items()}
+    return [_shape(one) for one in value[:1]] if isinstance(value, list) else None
