@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -58,13 +59,15 @@ def test_the_snippets_of_a_page_run_in_their_order(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _furnish(tmp_path, tiny_bert, tiny_reader, tiny_reader_checkpoint, trained=page.name != "train-a-reader.md")
+    _furnish(tmp_path, page, tiny_bert, tiny_reader, tiny_reader_checkpoint)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if page.name not in FROM_NOTHING:
         assert run(["index", "notes", "notes.md", "papers", "report.pdf"]) == 0
+    if "mine.qa" in page.read_text(encoding="utf-8") and page.name not in FROM_NOTHING:
+        assert run(["index", "notes", "--reader", "runs/mine", "--store", "mine.qa"]) == 0
     names: dict[str, object] = {"__name__": "snippet"}
     for snippet in snippets(page):
         where = f"{page.name}:{snippet.line}"
@@ -77,33 +80,34 @@ def test_the_snippets_of_a_page_run_in_their_order(
             _check_console(snippet.text, where, capsys)
 
 
-def _furnish(folder: Path, encoder: Path, reader: Path, checkpoint: Path, *, trained: bool) -> None:
-    """What the pages suppose to be there."""
-    (tutorial,) = (
-        block for block in snippets(DOCS / "tutorial.md") if "house.md" in block.text and "cat" in block.text
-    )
-    subprocess.run(["bash", "-ec", tutorial.text], cwd=folder, check=True)
+def _furnish(folder: Path, page: Path, encoder: Path, reader: Path, checkpoint: Path) -> None:
+    """What a page supposes to be there."""
+    manuals = _made(folder / "Documents" / "manuals")
+    (manuals / "mill.md").write_text("The filter must be cleaned twice a year.\n")
+    if page.name == "tutorial.md":
+        return
+    (notes,) = (one.text for one in snippets(DOCS / "tutorial.md") if one.text.startswith("mkdir notes"))
+    subprocess.run(["bash", "-ec", notes], cwd=folder, check=True)
     shutil.copy(folder / "notes" / "car.txt", folder / "notes.md")
     (folder / "notes" / "old.md").write_text("The old shed was painted green.\n")
     (folder / "notes" / "plan.bak.txt").write_text("Der Plan wurde verworfen.\n")
     (folder / "notes" / "german.md").write_text("---\nlang: de\n---\nDer Turm steht in Ulm.\n")
     shutil.copytree(REPOSITORY / "examples" / "corpus" / "history", folder / "papers")
+    (folder / "papers" / "method.md").write_text("The method was proposed by Ada Lindqvist in 2019.\n")
     (folder / "examples").symlink_to(REPOSITORY / "examples")
     (folder / "report.pdf").write_bytes(pdf(["The lighthouse of Orlan was first lit on 3 May 1871."]))
-    (folder / "manuals").mkdir()
-    (folder / "manuals" / "mill.md").write_text("The filter must be cleaned twice a year.\n")
+    shutil.copytree(manuals, _made(folder / "mine" / "corpus") / "manuals")
+    asked = {"id": "1", "collection": "manuals", "question": "How often must the filter be cleaned?"}
+    (folder / "mine" / "questions.jsonl").write_text(json.dumps({**asked, "answers": ["twice a year"]}) + "\n")
     write_training_data(_made(folder / "data"))
     shutil.copytree(encoder, folder / "my-encoder")
     shutil.copytree(checkpoint, folder / "checkpoint")
-    if trained:
+    if page.name != "train-a-reader.md":
         shutil.copytree(reader, folder / "runs" / "mine")
-    if (folder / "Documents").exists():
-        raise AssertionError("the pages' home is not empty")
-    shutil.copytree(folder / "manuals", folder / "Documents" / "manuals")
 
 
 def _made(folder: Path) -> Path:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     return folder
 
 
