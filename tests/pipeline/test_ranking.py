@@ -9,11 +9,14 @@ from deformer_qa.pipeline.answers import ReadSpan, as_if_alone
 from deformer_qa.pipeline.clues import Clues
 from deformer_qa.pipeline.rank import (
     FEATURES,
+    FIRST_SIGNS,
     PRIOR,
+    ConfidenceWeights,
     RankingWeights,
     ReadPassage,
     confidences,
     features,
+    first_signs,
     passage_features,
 )
 from deformer_qa.pipeline.results import Place
@@ -121,3 +124,15 @@ def test_without_the_best_passage_the_others_have_the_places_that_they_would_hav
     assert [row["fused"] for row in rows] == pytest.approx([0.8, 0.8, 0.65])
     assert {row["margin"] for row in rows} == {2.0}
     assert as_if_alone([], 0.3) == []
+
+
+def test_how_sure_the_first_answer_is_lies_between_none_and_all_and_needs_every_weight() -> None:
+    assert ConfidenceWeights.from_mapping({}) is None
+    weights = ConfidenceWeights.from_mapping(dict.fromkeys(FIRST_SIGNS, 100.0))
+    assert weights is not None
+    signs = first_signs(Clues("How many rivers are there?"), False, 1.0, 0.0, [0.0] * len(FEATURES))
+    assert len(signs) == len(FIRST_SIGNS)
+    assert signs[FIRST_SIGNS.index("number")] == 1.0
+    assert all(0 < weights.confidence([scale * one for one in signs]) < 1 for scale in (-1e6, 0.0, 1e6))
+    with pytest.raises(UnsupportedModel, match="no number for long, constant"):
+        ConfidenceWeights.from_mapping(dict.fromkeys(FIRST_SIGNS[:-2], 1.0))

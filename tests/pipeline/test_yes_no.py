@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from deformer_qa.indexer.sync import sync
+from deformer_qa.lab.fit.risk import fit_risk
 from deformer_qa.lab.measure.confidence import measured
 from deformer_qa.pipeline.ask import Pipeline
 from deformer_qa.pipeline.errors import RiskNotKnown
@@ -16,7 +17,7 @@ from deformer_qa.pipeline.questions import wanted_by
 from deformer_qa.pipeline.rank import RankingWeights, confidences, passage_features
 from deformer_qa.pipeline.results import RiskLimit
 from deformer_qa.pipeline.retrieve import candidates, retrieve
-from deformer_qa.pipeline.risk import fit_risk, known_thresholds, risk_limit
+from deformer_qa.pipeline.risk import known_thresholds, risk_limit
 from deformer_qa.reader.passages import sentences
 from deformer_qa.reader.reading import SplitReader
 
