@@ -21,7 +21,7 @@ TEXT = BY_NAME["text"]
 
 EVIL = """
 import os, signal, sys, time
-from deformer_qa.indexer import parser_process
+from deformer_qa.indexer.sandbox import child as parser_process
 from deformer_qa.indexer.formats.parsed import ParsedDocument, ParsedFile
 
 def parse(raw, limits):
@@ -202,7 +202,7 @@ def test_ctrl_c_reaches_the_indexer_and_not_the_parser(world: World) -> None:
         world.sync(world.folder)
     world.encoder.fail_at = lambda text: None
     assert world.sync(world.folder).files == FileCounts(added=1)
-    assert not [one for one in psutil.Process().children() if "parser_process" in " ".join(one.cmdline())]
+    assert not [one for one in psutil.Process().children() if "indexer.sandbox.child" in " ".join(one.cmdline())]
 
 
 def test_many_files_pass_through_few_processes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
