@@ -40,8 +40,12 @@ class Statement(Span):
     is_row: bool = False
 
 
-def statements(text: str) -> list[Statement]:
-    """What a text says one by one, in order: sentences, items, headings, and rows of tables with all their cells."""
+@lru_cache(maxsize=256)
+def statements(text: str) -> tuple[Statement, ...]:
+    """What a text says one by one, in order: sentences, items, headings, and rows of tables with all their cells.
+
+    Kept for the last texts: every span of a passage asks for those of the passage.
+    """
     ends = sentence_ends(text)
     found = []
     for line in _lines_joined(text):
@@ -51,7 +55,7 @@ def statements(text: str) -> list[Statement]:
             if part.strip():
                 start = one.start + len(part) - len(part.lstrip())
                 found.append(Statement(start, start + len(part.strip()), line.is_row))
-    return found
+    return tuple(found)
 
 
 def statement_around(text: str, start: int, end: int) -> Span:
