@@ -119,7 +119,7 @@ def as_if_alone(spans: Sequence[ReadSpan], bm25_weight: float) -> list[ReadSpan]
 
     Places are counted anew, and BM25 scores are shares of the best that is left: in use some passage is always first.
 
-    :param bm25_weight: of the share in the fused score, see ``retrieval.RetrievalWeights``.
+    :param bm25_weight: of the share in the fused score, see ``retrieve.RetrievalWeights``.
     """
     found = {span.candidate.passage_id: span.candidate for span in spans}
     best = max((one.bm25 or 0.0 for one in found.values()), default=0.0)

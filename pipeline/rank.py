@@ -1,8 +1,9 @@
 """Which of the spans of all candidates is the answer, and how sure is that? One conditional logit over spans.
 
 Every span gets a utility, linear in what the reader, the retrieval and its words say for it; "no answer in these
-documents" has utility 0. The softmax over all of them is the confidence, so ranking, confidence and no-answer are one
-fitted model (McFadden 1974). ``qa train ranking`` fits the weights on what a recipe held back; reader.json has them.
+documents" has utility 0. The softmax over all of them ranks, and says how likely no answer is (McFadden 1974). Its
+shares are the confidences, unless the reader has ``ConfidenceWeights`` for its first answers. ``qa train ranking`` fits
+both on what a recipe held back; reader.json has them.
 """
 
 from __future__ import annotations

@@ -384,9 +384,9 @@ class Writer:
         return generation
 
     def _merge(self, snapshot: Snapshot, with_indexes: bool = False) -> bool:
-        """Commit the segments that ``merging`` chooses as fewer ones; False where it chooses none.
+        """Commit the segments that ``merge.choose`` names as fewer ones; False where it chooses none.
 
-        ``with_indexes``: vector indexes are renewed where ``index_planning`` says so, also where nothing is merged.
+        ``with_indexes``: vector indexes are renewed where ``reindex.plan`` says so, also where nothing is merged.
         """
         chosen = merge.choose(snapshot, sorted(self._waiting))
         manifest = snapshot.manifest

@@ -206,9 +206,6 @@ class Layout:
         self._n_characters += len(text)
 
 
-_PiecesOutline = tuple[tuple[int, str], ...]
-
-
 class Pieces:
     """Collects a document's text piece by piece; what is told of a piece is moved to where it comes to stand."""
 
@@ -242,7 +239,7 @@ class Pieces:
         """A heading on a line of its own."""
         self.add(heading, ((0, heading),))
 
-    def finish(self) -> tuple[str, _PiecesOutline, dict[str, tuple[tuple[int, int | str], ...]]]:
+    def finish(self) -> tuple[str, Outline, dict[str, tuple[tuple[int, int | str], ...]]]:
         """The text, its outline, its locations."""
         locations = {kind: tuple(marks) for kind, marks in self._locations.items()}
         return "".join(self._texts), tuple(self._outline), locations

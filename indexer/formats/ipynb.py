@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from deformer_qa.indexer.formats import markdown
-from deformer_qa.indexer.formats.builder import Pieces, _PiecesOutline
+from deformer_qa.indexer.formats.builder import Outline, Pieces
 from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedDocument, ParsedFile, one_line
 from deformer_qa.indexer.formats.text_encoding import decode, storable
 
@@ -59,7 +59,7 @@ def _cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
     return [_object(cell) for cell in cells]
 
 
-def _source(cell: dict[str, Any], limits: FileLimits) -> tuple[str, _PiecesOutline, str]:
+def _source(cell: dict[str, Any], limits: FileLimits) -> tuple[str, Outline, str]:
     """What is written in a cell, its headings, and that of level 1 if there is one."""
     text = _text(cell.get("source", cell.get("input")))
     if cell.get("cell_type") == "heading":  # of format 3

@@ -93,7 +93,7 @@ class SplitReading:
             None keeps each span as an answer, but for those that answer nothing.
         """
         question = checked_question(query)
-        wanted, empty = wanted_by(question), EmptySpans(question)
+        wanted = wanted_by(question)
         asked = self.reader.encoder.states(question, "question")
         passages, states = self._passages(documents)
         logits = self.reader.read(asked, states)
@@ -102,14 +102,15 @@ class SplitReading:
         all_retrieved = all(_scores(document) for document in documents)
         spans = _spans(question, passages, logits, places, per_passage, all_retrieved)
         weights = self._retrieved if all_retrieved else self._given
-        utilities = weights.utilities([one.features for one in spans])
-        probabilities, none = confidences(utilities)
         if overlap_threshold is None:
+            utilities = weights.utilities([one.features for one in spans])
+            probabilities, none = confidences(utilities)
             order = np.argsort(-utilities, kind="stable").tolist()
             all_found: list[tuple[Place, float, tuple[Place, ...]]] = [
                 (places.span(spans[index].candidate.passage_id, spans[index].span), float(probabilities[index]), ())
                 for index in order
             ]
+            empty = EmptySpans(question, wanted)
             found = [one for one in all_found if one[0].text not in empty][:top_k]
         else:
             n_answers = None if wanted.is_long else top_k
