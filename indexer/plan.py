@@ -92,6 +92,8 @@ def make_plan(
 ) -> Plan:
     """Look at every file of a scope; those whose size and times are not as recorded are read and hashed.
 
+    New files are read only where an indexed document without a file may be one of them.
+
     :param never: folders that are no part of any root: the store.
     """
     planner = _Planner(snapshot, scope, limits)
@@ -110,7 +112,9 @@ class _Planner:
         self._lost = _by_place((root, document) for root in scope.gone for document in _documents(snapshot, root))
         self._unchanged: list[FoundFile] = []
         self._stale: list[Stale] = []
+        self._order: dict[Place, int] = {}
         self._changed: list[tuple[FoundFile, dict[str, str]]] = []
+        self._new: list[FoundFile] = []
         self._skipped: list[SkippedFile] = []
         self._ignored: list[Unread] = []
         self._hidden: list[Unread] = []
@@ -118,6 +122,7 @@ class _Planner:
     def compare(self, listing: Listing) -> None:
         """Sort the files of one target into what they are."""
         for file in listing.files:
+            self._order[file.root, file.path] = len(self._order)
             self._compare_file(file)
         self._hidden += [unread for unread in listing.unread if unread.hides_content]
         self._skipped += [SkippedFile(unread, ()) for unread in listing.unread]
@@ -125,20 +130,19 @@ class _Planner:
 
     def plan(self) -> Plan:
         """What to do about all that was compared; call once."""
-        present = {(file.root, file.path) for file in self._unchanged}
-        present |= {(file.root, file.path) for file, _ in self._changed}
-        present |= {(skipped.unread.root, skipped.unread.path) for skipped in self._skipped if skipped.dropped}
-        vanished = {
-            place: documents
-            for place, documents in self._known.items()
-            if place not in present and self._is_in_scope(place) and not self._is_hidden(place)
-        }
+        if self._lost or self._vanished():
+            for file in self._new:
+                self._read(file, [])
+            self._new.clear()
+        vanished = self._vanished()  # again: a new file that cannot be read hides what was in a folder of its name
         moves = _Moves([*_flat(vanished.values()), *_flat(self._lost.values())])
         work = [self._work(file, hashes, moves) for file, hashes in self._changed]
+        work += [FileWork(file, (), (), encodes=True) for file in self._new]
+        work.sort(key=lambda one: (one.encodes, self._order[one.file.root, one.file.path]))
         return Plan(
             unchanged=tuple(self._unchanged),
             stale=tuple(self._stale),
-            work=tuple(sorted(work, key=lambda work: work.encodes)),
+            work=tuple(work),
             skipped=tuple(self._skipped),
             ignored=tuple(self._ignored),
             removed=_without(vanished, moves.taken),
@@ -150,7 +154,13 @@ class _Planner:
         at_place = all(document.root == file.root for document in known)
         if known and at_place and all(_is_of(document, file.state, len(known)) for document in known):
             self._unchanged.append(file)
-            return
+        elif known:
+            self._read(file, known)
+        else:
+            self._new.append(file)
+
+    def _read(self, file: FoundFile, known: list[DocumentInfo]) -> None:
+        at_place = all(document.root == file.root for document in known)
         try:
             content = read_file(file, self._limits.file_bytes)
             format_ = format_of(file, content)
@@ -177,6 +187,17 @@ class _Planner:
         missing = _missing(hashes.values(), (document.content_hash for document in own))
         moved = [document for content_hash in missing if (document := moves.take(content_hash, file.path))]
         return FileWork(file, tuple(own), tuple(moved), encodes=len(moved) < len(missing))
+
+    def _vanished(self) -> dict[Place, list[DocumentInfo]]:
+        """Indexed documents of the scope whose files are certainly not there any more."""
+        present = {(file.root, file.path) for file in self._unchanged}
+        present |= {(file.root, file.path) for file, _ in self._changed}
+        present |= {(skipped.unread.root, skipped.unread.path) for skipped in self._skipped if skipped.dropped}
+        return {
+            place: documents
+            for place, documents in self._known.items()
+            if place not in present and self._is_in_scope(place) and not self._is_hidden(place)
+        }
 
     def _is_in_scope(self, place: Place) -> bool:
         return any(target.contains(*place) for target in self._targets[place[0]])

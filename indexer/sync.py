@@ -8,16 +8,24 @@ from pathlib import Path
 
 from deformer_qa.indexer.encoding import TextEncoder, codebook_of, encoder_info
 from deformer_qa.indexer.errors import RootGone
-from deformer_qa.indexer.files import PIPED, FileContent, FoundFile, kind_of, printable, read_file, reason_of, shown
-from deformer_qa.indexer.formats import BadRecord, Kind, NotReadable, ParsedFile, file_of
+from deformer_qa.indexer.files import PIPED, FileContent, FoundFile, Unread, printable, shown
+from deformer_qa.indexer.formats import NotReadable, ParsedFile, file_of
 from deformer_qa.indexer.formats.parsed import DEFAULT_LIMITS, FileLimits
-from deformer_qa.indexer.plan import FileWork, Plan, format_of, make_plan, pair_documents
+from deformer_qa.indexer.plan import FileWork, Plan, SkippedFile, make_plan, pair_documents
 from deformer_qa.indexer.progress import Event, Outcome, Progress, SyncReport
 from deformer_qa.indexer.roots import Scope, choose_scope, existing_place
 from deformer_qa.indexer.sandbox.parent import FileParser
 from deformer_qa.indexer.selection import EVERYTHING, Selection
-from deformer_qa.indexer.write import NO_RECORD, CorpusWriter, Limits
-from deformer_qa.store import Snapshot, StoreError, StoreMissing, Writer, open_snapshot
+from deformer_qa.indexer.write import (
+    NO_RECORD,
+    CorpusWriter,
+    Limits,
+    ReadFile,
+    Reading,
+    parse_content,
+    read_and_parse,
+)
+from deformer_qa.store import DocumentInfo, Snapshot, StoreError, StoreMissing, Writer, open_snapshot
 
 MOST_REFRESHED = 200  # documents; to read and hash an unchanged file costs less than to write its document anew
 
@@ -60,28 +68,32 @@ def sync(
     places = [existing_place(path) for path in paths] or None
     progress = Progress(on_event)
     with FileParser(limits) as parser:
+        readings, is_planned = _Readings(parser, limits), False
         if places and not has_store(store):
-            _, plan = plan_of(None, store, places, limits, selection)
-            if not _has_text(plan, parser, limits, progress):
-                return report_of(None, choose_scope(places, ()), progress, ())
+            (scope, plan), is_planned = plan_of(None, store, places, limits, selection), True
+            if not readings.find_text(plan):
+                progress.found(plan.n_files, plan.n_bytes)
+                _carry_out(plan, _Teller(progress), readings, prune)
+                return report_of(None, scope, progress, ())
         opened = Writer.open(store, encoder_info(encoder), encoding, create=bool(places), codebook=codebook_of(encoder))
         with opened as writer:
             if vector_index is not None:
                 writer.set_vector_index(vector_index)
-            scope, plan = plan_of(writer.snapshot, store, places, limits, selection)
+            if not is_planned or writer.snapshot is not None:  # the latter: another made the store meanwhile
+                scope, plan = plan_of(writer.snapshot, store, places, limits, selection)
+                readings = _Readings(parser, limits)
             if places is None and not prune:
                 check_roots(plan)
             progress.found(plan.n_files, plan.n_bytes)
             corpus = CorpusWriter(
                 writer,
                 encoder,
-                parser,
-                Limits(commit_seconds, commit_bytes, limits),
+                Limits(commit_seconds, commit_bytes),
                 progress,
                 leaving=[*scope.absorbed, *scope.gone],
             )
             try:
-                _carry_out(plan, corpus, prune)
+                _carry_out(plan, corpus, readings, prune)
                 corpus.forget_roots()
                 if corpus.has_changes:
                     corpus.refresh(plan.stale[:MOST_REFRESHED])
@@ -107,7 +119,29 @@ def plan_of(
     return scope, make_plan(snapshot, scope, limits, selection, never=[store, *selection.never])
 
 
-def _carry_out(plan: Plan, corpus: CorpusWriter, prune: bool) -> None:
+class _Readings:
+    """Reads and parses files when they are due, each once."""
+
+    def __init__(self, parser: FileParser, limits: FileLimits) -> None:
+        self._parser, self._limits = parser, limits
+        self._early: dict[tuple[str, str], Reading] = {}  # one with documents at most, and reasons
+
+    def find_text(self, plan: Plan) -> bool:
+        """Whether a new store would get a document; reads up to the first, and keeps what it read for ``take``."""
+        for work in plan.work:
+            reading = read_and_parse(work.file, self._parser, self._limits)
+            self._early[work.file.root, work.file.path] = reading
+            if isinstance(reading, ReadFile) and reading.parsed.documents:
+                return True
+        return False
+
+    def take(self, file: FoundFile) -> Reading:
+        """What reading a file gives; call once for a file."""
+        early = self._early.pop((file.root, file.path), None)
+        return early or read_and_parse(file, self._parser, self._limits)
+
+
+def _carry_out(plan: Plan, corpus: CorpusWriter | _Teller, readings: _Readings, prune: bool) -> None:
     """What encodes nothing comes first, what leaves comes last: its rows may serve what came."""
     for file in plan.unchanged:
         corpus.leave(file)
@@ -116,9 +150,51 @@ def _carry_out(plan: Plan, corpus: CorpusWriter, prune: bool) -> None:
     for ignored in plan.ignored:
         corpus.ignore(ignored)
     for work in plan.work:
-        corpus.take(work)
+        corpus.take(work, readings.take(work.file))
     for (root, path), documents in {**plan.removed, **(plan.lost if prune else {})}.items():
         corpus.remove(root, path, documents)
+
+
+class _Teller:
+    """Takes the place of ``CorpusWriter`` where nothing is to be written: tells what would become of each file.
+
+    :ivar indexed: files, by root and path, of which something would be indexed
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.indexed: set[tuple[str, str]] = set()
+
+    def leave(self, file: FoundFile) -> None:
+        self.indexed.add((file.root, file.path))
+        self._progress.file_done(file.shown, "unchanged")
+
+    def skip(self, skipped: SkippedFile) -> None:
+        self._progress.file_done(skipped.unread.shown, "skipped", skipped.unread.reason, skipped.unread.kind)
+
+    def ignore(self, unread: Unread) -> None:
+        self._progress.file_done(unread.shown, "ignored", unread.reason, unread.kind)
+
+    def remove(self, root: str, path: str, documents: Sequence[DocumentInfo]) -> None:
+        self._progress.file_done(shown(root, path), "removed")
+
+    def take(self, work: FileWork, reading: Reading) -> None:
+        file = work.file
+        self._progress.start_file(file.n_bytes)
+        if isinstance(reading, NotReadable):
+            self._progress.file_done(file.shown, "skipped", str(reading), reading.kind)
+            return
+        parsed = reading.parsed
+        for record in parsed.bad_records:
+            place = shown(file.root, file.path + record.record)
+            self._progress.record_skipped(place, record.reason, record.kind)
+        for note in reading.notes:
+            self._progress.noted(file.shown, note)
+        if parsed.documents:
+            self.indexed.add((file.root, file.path))
+            self._progress.file_done(file.shown, _outcome(work, parsed))
+        else:
+            self._progress.file_done(file.shown, "skipped", NO_RECORD, parsed.bad_records[0].kind)
 
 
 def _save(corpus: CorpusWriter, interruption: BaseException) -> None:
@@ -137,41 +213,6 @@ def has_store(store: Path) -> bool:
     except StoreError:
         return True
     return True
-
-
-def read_and_parse(file: FoundFile, parser: FileParser, limits: FileLimits) -> tuple[FileContent, ParsedFile]:
-    """What a file holds, and its documents. :raises NotReadable: also where the system does not let us."""
-    try:
-        content = read_file(file, limits.file_bytes)
-    except OSError as error:
-        raise NotReadable(f"cannot be read: {reason_of(error, file.shown)}", kind_of(error)) from error
-    return content, parser.parse(format_of(file, content), file.path, content.raw, content.sidecar)
-
-
-def _has_text(plan: Plan, parser: FileParser, limits: FileLimits, progress: Progress) -> bool:
-    """Whether a new store would get a document; where not, tells why of every file."""
-    reasons: list[tuple[FoundFile, str, Kind]] = []
-    bad: dict[int, Sequence[BadRecord]] = {}  # of the files, by their number in that list
-    for work in plan.work:
-        try:
-            _, parsed = read_and_parse(work.file, parser, limits)
-        except NotReadable as error:
-            reasons.append((work.file, str(error), error.kind))
-        else:
-            if parsed.documents:
-                return True
-            reasons.append((work.file, NO_RECORD, parsed.bad_records[0].kind))
-            bad[len(reasons)] = parsed.bad_records
-    progress.found(plan.n_files, plan.n_bytes)
-    for skipped in plan.skipped:
-        progress.file_done(skipped.unread.shown, "skipped", skipped.unread.reason, skipped.unread.kind)
-    for ignored in plan.ignored:
-        progress.file_done(ignored.shown, "ignored", ignored.reason, ignored.kind)
-    for number, (file, reason, kind) in enumerate(reasons, start=1):
-        for record in bad.get(number, ()):
-            progress.record_skipped(shown(file.root, file.path + record.record), record.reason, record.kind)
-        progress.file_done(file.shown, "skipped", reason, kind)
-    return False
 
 
 def report_of(
@@ -219,14 +260,14 @@ def index_bytes(
     progress = Progress(on_event)
     name = printable(name)
     file = FoundFile(PIPED, name, Path(name), len(raw), "")
-    content = FileContent(raw, ("", b""), "")
     nowhere = Scope((), {}, ())
     with FileParser(limits) as parser:
         progress.found(1, len(raw))
         if refusal := _unwanted(name, raw, limits):
             progress.file_done(file.shown, "skipped", str(refusal), refusal.kind)
             return report_of(None, nowhere, progress, ())
-        if not has_store(store) and (refusal := _refusal(file, content, parser)):
+        reading = parse_content(file, FileContent(raw, ("", b""), ""), parser)
+        if not has_store(store) and (refusal := _refusal(reading)):
             progress.file_done(file.shown, "skipped", str(refusal), refusal.kind)
             return report_of(None, nowhere, progress, ())
         with Writer.open(store, encoder_info(encoder), encoding, codebook=codebook_of(encoder)) as writer:
@@ -234,8 +275,8 @@ def index_bytes(
                 writer.set_vector_index(vector_index)
             known = writer.snapshot.find_documents(PIPED) if writer.snapshot else {}
             own = tuple(document for document in known.values() if file_of(document.path) == name)
-            corpus = CorpusWriter(writer, encoder, parser, Limits(60.0, 256 * 2**20, limits), progress)
-            corpus.take_content(FileWork(file, own, (), encodes=True), content)
+            corpus = CorpusWriter(writer, encoder, Limits(60.0, 256 * 2**20), progress)
+            corpus.take(FileWork(file, own, (), encodes=True), reading)
             corpus.commit()
             corpus.merge()
             return report_of(writer.snapshot, nowhere, progress, corpus.indexed)
@@ -250,13 +291,11 @@ def _unwanted(name: str, raw: bytes, limits: FileLimits) -> NotReadable | None:
     return None
 
 
-def _refusal(file: FoundFile, content: FileContent, parser: FileParser) -> NotReadable | None:
+def _refusal(reading: Reading) -> NotReadable | None:
     """Why there is nothing to make a store for, None where there is."""
-    try:
-        parsed = parser.parse(format_of(file, content), file.path, content.raw)
-    except NotReadable as refusal:
-        return refusal
-    return None if parsed.documents else NotReadable("no record of it can be read")
+    if isinstance(reading, NotReadable):
+        return reading
+    return None if reading.parsed.documents else NotReadable(NO_RECORD)
 
 
 def preview(
@@ -284,47 +323,12 @@ def preview(
         if places is None and not prune:
             check_roots(plan)
         progress.found(plan.n_files, plan.n_bytes)
-        indexed = _told(plan, limits, progress, prune=prune)
-        return report_of(snapshot, scope, progress, indexed)
+        teller = _Teller(progress)
+        with FileParser(limits) as parser:
+            _carry_out(plan, teller, _Readings(parser, limits), prune)
+        return report_of(snapshot, scope, progress, teller.indexed)
     finally:
         _close(snapshot)
-
-
-def _told(plan: Plan, limits: FileLimits, progress: Progress, *, prune: bool) -> set[tuple[str, str]]:
-    """Tell what would become of each file; those, by root and path, of which something would be indexed."""
-    indexed = {(file.root, file.path) for file in plan.unchanged}
-    for file in plan.unchanged:
-        progress.file_done(file.shown, "unchanged")
-    for skipped in plan.skipped:
-        progress.file_done(skipped.unread.shown, "skipped", skipped.unread.reason, skipped.unread.kind)
-    for ignored in plan.ignored:
-        progress.file_done(ignored.shown, "ignored", ignored.reason, ignored.kind)
-    with FileParser(limits) as parser:
-        for work in plan.work:
-            if _tell(work, parser, limits, progress):
-                indexed.add((work.file.root, work.file.path))
-    for root, path in {**plan.removed, **(plan.lost if prune else {})}:
-        progress.file_done(shown(root, path), "removed")
-    return indexed
-
-
-def _tell(work: FileWork, parser: FileParser, limits: FileLimits, progress: Progress) -> bool:
-    file = work.file
-    progress.start_file(file.n_bytes)
-    try:
-        content, parsed = read_and_parse(file, parser, limits)
-    except NotReadable as reason:
-        progress.file_done(file.shown, "skipped", str(reason), reason.kind)
-        return False
-    for record in parsed.bad_records:
-        progress.record_skipped(shown(file.root, file.path + record.record), record.reason, record.kind)
-    for note in (*content.notes, *parsed.notes):
-        progress.noted(file.shown, note)
-    if not parsed.documents:
-        progress.file_done(file.shown, "skipped", NO_RECORD, parsed.bad_records[0].kind)
-        return False
-    progress.file_done(file.shown, _outcome(work, parsed))
-    return True
 
 
 def _outcome(work: FileWork, parsed: ParsedFile) -> Outcome:

@@ -38,11 +38,50 @@ _MOST_REFUSED = 10  # documents in a row: then it is not the documents
 
 @dataclass(frozen=True)
 class Limits:
-    """When to commit in between (after so long, or so much memory waiting), and what a file may be and cost."""
+    """When to commit in between: after so long, or so much memory waiting."""
 
     commit_seconds: float
     commit_bytes: int
-    file: FileLimits
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """The documents of a file, without its bytes.
+
+    :ivar state: what its documents remember of the file, see ``source_state``
+    """
+
+    parsed: ParsedFile
+    state: str
+    notes: tuple[str, ...]
+
+
+Reading = ReadFile | NotReadable
+"""What reading a file gave; a reason whose cause is an OSError tells of the attempt, any other of the file."""
+
+
+def read_and_parse(file: FoundFile, parser: FileParser, limits: FileLimits) -> Reading:
+    """Read a file once and parse these bytes."""
+    try:
+        content = read_file(file, limits.file_bytes)
+    except NotReadable as reason:
+        return reason
+    except OSError as error:
+        refusal = NotReadable(f"cannot be read: {reason_of(error, file.shown)}", kind_of(error))
+        refusal.__cause__ = error
+        return refusal
+    return parse_content(file, content, parser)
+
+
+def parse_content(file: FoundFile, content: FileContent, parser: FileParser) -> Reading:
+    """As ``read_and_parse``, of a file that was read."""
+    try:
+        format_ = format_of(file, content)
+        parsed = parser.parse(format_, file.path, content.raw, content.sidecar)
+    except NotReadable as reason:
+        return reason
+    state = source_state(format_, content.state, len(parsed.documents) + len(parsed.bad_records))
+    return ReadFile(parsed, state, (*content.notes, *parsed.notes))
 
 
 class _Refused(Exception):
@@ -81,13 +120,12 @@ class CorpusWriter:
         self,
         writer: Writer,
         encoder: TextEncoder,
-        parser: FileParser,
         limits: Limits,
         progress: Progress,
         leaving: Iterable[str] = (),
     ) -> None:
         """:param leaving: recorded roots that ``forget_roots`` will forget if no document of them is left then."""
-        self._writer, self._encoder, self._parser = writer, encoder, parser
+        self._writer, self._encoder = writer, encoder
         self._limits, self._progress = limits, progress
         self._roots = list(writer.snapshot.roots) if writer.snapshot else []
         self._n_left = {root: len(_documents(writer, root)) for root in leaving}
@@ -117,36 +155,18 @@ class CorpusWriter:
         self._remove(documents)
         self._progress.file_done(shown(root, path), "removed")
 
-    def take(self, work: FileWork) -> None:
+    def take(self, work: FileWork, reading: Reading) -> None:
         """Bring the documents of a new, changed or moved file up to date.
 
         What cannot be taken is skipped with a reason; where only the attempt failed, an earlier version stays.
         """
-        try:
-            content = read_file(work.file, self._limits.file.file_bytes)
-        except OSError as error:
-            self._progress.start_file(work.file.n_bytes)
-            why = f"cannot be read: {reason_of(error, work.file.shown)}"
-            self._progress.file_done(work.file.shown, "skipped", why, kind_of(error))
-        except NotReadable as reason:
-            self._progress.start_file(work.file.n_bytes)
-            self._skip_unreadable(work, reason)
+        self._progress.start_file(work.file.n_bytes)
+        if isinstance(reading, ReadFile):
+            self._take_parsed(work, reading.parsed, reading.state, reading.notes)
+        elif isinstance(reading.__cause__, OSError):
+            self._progress.file_done(work.file.shown, "skipped", str(reading), reading.kind)
         else:
-            self.take_content(work, content)
-
-    def take_content(self, work: FileWork, content: FileContent) -> None:
-        """As ``take``, of a file that was read."""
-        file = work.file
-        self._progress.start_file(file.n_bytes)
-        try:
-            format_ = format_of(file, content)
-            parsed = self._parser.parse(format_, file.path, content.raw, content.sidecar)
-        except NotReadable as reason:
-            self._skip_unreadable(work, reason)
-        else:
-            n_records = len(parsed.documents) + len(parsed.bad_records)
-            state = source_state(format_, content.state, n_records)
-            self._take_parsed(work, parsed, state, (*content.notes, *parsed.notes))
+            self._skip_unreadable(work, reading)
 
     def _skip_unreadable(self, work: FileWork, reason: NotReadable) -> None:
         self._remove((*work.own, *work.moved))

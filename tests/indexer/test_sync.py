@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_world import TinyEncoder, World
 
-from deformer_qa.indexer import FileCounts, FileDone, Found, PassagesEncoded, PathMissing, RecordSkipped
+import deformer_qa.indexer.files
+from deformer_qa.indexer import FileCounts, FileDone, Found, PassagesEncoded, PathMissing, RecordSkipped, preview
+from deformer_qa.indexer.sandbox.parent import FileParser
 from deformer_qa.store import EncoderMismatch, StoreLocked, StoreMissing, Writer, open_snapshot, verify
 
 
@@ -46,6 +51,35 @@ def test_text_files_are_kept_verbatim(world: World) -> None:
     world.sync(world.folder)
     assert world.text("a.txt") == text
     assert [(p.start, p.end) for p in world.passages("a.txt")] == [(0, 6), (11, 25)]
+
+
+def test_a_first_run_and_a_preview_read_and_parse_each_file_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.write_small_corpus()
+    world.write("a bad one.pdf", b"%PDF-1.4 and no more")
+    world.write("an empty one.txt", "")
+    readings: Counter[str] = Counter()
+    for owner, name, place in (
+        (deformer_qa.indexer.files, "_read", lambda path, *_: path.name),
+        (FileParser, "parse", lambda _, format_, path, *rest: f"parsing {path}"),
+    ):
+        monkeypatch.setattr(owner, name, _counted(readings, getattr(owner, name), place))
+    files = ["a bad one.pdf", "an empty one.txt", "four.jsonl", "one.txt", "sub/three.html", "sub/two.md"]
+    expected = Counter(Path(file).name for file in files)
+    expected.update(f"parsing {file}" for file in files if file != "an empty one.txt")  # that is known without
+    assert preview(world.store, [world.folder]).files == FileCounts(added=4, skipped=2)
+    assert readings == expected
+    readings.clear()
+    assert world.sync(world.folder).files == FileCounts(added=4, skipped=2)
+    assert readings == expected
+
+
+def _counted(counts: Counter[str], call: Callable[..., Any], name: Callable[..., str]) -> Callable[..., Any]:
+    def counted(*arguments: Any, **options: Any) -> Any:
+        if not name(*arguments).startswith("."):  # a list of what is ignored is looked for in each folder
+            counts[name(*arguments)] += 1
+        return call(*arguments, **options)
+
+    return counted
 
 
 @pytest.mark.parametrize("aged", [False, True])
