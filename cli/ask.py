@@ -14,6 +14,7 @@ import platformdirs
 
 from deformer_qa.cli.options import loaded, located, parsed, reader_option, store_option, where_option
 from deformer_qa.cli.output import (
+    JSON_FORMS,
     NOTHING_MATCHES,
     ExitCode,
     console,
@@ -163,10 +164,8 @@ def print_answers(answers: Answers, form: str, *, strict: bool = False) -> None:
     """In one of the output forms."""
     if answers.nothing_matches and form != "human":
         message(f"qa: {NOTHING_MATCHES}")
-    if form == "json":
-        print_json(answers.json())
-    elif form == "ndjson":
-        print_json(answers.json(), indent=False)
+    if form in JSON_FORMS:
+        print_json(answers.json(), indent=form == "json")
     elif form == "human":
         from deformer_qa.cli.output import show_answers
 

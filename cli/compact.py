@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from deformer_qa.cli.options import located, store_option
-from deformer_qa.cli.output import ExitCode, format_option, message, print_json, print_plain
+from deformer_qa.cli.output import ExitCode, emit, format_option, message, print_plain
 
 
 @click.command()
@@ -28,11 +28,10 @@ def compact(store: Path | None, form: str) -> int:
         before = bytes_on_disk(folder)
         generation = writer.compact()
         after = bytes_on_disk(folder)
-    if form in ("json", "ndjson"):
-        about = {"schema": 1, "generation": generation, "bytes_before": before, "bytes_after": after}
-        print_json(about, indent=form == "json")
-    elif form == "plain":
-        print_plain(generation, before, after)
-    else:
-        print_plain(f"Generation {generation}: {before:,} bytes before, {after:,} after.")
+    emit(
+        form,
+        {"generation": generation, "bytes_before": before, "bytes_after": after},
+        rows=[(generation, before, after)],
+        human=lambda: print_plain(f"Generation {generation}: {before:,} bytes before, {after:,} after."),
+    )
     return ExitCode.OK

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from deformer_qa.cli.options import located, store_option
-from deformer_qa.cli.output import ExitCode, format_option, print_counts
+from deformer_qa.cli.output import ExitCode, emit_counts, format_option
 
 
 @click.command(name="export")
@@ -31,5 +31,5 @@ def export_store(folder: Path, store: Path | None, form: str) -> int:
             error.filename = error.filename or str(folder)  # a full disk names no file
             raise
     n_bytes = sum(file.n_bytes for file in about.files.values())
-    print_counts({"documents": about.n_documents, "passages": about.n_passages, "bytes": n_bytes}, form)
+    emit_counts(form, {"documents": about.n_documents, "passages": about.n_passages, "bytes": n_bytes})
     return ExitCode.OK

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from deformer_qa.cli.options import located, store_option
-from deformer_qa.cli.output import ExitCode, format_option, print_counts
+from deformer_qa.cli.output import ExitCode, emit_counts, format_option
 
 
 @click.command(name="import")
@@ -27,5 +27,5 @@ def import_store(folder: Path, store: Path | None, form: str) -> int:
     read(folder, located(store))
     with open_snapshot(located(store)) as snapshot:
         done = {"generation": snapshot.generation, "documents": snapshot.n_documents, "passages": snapshot.n_passages}
-    print_counts(done, form)
+    emit_counts(form, done)
     return ExitCode.OK

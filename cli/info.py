@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from deformer_qa.cli.options import located, store_option
-from deformer_qa.cli.output import ExitCode, console, format_option, message, print_json, print_plain
+from deformer_qa.cli.output import ExitCode, console, emit, format_option, message
 from deformer_qa.cli.terminal import printable
 
 
@@ -24,7 +24,6 @@ def info(store: Path | None, form: str) -> int:
         if snapshot.notice:
             message(f"qa: {snapshot.notice}")
         about: dict[str, Any] = {
-            "schema": 1,
             "store": str(located(store)),
             "generation": snapshot.generation,
             "documents": snapshot.n_documents,
@@ -41,14 +40,13 @@ def info(store: Path | None, form: str) -> int:
             "encoder": {"id": snapshot.encoder.encoder_id, **dict(snapshot.encoder.about)},
             "size": snapshot.size_report(),
         }
-    if form in ("json", "ndjson"):
-        print_json(about, indent=form == "json")
-        return ExitCode.OK
-    for key, value in _lines(about):
-        if form == "plain":
-            print_plain(key, value)
-        else:
-            console().print(printable(f"{key:<20} {value}"))
+    rows = list(_lines(about))
+    emit(
+        form,
+        about,
+        rows,
+        human=lambda: console().print(*(printable(f"{key:<20} {one}") for key, one in rows), sep="\n"),
+    )
     return ExitCode.OK
 
 

@@ -38,6 +38,7 @@ class ExitCode(IntEnum):
 
 
 FORMATS = ("auto", "human", "json", "ndjson", "plain")
+JSON_FORMS = ("json", "ndjson")
 
 
 def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,15 +80,28 @@ def print_plain(*fields: Any) -> None:
     sys.stdout.write("\t".join(printable(str(field)) for field in fields) + "\n")
 
 
-def print_counts(done: dict[str, Any], form: str) -> None:
-    """Numbers by name, in the form asked for."""
-    if form in ("json", "ndjson"):
-        print_json({"schema": 1, **done}, indent=form == "json")
-    elif form == "plain":
-        for name, n in done.items():
-            print_plain(name, n)
+def emit(
+    form: str, result: dict[str, Any], rows: Iterable[Iterable[object]], human: Callable[[], None] | None = None
+) -> None:
+    """Print a result in the form asked for.
+
+    :param result: for json and ndjson, without its "schema".
+    :param rows: for plain, a line of fields each.
+    :param human: prints for people; None where the rows do.
+    """
+    if form in JSON_FORMS:
+        print_json({"schema": 1, **result}, indent=form == "json")
+    elif form == "plain" or human is None:
+        for fields in rows:
+            print_plain(*fields)
     else:
-        print_plain(", ".join(f"{n:,} {name}" if name != "generation" else f"{name} {n:,}" for name, n in done.items()))
+        human()
+
+
+def emit_counts(form: str, counts: dict[str, int]) -> None:
+    """Print numbers by name in the form asked for."""
+    words = [f"{name} {n:,}" if name == "generation" else f"{n:,} {name}" for name, n in counts.items()]
+    emit(form, counts, counts.items(), human=lambda: print_plain(", ".join(words)))
 
 
 class SafeConsole(Console):

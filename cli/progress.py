@@ -26,7 +26,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from deformer_qa.cli.output import message, messages_console, print_json, print_plain
+from deformer_qa.cli.output import JSON_FORMS, message, messages_console, print_json, print_plain
 from deformer_qa.cli.terminal import SafeStream
 from deformer_qa.indexer.progress import Committed, Event, FileDone, Found, PassagesEncoded, SyncReport
 
@@ -141,7 +141,7 @@ class _Watcher:
         elif isinstance(event, FileDone):
             self._outcomes.add(event)
             self._bar.update(self._task, completed=event.n_bytes_done)
-        elif isinstance(event, Committed) and self._form in ("json", "ndjson"):
+        elif isinstance(event, Committed) and self._form in JSON_FORMS:
             print_json(
                 {
                     "schema": 1,
@@ -191,7 +191,7 @@ class Outcomes:
         for one in self._files:
             if one.outcome == "unchanged":
                 continue
-            if form in ("json", "ndjson"):
+            if form in JSON_FORMS:
                 print_json({"schema": 1, "event": "file", **_as_json(one)}, indent=False)
             else:
                 print_plain(one.outcome, one.path, *([one.reason] if one.reason else []))
@@ -221,7 +221,7 @@ def _as_json(one: FileDone) -> dict[str, Any]:
 def print_summary(report: SyncReport, form: str, *, is_preview: bool = False) -> None:
     """What was done, on stdout; what was skipped and why, on stderr."""
     counts = asdict(report.files)
-    if form in ("json", "ndjson"):
+    if form in JSON_FORMS:
         done: dict[str, Any] = {
             "schema": 1,
             "event": "preview" if is_preview else "done",

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from deformer_qa.cli.options import Pattern, is_pattern, located, parsed, store_option, where_option
-from deformer_qa.cli.output import ExitCode, format_option, message, print_json, print_plain
+from deformer_qa.cli.output import JSON_FORMS, ExitCode, emit, format_option, message
 
 if TYPE_CHECKING:
     from deformer_qa.pipeline.filters import Filter
@@ -63,12 +63,9 @@ def rm(paths: tuple[str, ...], where: str | None, dry_run: bool, store: Path | N
             writer.set_roots(chosen.roots)
             generation = writer.commit() or writer.snapshot.generation
     removed = list(chosen.places.values())
-    if form in ("json", "ndjson"):
-        about = {"schema": 1, "removed": removed, "generation": generation, "dry_run": dry_run}
-        print_json(about, indent=form == "json")
-    else:
-        for place in removed:
-            print_plain(place)
+    result = {"removed": removed, "generation": generation, "dry_run": dry_run}
+    emit(form, result, ((place,) for place in removed))
+    if form not in JSON_FORMS:
         message(f"{len(removed):,} documents {'would be ' if dry_run else ''}removed.")
     return ExitCode.OK
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deformer_qa.cli.options import located, store_option
-from deformer_qa.cli.output import ExitCode, format_option, message, print_json, print_plain
+from deformer_qa.cli.output import ExitCode, emit, format_option, message, print_plain
 
 if TYPE_CHECKING:
     from deformer_qa.store import Snapshot
@@ -32,14 +32,12 @@ def rollback(store: Path | None, form: str) -> int:
         before, parent = _counts(writer.snapshot), writer.snapshot.manifest.parent
         generation = writer.rollback()
         after = _counts(writer.snapshot)
-    if form in ("json", "ndjson"):
-        about: dict[str, Any] = {"schema": 1, "from": before, "to": after | {"content_of": parent}}
-        print_json(about, indent=form == "json")
-    elif form == "plain":
-        print_plain(before["generation"], parent, generation)
-        for name in ("documents", "passages"):
-            print_plain(name, before[name], after[name])
-    else:
+    rows = [
+        (before["generation"], parent, generation),
+        *((name, before[name], after[name]) for name in ("documents", "passages")),
+    ]
+
+    def human() -> None:
         print_plain(
             f"Back from generation {before['generation']} to the content of {parent}, as generation {generation}."
         )
@@ -49,6 +47,8 @@ def rollback(store: Path | None, form: str) -> int:
             for root in some["roots"]:
                 if root not in others["roots"]:
                     print_plain(f"root {word} recorded: {root}")
+
+    emit(form, {"from": before, "to": after | {"content_of": parent}}, rows, human)
     return ExitCode.OK
 
 

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from deformer_qa.cli.options import parsed, reader_option, store_option, where_option
-from deformer_qa.cli.output import NOTHING_MATCHES, ExitCode, console, format_option, message, print_json, print_plain
+from deformer_qa.cli.output import (
+    NOTHING_MATCHES,
+    ExitCode,
+    console,
+    emit,
+    format_option,
+    message,
+    place_line,
+)
+from deformer_qa.cli.terminal import printable
 from deformer_qa.pipeline.questions import checked_question
+
+if TYPE_CHECKING:
+    from deformer_qa.pipeline.results import Found
 
 
 @click.command()
@@ -51,20 +65,20 @@ def search(
         found = pipeline.search(query, n=passages, method=method, where=wanted)  # type: ignore[arg-type]
         if wanted and not found and not wanted.documents(pipeline.snapshot):
             message(f"qa: {NOTHING_MATCHES}")
-    if form in ("json", "ndjson"):
-        print_json({"schema": 1, "query": query, "passages": [one.json() for one in found]}, indent=form == "json")
-    elif form == "plain":
-        for one in found:
-            span, where = f"{one.place.path}:{one.place.start}-{one.place.end}", one.place.location_in_words
-            print_plain(one.rank, f"{one.score:.5f}", span, where, one.place.text)
-    else:
-        from deformer_qa.cli.output import place_line
-        from deformer_qa.cli.terminal import printable
-
-        out = console()
-        for one in found:
-            dense = "-" if one.dense is None else f"{one.dense:.3f}"
-            bm25 = "-" if one.bm25 is None else f"{one.bm25:.2f}"
-            out.print(f"{one.rank}  {place_line(one.place)}   dense {dense}  bm25 {bm25}", style="cyan")
-            out.print("   " + printable(one.place.text))
+    result = {"query": query, "passages": [one.json() for one in found]}
+    emit(form, result, map(_row, found), human=lambda: _show(found))
     return ExitCode.OK if found else ExitCode.NEGATIVE
+
+
+def _row(one: Found) -> tuple[object, ...]:
+    place = one.place
+    return one.rank, f"{one.score:.5f}", f"{place.path}:{place.start}-{place.end}", place.location_in_words, place.text
+
+
+def _show(found: Sequence[Found]) -> None:
+    out = console()
+    for one in found:
+        dense = "-" if one.dense is None else f"{one.dense:.3f}"
+        bm25 = "-" if one.bm25 is None else f"{one.bm25:.2f}"
+        out.print(f"{one.rank}  {place_line(one.place)}   dense {dense}  bm25 {bm25}", style="cyan")
+        out.print("   " + printable(one.place.text))

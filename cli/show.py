@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deformer_qa.cli.options import located, store_option
-from deformer_qa.cli.output import ExitCode, console, format_option, print_json, print_plain, print_text
+from deformer_qa.cli.output import JSON_FORMS, ExitCode, console, emit, format_option, print_text
 from deformer_qa.cli.terminal import printable_lines
 
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ def show(passage: int | None, document: int | None, text: bool, around: int, sto
 
     with open_snapshot(located(store)) as snapshot:
         if document is not None and text:
-            _print_text(snapshot.document(document).text, form)
+            whole = snapshot.document(document).text
+            if form in JSON_FORMS:
+                emit(form, {"text": whole}, ())
+            else:
+                print_text(whole)
         elif document is not None:
             _print_document(snapshot, document, form)
         else:
@@ -48,49 +52,31 @@ def show(passage: int | None, document: int | None, text: bool, around: int, sto
     return ExitCode.OK
 
 
-def _print_text(text: str, form: str) -> None:
-    if form in ("json", "ndjson"):
-        print_json({"schema": 1, "text": text}, indent=form == "json")
-    else:
-        print_text(text)
-
-
 def _print_document(snapshot: Snapshot, document_id: int, form: str) -> None:
-    from deformer_qa.store.locations import own_metadata
-
     record = snapshot.document(document_id)
     passages = snapshot.document_passages(document_id)
-    if form in ("json", "ndjson"):
-        about = {
-            "id": record.id,
-            "root": record.root,
-            "path": record.path,
-            "title": record.title,
-            "meta": own_metadata(record.meta),
-            "characters": len(record.text),
-            "outline": record.outline,
+    about = {**_about(record), "characters": len(record.text), "outline": record.outline}
+    listed = [
+        {
+            "passage": one.id,
+            "start": one.start,
+            "end": one.end,
+            "heading": record.heading_at(one.start) or None,
+            **_location(record, one.start),
         }
-        listed = [
-            {
-                "passage": one.id,
-                "start": one.start,
-                "end": one.end,
-                "heading": record.heading_at(one.start) or None,
-                **_location(record, one.start),
-            }
-            for one in passages
-        ]
-        print_json({"schema": 1, "document": about, "passages": listed}, indent=form == "json")
-        return
-    print_plain(record.path, record.title, f"{len(record.text):,} characters", f"{len(passages)} passages")
-    for one in passages:
-        print_plain(
-            one.id, f"{one.start}-{one.end}", record.heading_at(one.start), record.text[one.start : one.end][:60]
-        )
+        for one in passages
+    ]
+
+    head = record.path, record.title, f"{len(record.text):,} characters", f"{len(passages)} passages"
+    rows = (
+        (one.id, f"{one.start}-{one.end}", record.heading_at(one.start), record.text[one.start : one.end][:60])
+        for one in passages
+    )
+    emit(form, {"document": about, "passages": listed}, [head, *rows])
 
 
 def _print_passage(snapshot: Snapshot, passage_id: int, around: int, form: str) -> None:
-    from deformer_qa.store.locations import in_words, location_at, own_metadata
+    from deformer_qa.store.locations import in_words, location_at
 
     record = snapshot.passages([passage_id])[0]
     document = snapshot.document(record.document_id)
@@ -98,39 +84,19 @@ def _print_passage(snapshot: Snapshot, passage_id: int, around: int, form: str) 
     place = next(index for index, one in enumerate(family) if one.id == passage_id)
     shown = family[max(0, place - around) : place + around + 1]
     texts = dict(zip([one.id for one in shown], snapshot.passage_texts([one.id for one in shown]), strict=True))
-    about = {
-        "id": document.id,
-        "root": document.root,
-        "path": document.path,
-        "title": document.title,
-        "meta": own_metadata(document.meta),
-    }
+    about = _about(document)
 
-    if form in ("json", "ndjson"):
-
-        def as_json(one: PassageRecord) -> dict[str, Any]:
-            return {
-                "passage": one.id,
-                "document": {
-                    **about,
-                    "heading": document.heading_at(one.start) or None,
-                    **_location(document, one.start),
-                },
-                "start": one.start,
-                "end": one.end,
-                "text": texts[one.id],
-            }
-
-        neighbours = {
-            "before": [as_json(one) for one in shown if one.start < record.start],
-            "after": [as_json(one) for one in shown if one.start > record.start],
+    def as_json(one: PassageRecord) -> dict[str, Any]:
+        where = {"heading": document.heading_at(one.start) or None, **_location(document, one.start)}
+        return {
+            "passage": one.id,
+            "document": {**about, **where},
+            "start": one.start,
+            "end": one.end,
+            "text": texts[one.id],
         }
-        print_json({"schema": 1, **as_json(record), "neighbours": neighbours}, indent=form == "json")
-    elif form == "plain":
-        for one in shown:
-            span = f"{document.path}:{one.start}-{one.end}"
-            print_plain(one.id, span, document.heading_at(one.start), texts[one.id])
-    else:
+
+    def human() -> None:
         out = console()
         for one in shown:
             mark = "▶" if one.id == passage_id else " "
@@ -139,6 +105,28 @@ def _print_passage(snapshot: Snapshot, passage_id: int, around: int, form: str) 
             line = " › ".join(printable_lines(part) for part in where if part)
             out.print(f"{mark} {one.id}  {line}  {one.start}-{one.end}", style="cyan")
             out.print(printable_lines(texts[one.id]), style="" if one.id == passage_id else "dim")
+
+    neighbours = {
+        "before": [as_json(one) for one in shown if one.start < record.start],
+        "after": [as_json(one) for one in shown if one.start > record.start],
+    }
+    rows = (
+        (one.id, f"{document.path}:{one.start}-{one.end}", document.heading_at(one.start), texts[one.id])
+        for one in shown
+    )
+    emit(form, {**as_json(record), "neighbours": neighbours}, rows, human)
+
+
+def _about(document: DocumentRecord) -> dict[str, Any]:
+    from deformer_qa.store.locations import own_metadata
+
+    return {
+        "id": document.id,
+        "root": document.root,
+        "path": document.path,
+        "title": document.title,
+        "meta": own_metadata(document.meta),
+    }
 
 
 def _location(document: DocumentRecord, offset: int) -> dict[str, Any]:

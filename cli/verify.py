@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deformer_qa.cli.options import located, store_option
-from deformer_qa.cli.output import ExitCode, format_option, message, print_json, print_plain
+from deformer_qa.cli.output import ExitCode, emit, format_option, message
 
 if TYPE_CHECKING:
     from deformer_qa.store import Damage, LoadEncoder, Recomputed, Repair, RowEncoder
@@ -61,7 +62,7 @@ def verify_store(
 
     folder = located(store)
     load = _encoder_of(encoder, reader_folder)
-    report: dict[str, Any] = {"schema": 1}
+    report: dict[str, Any] = {}
     if repairs:
         done = repair(folder, load)
         damages = list(done.unrepaired)
@@ -76,10 +77,7 @@ def verify_store(
             compared = recompute(snapshot, load, n_rows, seed)
         report["recomputed"] = asdict(compared)
         report["healthy"] = not compared.wrong
-    if form in ("json", "ndjson"):
-        print_json(report, indent=form == "json")
-    else:
-        _print(damages, done, compared)
+    emit(form, report, _rows(damages, done, compared))
     if n_rows is not None and damages:
         message("qa: nothing was encoded again to compare: the store is damaged.")
     if compared is not None and compared.wrong:
@@ -126,43 +124,43 @@ def _repair_report(done: Repair) -> dict[str, Any]:
     }
 
 
-def _print(damages: list[Damage], done: Repair | None, compared: Recomputed | None) -> None:
+def _rows(damages: list[Damage], done: Repair | None, compared: Recomputed | None) -> Iterator[tuple[object, ...]]:
     for one in damages:
-        print_plain(*([] if done is None else ["cannot be repaired"]), one.file, one.problem)
+        yield *([] if done is None else ["cannot be repaired"]), one.file, one.problem
     if done is not None:
-        _print_repair(done)
+        yield from _repair_rows(done)
     if not damages and not (compared and compared.wrong):
-        print_plain("healthy")
+        yield ("healthy",)
     if compared is not None:
-        _print_recomputed(compared)
+        yield from _recomputed_rows(compared)
 
 
-def _print_repair(done: Repair) -> None:
+def _repair_rows(done: Repair) -> Iterator[tuple[object, ...]]:
     for mended in done.mended:
-        print_plain("repaired", mended.file, mended.problem, mended.action)
+        yield "repaired", mended.file, mended.problem, mended.action
     for dropped in done.dropped:
         where = f"{dropped.root}/{dropped.path}" if dropped.root is not None else "of unknown path"
-        print_plain("dropped", f"document {dropped.id}", where, dropped.reason)
+        yield "dropped", f"document {dropped.id}", where, dropped.reason
     if done.n_dropped_unknown:
-        print_plain("dropped", f"{done.n_dropped_unknown:,} documents", "of unknown path", "nothing is left of them")
+        yield "dropped", f"{done.n_dropped_unknown:,} documents", "of unknown path", "nothing is left of them"
     if done.mended:
-        print_plain("rows kept", f"{done.n_rows_kept:,}")
-        print_plain("rows encoded again", f"{len(done.reencoded):,}", _some(done.reencoded))
-        print_plain("documents dropped", f"{done.n_dropped:,}")
+        yield "rows kept", f"{done.n_rows_kept:,}"
+        yield "rows encoded again", f"{len(done.reencoded):,}", _some(done.reencoded)
+        yield "documents dropped", f"{done.n_dropped:,}"
     if done.generation is not None:
-        print_plain("generation", done.generation)
+        yield "generation", done.generation
 
 
-def _print_recomputed(compared: Recomputed) -> None:
-    print_plain("rows compared", f"{compared.n_rows:,}")
+def _recomputed_rows(compared: Recomputed) -> Iterator[tuple[object, ...]]:
+    yield "rows compared", f"{compared.n_rows:,}"
     for name, largest, mean in (
         ("error of states", compared.largest_state_error, compared.mean_state_error),
         ("error beyond the encoding's", compared.largest_recoded_error, compared.mean_recoded_error),
         ("error of vectors", compared.largest_vector_error, compared.mean_vector_error),
     ):
-        print_plain(name, f"largest {largest:.3g}", f"mean {mean:.3g}")
-    print_plain("rows coded otherwise now", f"{compared.n_other_codes:,}")
-    print_plain("rows that are wrong", f"{len(compared.wrong):,}", _some(compared.wrong))
+        yield name, f"largest {largest:.3g}", f"mean {mean:.3g}"
+    yield "rows coded otherwise now", f"{compared.n_other_codes:,}"
+    yield "rows that are wrong", f"{len(compared.wrong):,}", _some(compared.wrong)
 
 
 def _some(passages: tuple[int, ...]) -> str:

@@ -12,7 +12,7 @@ import click
 
 from deformer_qa.cli.lab import pictures
 from deformer_qa.cli.options import checked_device
-from deformer_qa.cli.output import ExitCode, format_option, message, print_json, print_plain
+from deformer_qa.cli.output import ExitCode, emit, format_option, message
 from deformer_qa.cli.progress import counting
 
 if TYPE_CHECKING:
@@ -120,11 +120,8 @@ def training_options(command: Callable[..., int]) -> Callable[..., int]:
 
 def print_rows(rows: dict[str, Any], form: str) -> None:
     """A line for each row, or all as JSON."""
-    if form in ("json", "ndjson"):
-        print_json({"schema": 1, "rows": rows}, indent=form == "json")
-        return
-    for name, row in rows.items():
-        print_plain(name, *(f"{key} {_number(value)}" for key, value in row.items()))
+    lines = ((name, *(f"{key} {_number(value)}" for key, value in row.items())) for name, row in rows.items())
+    emit(form, {"rows": rows}, lines)
 
 
 def _number(value: Any) -> str:

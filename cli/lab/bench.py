@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import click
 
 from deformer_qa.cli.lab.run import file_argument, precision_option
 from deformer_qa.cli.options import ENCODINGS, encoding_of, loaded, located, reader_option, store_option, through
-from deformer_qa.cli.output import ExitCode, console, format_option, message, print_json, print_plain
+from deformer_qa.cli.output import ExitCode, console, emit, format_option, message
 from deformer_qa.cli.progress import counting
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from deformer_qa.lab.data.squad import SquadSet
     from deformer_qa.lab.measure.reading import SplitPassageReader
-    from deformer_qa.lab.measure.recall import MadeQuestion
+    from deformer_qa.lab.measure.recall import MadeQuestion, Recall
     from deformer_qa.reader.reading import SplitReader
     from deformer_qa.store import Snapshot
     from deformer_qa.store.encodings import Encoding
@@ -89,14 +89,13 @@ def encodings(
             {"encoding": name, **_errors(encoding, sample), "em": found.exact_match, "f1": found.f1} | costs[name]
         )
         message(f"qa: {name}: F1 {found.f1:.2f}")
-    about = {"schema": 1, "file": file.name, "questions": len(made), "precision": precision, **machine()}
-    if form in ("json", "ndjson"):
-        print_json({**about, "encodings": rows}, indent=form == "json")
-    elif form == "plain":
-        for row in rows:
-            print_plain(*(_shown(value) for value in row.values()))
-    else:
-        _print_table(rows)
+    about = {"file": file.name, "questions": len(made), "precision": precision, **machine()}
+    emit(
+        form,
+        {**about, "encodings": rows},
+        rows=(map(_shown, row.values()) for row in rows),
+        human=lambda: _print_table(rows),
+    )
     return ExitCode.OK
 
 
@@ -223,19 +222,21 @@ def recall(
         questions = _read(queries, reader_folder, snapshot) if queries else made_questions(snapshot, n_questions)
         found = measured(snapshot, questions, depth)
         indexes = [{"factory": index.factory, "probes": index.n_probes} for index in snapshot.manifest.indexes]
-    if form in ("json", "ndjson"):
-        measurements = [one.json() for one in found]
-        print_json({"schema": 1, "indexes": indexes, "recall": measurements}, indent=form == "json")
-        return ExitCode.OK
-    if form != "plain":
-        console().print(f"{'':<6} {'recall':>7} {'lowest':>7} {'same scores':>12} {'ms':>9} {'exact ms':>9}")
-    for one in found:
-        if form == "plain":
-            print_plain(*map(str, one.json().values()))
-        else:
-            shares = f"{one.recall:>7.3f} {one.lowest:>7.3f} {one.same_scores:>12.3f}"
-            console().print(f"{one.method:<6} {shares} {one.milliseconds:>9.2f} {one.exact_milliseconds:>9.2f}")
+    emit(
+        form,
+        {"indexes": indexes, "recall": [one.json() for one in found]},
+        rows=(one.json().values() for one in found),
+        human=lambda: _show_recall(found),
+    )
     return ExitCode.OK
+
+
+def _show_recall(found: Sequence[Recall]) -> None:
+    out = console()
+    out.print(f"{'':<6} {'recall':>7} {'lowest':>7} {'same scores':>12} {'ms':>9} {'exact ms':>9}")
+    for one in found:
+        shares = f"{one.recall:>7.3f} {one.lowest:>7.3f} {one.same_scores:>12.3f}"
+        out.print(f"{one.method:<6} {shares} {one.milliseconds:>9.2f} {one.exact_milliseconds:>9.2f}")
 
 
 def _read(file: Path, reader_folder: Path | None, snapshot: Snapshot) -> list[MadeQuestion]:

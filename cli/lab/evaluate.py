@@ -176,7 +176,7 @@ def squad(
     found = reading.figures(made, forced=not questions.has_impossible)
     write(run.predictions, {one.id: one.text for one in made})
     calibration = {"calibration": _calibration(made)} if calibrate else {}
-    print_figures({"schema": 1, "file": file.name, **found.as_dict(), **calibration, **about}, form)
+    print_figures({"file": file.name, **found.as_dict(), **calibration, **about}, form)
     return judged("F1", found.f1, fail_under)
 
 
@@ -229,7 +229,7 @@ def boolq(
         "expected_calibration_error": confidence.expected_calibration_error(sure, right),
         "auroc": confidence.area_under_roc(sure, right),
     }
-    print_figures({"schema": 1, "file": file.name, **result, **about}, form)
+    print_figures({"file": file.name, **result, **about}, form)
     return judged("accuracy", accuracy, fail_under)
 
 
@@ -273,7 +273,7 @@ def race(
     for level in sorted({article.level for article in articles} - {""}):
         pairs = zip(right, asked, strict=True)
         result[level] = _accuracy([is_right for is_right, (article, _) in pairs if article.level == level])
-    print_figures({"schema": 1, "file": file.name, **result, **about}, form)
+    print_figures({"file": file.name, **result, **about}, form)
     return judged("accuracy", result["accuracy"], fail_under)
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from deformer_qa.cli.lab.run import fail_under_option
 from deformer_qa.cli.lab.run import judged as judged_figure
 from deformer_qa.cli.options import loaded, reader_option
-from deformer_qa.cli.output import console, format_option, message, print_json, print_plain
+from deformer_qa.cli.output import console, emit, format_option, message
 from deformer_qa.cli.progress import counting
 from deformer_qa.cli.terminal import printable
 from deformer_qa.reader.shipped import SHIPPED
@@ -45,19 +45,14 @@ _COUNTED = ("wrong_at_half", "wrong_above_0_8")
 _GOLDS_SHOWN = 2
 
 
-def print_report(report: Report, wrong: Sequence[Judged], form: str) -> None:
-    """The rows, then the answers that are not right; ``form`` is human or plain."""
-    if form == "human":
-        _print_table(report, wrong)
-        return
-    print_plain("", "", "n", *(title for _, title in _COLUMNS))
+def _lines(report: Report, wrong: Sequence[Judged]) -> Iterator[tuple[object, ...]]:
+    """The rows, then the answers that are not right."""
+    yield "", "", "n", *(title for _, title in _COLUMNS)
     for kind, name, figures in _rows(report):
-        print_plain(kind, name, figures.n, *(_counted(figures, key) for key, _ in _COLUMNS))
+        yield kind, name, figures.n, *(_counted(figures, key) for key, _ in _COLUMNS)
     for one in wrong:
         said = _said(one)
-        print_plain(
-            "wrong", one.question.id, one.question.question, said.what, said.how_sure, said.file, _expected(one)
-        )
+        yield "wrong", one.question.id, one.question.question, said.what, said.how_sure, said.file, _expected(one)
 
 
 def _print_table(report: Report, wrong: Sequence[Judged]) -> None:
@@ -219,18 +214,10 @@ def questions_(
     with _groups(asked, corpus, store, together=together) as groups:
         made = run.judged(groups)
     found = report(made)
-    if form in ("json", "ndjson"):
-        result: dict[str, Any] = {
-            "schema": 1,
-            "reader": about.name,
-            "candidates": candidates,
-            "together": together,
-            **found.json(),
-            "wrong": [_wrong_json(one) for one in worst(made, wrong)],
-        }
-        print_json(result, indent=form == "json")
-    else:
-        print_report(found, worst(made, wrong), form)
+    shown = worst(made, wrong)
+    result = {"reader": about.name, "candidates": candidates, "together": together, **found.json()}
+    result["wrong"] = [_wrong_json(one) for one in shown]
+    emit(form, result, _lines(found, shown), human=lambda: _print_table(found, shown))
     return judged_figure("right first", found.all.right_first.percent or 0.0, fail_under)
 
 

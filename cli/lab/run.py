@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deformer_qa.cli.options import ENCODINGS, checked_device, encoding_of, through
-from deformer_qa.cli.output import ExitCode, message, print_json, print_plain
+from deformer_qa.cli.output import ExitCode, emit, message
 from deformer_qa.reader.shipped import SHIPPED
 
 if TYPE_CHECKING:
@@ -160,11 +160,12 @@ def write(file: Path | None, predictions: dict[str, Any]) -> None:
 
 
 def print_figures(result: dict[str, Any], form: str) -> None:
-    if form in ("json", "ndjson"):
-        print_json(result, indent=form == "json")
-        return
-    for key, value in _flat(result):
-        print_plain(key, f"{value:.{2 if abs(value) >= 1 else 3}f}" if isinstance(value, float) else value)
+    """Print figures by name."""
+    emit(form, result, ((key, _figure(value)) for key, value in _flat(result)))
+
+
+def _figure(value: Any) -> Any:
+    return f"{value:.{2 if abs(value) >= 1 else 3}f}" if isinstance(value, float) else value
 
 
 def _flat(result: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -174,7 +175,7 @@ def _flat(result: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
         elif isinstance(value, list):
             for one in value:
                 yield prefix + key, " ".join(f"{name} {number:.3f}" for name, number in one.items())
-        elif key != "schema":
+        else:
             yield prefix + key, value
 
 
