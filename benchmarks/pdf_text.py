@@ -22,7 +22,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from deformer_qa.indexer.formats import FileLimits, pdf
 
-TESTS = Path(__file__).resolve().parents[1] / "tests" / "indexer"
+TESTS = Path(__file__).resolve().parents[1] / "tests"
 RUNS = 5
 
 
@@ -50,14 +50,14 @@ def main() -> None:
 def known_texts() -> list[tuple[Path, str]]:
     """The samples and the words they were made of."""
     sys.path.insert(0, str(TESTS))
-    import make_samples_papers as made
+    from parts import paper_samples as made
 
     body = LexborHTMLParser(made.LIGHTHOUSE.replace("&shy;", "")).body
     lighthouse = body.text(separator=" ") if body is not None else ""
     expedition = " ".join(f"{heading} {' '.join(paragraphs)}" for heading, paragraphs in made.EXPEDITION)
     return [
-        (TESTS / "samples" / "skerrow-lighthouse.pdf", lighthouse),
-        (TESTS / "samples" / "orlan-plateau.pdf", expedition),
+        (TESTS / "indexer" / "samples" / "skerrow-lighthouse.pdf", lighthouse),
+        (TESTS / "indexer" / "samples" / "orlan-plateau.pdf", expedition),
     ]
 
 

@@ -3,7 +3,7 @@
 python benchmarks/text_encodings.py [--each 6] [--hostile]
 
 Compared: what this project does, what chardet and charset-normalizer answer (both installed), and Windows-1252 for
-whatever is no UTF-8. The texts are those of tests/indexer/encoded_texts.py.
+whatever is no UTF-8. The texts are those of tests/parts/encoded_texts.py.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ import charset_normalizer
 from deformer_qa.indexer.formats import NotReadable
 from deformer_qa.indexer.formats.text_encoding import decode
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "indexer"))
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
-from encoded_texts import in_english, samples
+from parts.encoded_texts import in_english, samples
 
 MIB = 1 << 20
 

@@ -9,12 +9,13 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from parts.tiny_bert import tiny_config, write_model
+from parts.tiny_training import write_training_data
 from transformers import BertForQuestionAnswering, BertModel
 
 from deformer_qa.indexer.sync import sync
@@ -23,11 +24,6 @@ from deformer_qa.reader.checkpoint import save_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.reading import SplitReader
-
-sys.path.append(str(Path(__file__).parent))  # for the tiny parts
-
-from tiny_bert import tiny_config, write_model
-from tiny_training import write_training_data
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 _SHARED = REPOSITORY.parent / "shared" / "data"

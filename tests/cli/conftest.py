@@ -10,10 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent))  # for running
-
-from running import Ended, Qa
+from parts.commands import Ended, Qa
 
 from deformer_qa.cli.main import run
 

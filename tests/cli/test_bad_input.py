@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import xxhash
-from running import Ended, Qa
+from parts.commands import Ended, Qa
 
 from deformer_qa.cli.main import run
 from deformer_qa.reader.shipped import SHIPPED

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from running import Ended, Qa
+from parts.commands import Ended, Qa
 
 from deformer_qa.cli.options import Pattern
 from deformer_qa.store import DocumentRecord, EncoderInfo, PassageDraft, Writer, block_key

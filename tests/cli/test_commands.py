@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import Qa
+from parts.commands import Qa
 
 from deformer_qa.cli.terminal import printable
 

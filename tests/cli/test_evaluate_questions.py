@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import Qa
+from parts.commands import Qa
 
 from deformer_qa.lab.measure.questions import GoldQuestion, read_gold_questions
 from deformer_qa.lab.measure.replies import Setting, reply_line, reply_of_line

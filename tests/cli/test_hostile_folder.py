@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import Ended, Qa
+from parts.commands import Ended, Qa
+from parts.hostile_files import CANARY, n_bad, plant
 
 from deformer_qa.cli.ask import opened
 from deformer_qa.indexer.formats import ParsedFile
 from deformer_qa.indexer.sandbox.parent import FileParser
-
-sys.path.append(str(Path(__file__).parents[1]))
-from hostile_files import CANARY, n_bad, plant
 
 SECONDS = int(os.environ.get("QA_HOSTILE_SECONDS", "2"))  # of a file; the default of qa index is 20
 LIMITS = ("--max-seconds", str(SECONDS), "--max-text", "50000")

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-from hostile_texts import EMPTY, LONGEST, MIB, NO_TEXT, TOO_LONG, Case, filters, questions
-from running import Ended, Qa
+from parts.commands import Ended, Qa
+from parts.hostile_texts import EMPTY, LONGEST, MIB, NO_TEXT, TOO_LONG, Case, filters, questions
 
 from deformer_qa.cli.ask import AskOptions, Session
 from deformer_qa.indexer.sync import sync

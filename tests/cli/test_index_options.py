@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import Ended, Qa
+from parts.commands import Ended, Qa
 
 from deformer_qa.indexer.watch import places_to_watch
 

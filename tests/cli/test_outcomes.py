@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import Ended, Qa
+from parts.commands import Ended, Qa
 
 from deformer_qa.reader.description import set_fitted
 from deformer_qa.reader.shipped import SHIPPED

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from command_children import Ended, caller, in_a_child
-from command_children import ended as ended_with
+from parts.command_children import Ended, caller, in_a_child
+from parts.command_children import ended as ended_with
 
 from deformer_qa.cli.main import run
 

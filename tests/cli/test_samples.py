@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from parts import SAMPLES
 
 from deformer_qa.cli.ask import opened
 from deformer_qa.cli.main import run
 from deformer_qa.indexer.formats.registry import has_all_formats
 from deformer_qa.pipeline.ask import Pipeline
 
-SAMPLES = Path(__file__).parents[1] / "indexer" / "samples"
 OTHER = (".odt", ".ods", ".odp", ".rtf", ".doc", ".xls", ".ppt")
 QUESTIONS: list[dict[str, Any]] = [
     question for file in sorted(SAMPLES.glob("questions_*.json")) for question in json.loads(file.read_text())

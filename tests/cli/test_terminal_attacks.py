@@ -17,10 +17,10 @@ from typing import Any
 
 import click
 import pytest
-from command_children import Call, Ended, caller, ended, in_a_child, on_a_terminal
+from parts.command_children import Call, Ended, caller, ended, in_a_child, on_a_terminal
+from parts.terminal_attacks import PAYLOADS, found_in, longest_run_of_marks, marked
 from rich.style import Style
 from rich.text import Text
-from terminal_attacks import PAYLOADS, found_in, longest_run_of_marks, marked
 
 from deformer_qa.cli.ask import AskOptions, Session, print_answers
 from deformer_qa.cli.main import root

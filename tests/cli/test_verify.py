@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from running import Qa
+from parts.commands import Qa
 
 from deformer_qa.indexer.sync import sync
 from deformer_qa.reader.encoder import Encoder

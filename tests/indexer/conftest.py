@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent))  # for tiny_world, which child processes import too, and reading
-
-from tiny_world import World
+from parts.tiny_world import World
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_world import WIDTH, TinyEncoder, World
+from parts.tiny_world import WIDTH, TinyEncoder, World
 
 from deformer_qa.indexer import FileCounts
 from deformer_qa.reader.encoder import Encoder

@@ -9,10 +9,10 @@ import struct
 import zlib
 
 import pytest
-from encoded_texts import ENCODINGS, PARAGRAPHS, UNMARKED, in_english, sample, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reading import parse
+from parts.encoded_texts import ENCODINGS, PARAGRAPHS, UNMARKED, in_english, sample, written
+from parts.parsed_bytes import parse
 
 from deformer_qa.indexer.formats import NotReadable, ParsedDocument
 from deformer_qa.indexer.formats.text_encoding import decode

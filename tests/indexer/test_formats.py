@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reading import hashes, parse
+from parts.parsed_bytes import hashes, parse
 
 from deformer_qa.indexer.formats import NotReadable, ParsedDocument, file_of
 

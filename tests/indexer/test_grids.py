@@ -9,7 +9,7 @@ import pptx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reading import parse
+from parts.parsed_bytes import parse
 
 from deformer_qa.indexer.formats.tables import Cell, lines
 

@@ -8,7 +8,8 @@ import time
 import zlib
 
 import pytest
-from paper_files import ENTITIES, SAMPLES, book, named, page_of, pdf_of, printed, stream, zipped
+from parts import SAMPLES
+from parts.paper_files import ENTITIES, book, named, page_of, pdf_of, printed, stream, zipped
 
 from deformer_qa.indexer import FileLimits
 from deformer_qa.indexer.formats import NotReadable

@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from tiny_world import TinyEncoder, World
+from parts import WITH_PARTS
+from parts.tiny_world import TinyEncoder, World
 
 from deformer_qa.indexer import Committed, EncoderFailing, Event, FileCounts, FileDone, PassagesEncoded
 from deformer_qa.store import StoreFull, open_snapshot, verify
@@ -155,15 +155,14 @@ def test_an_interrupted_takeover_is_finished_by_the_next_run(world: World) -> No
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from tiny_world import World
+from parts.tiny_world import World
 
-world = World(Path(sys.argv[2]), Path(sys.argv[3]))
+world = World(Path(sys.argv[1]), Path(sys.argv[2]))
 def fail(text):
-    if len(world.encoder.encoded) == int(sys.argv[4]):
+    if len(world.encoder.encoded) == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
 world.encoder.fail_at = fail
-world.sync(world.folder, commit_seconds=0.0 if sys.argv[5] == "often" else 60.0)
+world.sync(world.folder, commit_seconds=0.0 if sys.argv[4] == "often" else 60.0)
 """
 
 
@@ -174,8 +173,8 @@ def test_a_killed_process_leaves_the_last_commit_and_the_next_run_completes(
     world.write("old.txt", "Old words.")
     world.sync(world.folder)
     n_all = corpus(world)
-    arguments = [str(Path(__file__).parent), str(world.folder), str(world.store), str(n_passages), commits]
-    done = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False)
+    arguments = [str(world.folder), str(world.store), str(n_passages), commits]
+    done = subprocess.run([sys.executable, "-c", KILLED, *arguments], env=WITH_PARTS, check=False)
     assert done.returncode == -signal.SIGKILL
     n_files_done = n_passages // 5 if commits == "often" else 0
     assert set(world.answers()) == {"old.txt", *(f"{file}.txt" for file in range(n_files_done))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from tiny_world import TinyEncoder, World
+from parts.tiny_world import TinyEncoder, World
 
 from deformer_qa.indexer import FileCounts
 from deformer_qa.indexer.formats import FileLimits, parse

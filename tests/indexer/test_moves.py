@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tiny_world import World
+from parts.tiny_world import World
 
 from deformer_qa.indexer import FileCounts
 from deformer_qa.store import open_snapshot

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ import docx
 import pptx
 import pytest
 from docx.oxml import parse_xml
+from parts import SAMPLES
+from parts.office_files import W, changed, p, saved, word
 from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
 from pptx.util import Inches
@@ -20,10 +21,8 @@ from deformer_qa.indexer import FileLimits
 from deformer_qa.indexer.formats import NotReadable, ParsedDocument, format_of, parse, registry
 from deformer_qa.store.locations import LOCATIONS, kept_locations, location_at
 
-SAMPLES = Path(__file__).parent / "samples"
 QUESTIONS = json.loads((SAMPLES / "questions_office.json").read_text(encoding="utf-8"))
 OTHER = frozenset({".odt", ".ods", ".rtf", ".doc", ".xls"})
-W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
 
 def read(name: str, raw: bytes, limits: FileLimits | None = None) -> ParsedDocument:
@@ -95,28 +94,6 @@ def test_an_encrypted_file_is_named_as_such() -> None:
 
 
 # Word
-
-
-def saved(document: Any) -> bytes:
-    file = io.BytesIO()
-    document.save(file)
-    return file.getvalue()
-
-
-def word(*body: str, styles: str = "") -> bytes:
-    """A document with this XML in its body, each piece a paragraph or table or what is around them."""
-    document = docx.Document()
-    for piece in body:
-        document.element.body.insert(
-            len(document.element.body) - 1, parse_xml(piece.replace(">", f" {W}>", 1) if W not in piece else piece)
-        )
-    if styles:
-        document.styles.element.append(parse_xml(styles.replace(">", f" {W}>", 1)))
-    return saved(document)
-
-
-def p(text: str, properties: str = "") -> str:
-    return f"<w:p><w:pPr>{properties}</w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"
 
 
 def test_inserted_and_moved_text_is_read_and_deleted_text_is_not() -> None:
@@ -201,19 +178,6 @@ def test_a_footnote_follows_its_paragraph() -> None:
         },
     )
     assert read("a.docx", raw).text == "The bell cracked.\n\nIt was cast in 1752.\n\nThen."
-
-
-def changed(raw: bytes, edits: dict[str, Any], more: dict[str, bytes] | None = None) -> bytes:
-    """A package with members edited, left out (None) or added."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(raw)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
-        for name in old.namelist():
-            edit = edits.get(name, lambda content: content)
-            if edit is not None:
-                new.writestr(name, edit(old.read(name)))
-        for name, content in (more or {}).items():
-            new.writestr(name, content)
-    return file.getvalue()
 
 
 BREAK = "<w:r><w:lastRenderedPageBreak/></w:r>"

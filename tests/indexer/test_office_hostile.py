@@ -10,7 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from test_office import SAMPLES, W, changed, p, word
+from parts import SAMPLES
+from parts.office_files import W, changed, p, word
 
 from deformer_qa.indexer import FileLimits
 from deformer_qa.indexer.formats import NotReadable, format_of, parse

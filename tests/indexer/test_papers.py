@@ -7,7 +7,8 @@ from bisect import bisect_right
 from typing import Any
 
 import pytest
-from paper_files import ENTITIES, SAMPLES, book, headings, named, only, read, sample
+from parts import SAMPLES
+from parts.paper_files import ENTITIES, book, headings, named, only, read, sample
 
 from deformer_qa.indexer import FileLimits
 from deformer_qa.indexer.formats import NotReadable

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tiny_world import World
+from parts.tiny_world import World
 
 from deformer_qa.indexer import FileCounts, FileLimits
 from deformer_qa.indexer.errors import ParserMissing

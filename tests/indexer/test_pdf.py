@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from paper_files import headings, only, page_of, pdf_of, printed, read, sample, stream
+from parts.paper_files import headings, only, page_of, pdf_of, printed, read, sample, stream
 
 from deformer_qa.indexer import FileLimits
 from deformer_qa.indexer.formats import NotReadable, parse

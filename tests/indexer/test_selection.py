@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tiny_world import World
+from parts.tiny_world import World
 
 from deformer_qa.indexer import BadPattern, FileCounts, Noted, Selection
 from deformer_qa.indexer.files import list_files

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_world import TinyEncoder, World
+from parts.tiny_world import TinyEncoder, World
 
 import deformer_qa.indexer.files
 from deformer_qa.indexer import FileCounts, FileDone, Found, PassagesEncoded, PathMissing, RecordSkipped, preview

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_world import World
+from parts.tiny_world import World
 
 from deformer_qa.indexer import Event, FileCounts, Found
 from deformer_qa.indexer.files import FoundFile, read_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tiny_world import World
+from parts.tiny_world import World
 
 from deformer_qa.indexer import FileCounts, RecordSkipped, Skipped
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_world import World
+from parts.tiny_world import World
 
 from deformer_qa.indexer import FileCounts, RootGone
 from deformer_qa.store import open_snapshot

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_world import TinyEncoder, World
+from parts import WITH_PARTS
+from parts.tiny_world import TinyEncoder, World
 
 from deformer_qa.indexer import Committed, FileCounts, FileLimits, Skipped
 from deformer_qa.indexer.roots import choose_scope
@@ -119,10 +120,9 @@ def test_values_that_are_not_finite_are_refused_like_an_error(world: World) -> N
 UNREADABLE = """
 import os, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from tiny_world import World
+from parts.tiny_world import World
 
-top = Path(sys.argv[2])
+top = Path(sys.argv[1])
 world = World(top / "corpus", top / "store")
 for path in ("open.txt", "closed.txt", "folder/a.txt", "folder/b/c.txt"):
     world.write(path, f"Words of {path}.")
@@ -149,8 +149,8 @@ for skipped in report.skipped:
 
 def test_what_may_not_be_read_is_named_and_what_is_indexed_of_it_stays() -> None:
     with tempfile.TemporaryDirectory() as top:  # where another user may go
-        command = [sys.executable, "-c", UNREADABLE, str(Path(__file__).parent), top]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [sys.executable, "-c", UNREADABLE, top]
+        done = subprocess.run(command, env=WITH_PARTS, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     counts, answers, *skipped = done.stdout.splitlines()
     assert counts == str(FileCounts(unchanged=1, skipped=3))

@@ -11,6 +11,8 @@ import openpyxl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parts import SAMPLES
+from parts.office_files import changed
 
 from deformer_qa.indexer import FileLimits
 from deformer_qa.indexer.formats import NotReadable, ParsedDocument, format_of, parse
@@ -185,7 +187,7 @@ def test_more_sheets_than_allowed_are_refused() -> None:
 
 
 def test_a_formula_shows_its_last_value() -> None:
-    expedition = Path(__file__).parent / "samples" / "expedition.xlsx"  # LibreOffice calculated it
+    expedition = SAMPLES / "expedition.xlsx"  # LibreOffice calculated it
     assert "Item: Sum, Total: 19200." in read("a.xlsx", expedition.read_bytes()).text
 
 
@@ -222,8 +224,6 @@ def test_a_merged_cell_belongs_to_each_of_its_rows_and_columns() -> None:
 
 
 def test_merged_cells_of_any_size_cost_nothing_and_repeat_no_long_text() -> None:
-    from test_office import changed
-
     long = "long " * 30 + "word"
     raw = saved(book(("One", [["a", "b"], [long, "c"], [None, "d"]])))
     merged = b"</sheetData><mergeCells>" + b"".join(
@@ -236,8 +236,6 @@ def test_merged_cells_of_any_size_cost_nothing_and_repeat_no_long_text() -> None
 
 
 def test_what_a_sheet_says_of_its_size_is_not_believed() -> None:
-    from test_office import changed
-
     raw = saved(book(("One", [["first", "second"]])))
     for size in (b"A1", b"A1:XFD1048576"):
         edit = {"xl/worksheets/sheet1.xml": lambda old, size=size: old.replace(b'ref="A1:B1"', b'ref="' + size + b'"')}
@@ -337,7 +335,5 @@ def test_a_long_cell_is_read_and_a_longer_text_is_refused() -> None:
 
 
 def test_a_sheet_that_is_named_but_not_there_is_noted() -> None:
-    from test_office import changed
-
     raw = changed(saved(book(("One", [["a"]]), ("Two", [["b"]]))), {"xl/worksheets/sheet2.xml": None})
     assert parse(format_of("a.xlsx", raw), "a", raw, FileLimits()).notes == ("1 of its sheets are not there",)

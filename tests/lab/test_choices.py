@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_training import recipe_of
+from parts.tiny_training import recipe_of
 
 from deformer_qa.lab.data.race import RaceQuestion, read_race
 from deformer_qa.lab.measure.reading import SplitPassageReader, choices

@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
-from tiny_training import recipe_of
+from parts.tiny_training import recipe_of
 
 from deformer_qa.lab.data.boolq import read_boolq
 from deformer_qa.lab.data.squad import read_squad

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_training import recipe_of
+from parts.tiny_training import recipe_of
 
 from deformer_qa.lab.data.boolq import read_boolq
 from deformer_qa.lab.data.squad import read_squad

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_families import FAMILIES, write_family
+from parts.tiny_families import FAMILIES, write_family
 
 from deformer_qa.indexer.sync import sync
 from deformer_qa.pipeline.ask import Pipeline

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from tiny_training import PLACES, recipe_of
+from parts.tiny_training import PLACES, recipe_of
 
 from deformer_qa.indexer.sync import sync
 from deformer_qa.lab.train.run import train_reader

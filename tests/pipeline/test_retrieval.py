@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_store import ENCODER, Tiny
+from parts.tiny_store import ENCODER, Tiny
 
 from deformer_qa.indexer.sync import sync
 from deformer_qa.pipeline.ask import Pipeline

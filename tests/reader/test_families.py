@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_families import FAMILIES, WINDOW, write_family
-from tiny_training import recipe_of
+from parts.tiny_families import FAMILIES, WINDOW, write_family
+from parts.tiny_training import recipe_of
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import AutoModelForQuestionAnswering, PreTrainedModel, XLNetForQuestionAnsweringSimple

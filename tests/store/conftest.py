@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny_store import ANIMALS, ENCODER, Tiny
+from parts.tiny_store import ANIMALS, ENCODER, Tiny
 
 from deformer_qa.store import Writer, disk
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from interruptions import Killed, interrupted, play_dead
+from parts.interruptions import Killed, interrupted, play_dead
 
 from deformer_qa.store import (
     NotErased,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xxhash
-from interruptions import Killed, interrupted, play_dead
+from parts.interruptions import Killed, interrupted, play_dead
 from safetensors.numpy import load_file, save_file
 
 from deformer_qa.store import (

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xxhash
-from tiny_store import ENCODINGS
+from parts.tiny_store import ENCODINGS
 
 from deformer_qa.store import Writer, names, open_snapshot
 from deformer_qa.store.segments import words

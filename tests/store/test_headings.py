@@ -7,7 +7,8 @@ import random
 
 import numpy as np
 import pytest
-from tiny_store import ENCODINGS
+from parts.damage import contents, files_of_head, flip
+from parts.tiny_store import ENCODINGS
 
 from deformer_qa.reader.passages import with_lead
 from deformer_qa.store import (
@@ -25,7 +26,6 @@ from deformer_qa.store import (
     repair,
     verify,
 )
-from tests.store.damaging import contents, files_of_head, flip
 
 TEXT = "It barked at the river. Dogs bark loudly"
 

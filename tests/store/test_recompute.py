@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tiny_store import ENCODINGS
+from parts.tiny_store import ENCODINGS
 
 from deformer_qa.store import EncoderInfo, EncoderMismatch, RowEncoder, Writer, open_snapshot, recompute
 

@@ -10,11 +10,7 @@ import sqlite3
 
 import numpy as np
 import pytest
-from tiny_store import ENCODINGS
-
-from deformer_qa.store import Writer, open_snapshot, repair, verify
-from deformer_qa.store.generations import read_manifest
-from tests.store.damaging import (
+from parts.damage import (
     BLOCK_FILES,
     CATALOGUE_FILES,
     DAMAGES,
@@ -26,6 +22,10 @@ from tests.store.damaging import (
     flip,
     no_encoder,
 )
+from parts.tiny_store import ENCODINGS
+
+from deformer_qa.store import Writer, open_snapshot, repair, verify
+from deformer_qa.store.generations import read_manifest
 
 
 @pytest.fixture

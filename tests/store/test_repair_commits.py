@@ -6,10 +6,7 @@ import random
 import shutil
 
 import pytest
-
-from deformer_qa.store import EncoderInfo, EncoderMismatch, RowEncoder, StoreLocked, Writer, disk, repair, verify
-from deformer_qa.store.generations import find_head, read_manifest
-from tests.store.damaging import (
+from parts.damage import (
     Encoding,
     become_a_folder,
     check_repaired,
@@ -20,6 +17,9 @@ from tests.store.damaging import (
     no_encoder,
     remove,
 )
+
+from deformer_qa.store import EncoderInfo, EncoderMismatch, RowEncoder, StoreLocked, Writer, disk, repair, verify
+from deformer_qa.store.generations import find_head, read_manifest
 
 
 @pytest.fixture

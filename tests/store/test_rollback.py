@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from interruptions import Killed, interrupted, play_dead
+from parts.interruptions import Killed, interrupted, play_dead
 
 from deformer_qa.store import NothingBefore, StoreDamaged, StoreError, StoreMissing, Writer, open_snapshot, verify
 

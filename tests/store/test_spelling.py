@@ -6,12 +6,12 @@ import random
 from pathlib import Path
 
 import pytest
+from parts.damage import files_of_head, flip, no_encoder
 
 from deformer_qa.store import Writer, export_store, import_store, open_snapshot, repair, verify
 from deformer_qa.store.segments import catalogue_writer
 from deformer_qa.store.segments.bm25 import QueryWords
 from deformer_qa.store.segments.words import spelled
-from tests.store.damaging import files_of_head, flip, no_encoder
 
 CORPUS = Path(__file__).parents[2] / "examples" / "corpus"
 ASKED = {  # a query: the passage that answers it

@@ -10,10 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tests/, where the tiny store lies
 
 from torture import asks, catching, commands, damages, faults, hostile, kills, power_cuts
 from torture.pool import Crash, Pool

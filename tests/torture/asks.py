@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiny_store import Tiny
+from parts.tiny_store import Tiny
 from torture.pool import Crash, Pool
 from torture.report import Result
 from torture.variants import broken

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiny_store import Tiny, tiny_codebook
+from parts.tiny_store import Tiny, tiny_codebook
 from torture.pool import Crash, Pool, scratch
 from torture.report import Result
 

@@ -9,8 +9,8 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from interruptions import stepping
-from tiny_store import Tiny
+from parts.interruptions import stepping
+from parts.tiny_store import Tiny
 from torture.operations import OPERATIONS, origin_of, steps_allowed
 from torture.pool import Crash, Pool, sample, scratch
 from torture.report import Result

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiny_store import Tiny
+from parts.tiny_store import Tiny
 from torture.hostile_derived import DERIVED, HARMLESS_DERIVED
 from torture.hostile_stores import HARMLESS as HARMLESS_STORES
 from torture.hostile_stores import STORES, make_whole

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiny_store import Tiny, tiny_codebook
+from parts.tiny_store import Tiny, tiny_codebook
 from torture.hostile_stores import accept, pickle_as, put, rewrite, segment
 
 from deformer_qa.store import Writer, names

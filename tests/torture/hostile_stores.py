@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import xxhash
-from tiny_store import Tiny
+from parts.tiny_store import Tiny
 
 from deformer_qa.store import Writer, names
 from deformer_qa.store.segments import catalogue as schema

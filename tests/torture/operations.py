@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tiny_store import ANIMALS, Tiny
+from parts.tiny_store import ANIMALS, Tiny
 from torture.pool import scratch
 
 from deformer_qa.store import (

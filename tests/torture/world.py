@@ -21,7 +21,7 @@ main()
 def make_reader(folder: Path) -> Path:
     """A folder of a reader with random weights on a tiny BERT beside it."""
     import torch
-    from tiny_bert import tiny_config, write_model
+    from parts.tiny_bert import tiny_config, write_model
     from transformers import BertModel
 
     from deformer_qa.reader.checkpoint import save_reader

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import zipfile
-from pathlib import Path
 
 from deformer_qa.indexer import FileLimits
 from deformer_qa.indexer.formats import ParsedDocument, ParsedFile, parse
 from deformer_qa.indexer.formats.registry import BY_NAME, format_of
+from parts import SAMPLES
 
-SAMPLES = Path(__file__).parent / "samples"
 FONT = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
 _BOMB = "".join(f'<!ENTITY {name} "{f"&{inner};" * 10}">' for inner, name in zip("abcdefghi", "bcdefghij", strict=True))
 ENTITIES = f'<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY f SYSTEM "file:///etc/passwd">{_BOMB}]>'

@@ -13,8 +13,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from bad_files import bad_files
-from made_files import docx, epub, pdf, pptx, xlsx
+from parts.bad_files import bad_files
+from parts.made_files import docx, epub, pdf, pptx, xlsx
 
 CANARY = "Zanzibarquux"
 """A word that stands outside of the folder only."""

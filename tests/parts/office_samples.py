@@ -1,6 +1,6 @@
 """How were the office files in ``samples/`` made? Run it, with LibreOffice there, to make them again.
 
-``python tests/indexer/make_samples_office.py [FOLDER]`` writes them anew; dates inside them change, facts do not. What
+``cd tests && python -m parts.office_samples [FOLDER]`` writes them anew; dates inside them change, facts do not. What
 python-docx, python-pptx, openpyxl and csv write is theirs; the others are such files as LibreOffice saves them. The
 questions about them stand in ``samples/questions_office.json``.
 """
@@ -16,7 +16,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-SAMPLES = Path(__file__).parent / "samples"
+from parts import SAMPLES
 
 
 def main(folder: Path) -> None:

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from made_files import archive, docx, epub, pdf, pptx, replaced, xlsx
+from parts.made_files import archive, docx, epub, pdf, pptx, replaced, xlsx
 
 ENCODINGS = (
     *("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "utf-7"),

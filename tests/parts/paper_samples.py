@@ -1,6 +1,6 @@
 """How were the samples of PDF, EPUB, mail, reStructuredText, notebooks, code and JSON made?
 
-python tests/indexer/make_samples_papers.py
+cd tests && python -m parts.paper_samples
 
 needs chromium, soffice (LibreOffice) and pandoc. The samples are kept, so this runs only when one is wanted anew; dates
 and subset fonts in them then differ, texts do not. What a person writes by hand lies in ``samples/`` as it is:
@@ -15,7 +15,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
 
-SAMPLES = Path(__file__).parent / "samples"
+from parts import SAMPLES
 
 LIGHTHOUSE = """<!DOCTYPE html><html lang="en"><head><title>The Skerrow Lighthouse</title>
 <meta name="author" content="Ines Haldane">

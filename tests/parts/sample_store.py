@@ -1,6 +1,6 @@
 """Makes ``tests/store/format_1``, the frozen sample of format 1: run once, when the format was frozen, never again.
 
-python tests/store/make_sample_store.py FOLDER
+cd tests && python -m parts.sample_store FOLDER
 """
 
 from __future__ import annotations
@@ -10,11 +10,8 @@ import shutil
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from tiny_store import ANIMALS, Tiny, tiny_codebook
-
 from deformer_qa.store import Writer, open_snapshot
+from parts.tiny_store import ANIMALS, Tiny, tiny_codebook
 
 
 def main(folder: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 import numpy as np
-from tiny_store import tiny_codebook
 
 from deformer_qa.store import RowEncoder, names, open_snapshot, verify
 from deformer_qa.store.generations import find_head
+from parts.tiny_store import tiny_codebook
 
 BLOCK_FILES = ("vectors", "states", "scales", "offsets", "keys", "lookup", "sums")
 CATALOGUE_FILES = ("meta.sqlite", *sorted(names.CATALOGUE_FILES - {names.CATALOGUE}))
