@@ -6,25 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deformer_qa.lab.data.boolq import read_boolq
+from deformer_qa.lab.measure.confidence import Probabilities, Rights, threshold_at_risk
 from deformer_qa.lab.measure.reading import SplitPassageReader, verdicts
 from deformer_qa.lab.train.examples import is_held_back
 from deformer_qa.lab.train.recipe import Recipe
 from deformer_qa.pipeline.yes_no import LEAST_CONFIDENCE
 from deformer_qa.reader.reading import SplitReader
 
-_RIGHT = 0.87
-"""Share of the labels said that must be right on held-back questions; other questions have fewer."""
+_RISK = 0.2
+"""Share of the labels said that may be wrong."""
 _FEWEST = 40
-_STEP = 0.01
 
 
 def fit_label(recipe: Recipe, data: Path, reader: SplitReader) -> dict[str, Any]:
-    """Find the lowest probability from which on a share ``_RIGHT`` of the held-back questions get the right label.
-
-    It holds for each source of yes/no questions by itself: people ask neither BoolQ's nor CondaQA's mixture. Questions
-    are read in their own passages.
+    """Find the lowest probability of a label that may be said; held-back questions are read in their own passages.
 
     :return: ``least``; over how many questions it was fitted, how many get a label, and how many of those are right.
     """
@@ -35,18 +33,35 @@ def fit_label(recipe: Recipe, data: Path, reader: SplitReader) -> dict[str, Any]
         for one in read_boolq(data / source.file)
         if is_held_back(one.article or one.passage[:200], source.held_back)
     ]
-    found: dict[str, Any] = {"least": LEAST_CONFIDENCE, "questions": len(held), "said": 0, "right": 0}
-    files = np.array([file for file, _ in held])
-    kinds = [files == file for file in dict.fromkeys(files.tolist()) if (files == file).sum() >= _FEWEST]
-    if not kinds:
-        return found
+    if len(held) < _FEWEST:
+        return {"least": LEAST_CONFIDENCE, "questions": len(held), "said": 0, "right": 0}
     logits = np.array(list(verdicts(SplitPassageReader(reader), [one for _, one in held])))
     likely = 1 / (1 + np.exp(-np.abs(logits)))
     right = (logits > 0) == np.array([one.answer for _, one in held])
-    for least in np.arange(0.5, 1, _STEP):
-        said = likely >= least
-        if any((said & kind).sum() < _FEWEST for kind in kinds):
-            break
-        if all(right[said & kind].mean() >= _RIGHT for kind in kinds):
-            return {**found, "least": round(float(least), 2), "said": int(said.sum()), "right": int(right[said].sum())}
-    return {**found, "least": 1.0}
+    least = least_probability(likely, right, np.array([file for file, _ in held]))
+    said = likely >= least
+    return {"least": least, "questions": len(held), "said": int(said.sum()), "right": int(right[said].sum())}
+
+
+def least_probability(likely: Probabilities, right: Rights, sources: NDArray[np.str_]) -> float:
+    """Find the lowest probability from which on at most a share ``_RISK`` of the labels is known to be wrong.
+
+    It is known by the exact bound of ``threshold_at_risk``, for all questions together and for each source by itself:
+    people ask neither BoolQ's nor CondaQA's mixture. A source without a bound may have fewer than ``_FEWEST`` labels.
+
+    :param likely: of the label of each question, that it is right. *Shape:* (questions,), as the others.
+    :return: 1 where nothing is known: then no label is said.
+    """
+    together = threshold_at_risk(likely, right, _RISK)
+    if together is None:
+        return 1.0
+    least, unknown = together[0], []
+    for source in dict.fromkeys(sources.tolist()):
+        own = sources == source
+        if known := threshold_at_risk(likely[own], right[own], _RISK):
+            least = max(least, known[0])
+        else:
+            unknown.append(own)
+    if any((likely[own] >= least).sum() >= _FEWEST for own in unknown):
+        return 1.0
+    return round(least, 4)
