@@ -1,4 +1,4 @@
-"""From read spans to answers: those that say the same thing become one, with the others as evidence."""
+"""Turn read spans into answers: merge spans that say the same thing and keep the others as evidence."""
 
 from __future__ import annotations
 
@@ -39,21 +39,22 @@ _FUNCTION_WORDS = frozenset(
         " must who whom whose which what when where why how there",
     )
 )
-"""English words that answer nothing alone. "On", "off", "or", "no", "may" and "will" may: values, months and names."""
+"""English words that are no answer by themselves. "On", "off", "or", "no", "may" and "will" are left out: each can be a
+value, a month or a name."""
 
 
 class EmptySpans:
-    """What is no answer to one question."""
+    """Recognise spans that cannot answer one question, such as function words or the question's own words."""
 
     def __init__(self, question: str, wanted: Wanted | None = None) -> None:
         """:param wanted: the kind of answer wanted, where it is known already."""
         wanted = wanted or wanted_by(question)
-        # A choice names its answers, and what confirms a yes/no question repeats it.
+        # A choice names its answers, and a sentence that confirms a yes/no question repeats its words.
         repeats = wanted.kind == "yes_no" or wanted.is_choice or "between" in question.lower()
         self._words = _FUNCTION_WORDS if repeats else _FUNCTION_WORDS.union(map(_plain, _WORD.findall(question)))
 
     def __contains__(self, text: str) -> bool:
-        """Whether a span of this text answers nothing."""
+        """Whether a span with this text cannot be an answer."""
         if not any(character.isalnum() for character in text):
             return True
         return all(self._is_empty(word) for word in _WORD.findall(text))
@@ -72,11 +73,11 @@ def _plain(word: str) -> str:
 _EVIDENCE_KEPT = 5
 _SPANS_POINTED_AT = 2
 _LEAST_CONFIDENCE = 0.005
-"""Of an answer beside the first; what is less likely is not worth a line."""
+"""The least confidence of any answer but the first; a less likely one is not worth a line."""
 
 
 class SpanPlaces(Protocol):
-    """What merging must know of where spans stand."""
+    """Look up where spans stand, for merging."""
 
     def span(self, passage_id: int, span: TokenSpan) -> Place:
         """The place of a span of token rows of a candidate."""
@@ -97,7 +98,7 @@ class ReadSpan:
 def read_spans(
     question: str, passages: Sequence[ReadPassage], texts: SpanTexts, per_passage: int, max_tokens: int
 ) -> list[ReadSpan]:
-    """The best spans of each passage, and the best of the statement in it that the question points at most."""
+    """Find the best spans of each passage, and those of the statement that the question's words point at most."""
     clues, several = Clues(question), asks_for_several(question)
     found = []
     for passage in passages:
@@ -115,11 +116,11 @@ def read_spans(
 
 
 def as_if_alone(spans: Sequence[ReadSpan], bm25_weight: float) -> list[ReadSpan]:
-    """Some of the spans that were read, as if no other passages had been retrieved.
+    """Rescore some of the spans that were read, as if only their passages had been retrieved.
 
-    Places are counted anew, and BM25 scores are shares of the best that is left: in use some passage is always first.
+    Places are counted anew and BM25 scores are shares of the best one left, since asking always has a first passage.
 
-    :param bm25_weight: of the share in the fused score, see ``retrieve.RetrievalWeights``.
+    :param bm25_weight: weight of the BM25 share in the fused score, see ``retrieve.RetrievalWeights``.
     """
     found = {span.candidate.passage_id: span.candidate for span in spans}
     best = max((one.bm25 or 0.0 for one in found.values()), default=0.0)
@@ -152,9 +153,9 @@ def answered(
     overlap: float = 0.0,
     whole: Callable[[Place], Place] | None = None,
 ) -> tuple[list[Answer], float]:
-    """The best answers from these spans with their confidences, and the probability that none is right.
+    """Return the best answers from these spans with their confidences, and the probability that none is right.
 
-    :param sure: how sure the first answer is; the others keep their shares of what is left, at most as much.
+    :param sure: gives the confidence of the first answer; the others share the rest in proportion, capped at it.
     :param n_answers, overlap, whole: as in ``merged``.
     """
     shares, none = confidences(weights.utilities([span.features for span in spans]))
@@ -177,7 +178,7 @@ def signs_of_first(
     first: Answer,
     none: float,
 ) -> list[float]:
-    """What the confidence of the first of the merged answers hangs on, see ``rank.FIRST_SIGNS``."""
+    """Return what determines the confidence of the first merged answer, see ``rank.FIRST_SIGNS``."""
     its_own = [one.features for one in spans if places.span(one.candidate.passage_id, one.span) == first.place]
     best = its_own[int(np.argmax(weights.utilities(its_own)))]
     return first_signs(Clues(question), wanted.is_long, first.confidence, none, best)
@@ -194,18 +195,18 @@ def merged(
     empty: EmptySpans,
     whole: Callable[[Place], Place] | None = None,
 ) -> list[Answer]:
-    """The ``n_answers`` best answers, all where it is None.
+    """Merge spans that say the same, and return the ``n_answers`` best answers (all if None).
 
-    Spans that overlap the best in its document (passages share sentences), or whose texts are equal but for case,
-    punctuation and articles, are one answer: the best of them stands for all, and its confidence is the sum of theirs.
-    Of several answers from one sentence only the best is one. The first answer stays however unlikely it is.
+    Spans form one answer if they overlap its best span in the same document (passages share sentences), or if their
+    texts differ only in case, punctuation and articles. The best span stands for all, with the sum of their
+    confidences. Only the best answer of a sentence is kept. The first answer stays however unlikely it is.
 
-    Where the sentence, step or list around a span is the answer, spans are one answer if that part is the same: it is
-    as likely right as all spans in it together, and equal words elsewhere say something else.
+    Where the sentence, step or list around a span is the answer, that part is compared instead: its confidence is the
+    sum over all spans in it, and equal words elsewhere say something else.
 
-    :param empty: spans that answer nothing; each counts for an answer that it overlaps, and is none itself.
-    :param overlap: spans overlap where they share more than this part of the shorter one.
-    :param whole: the part around a span that is the answer, ``Answer.long``; None where the span alone is.
+    :param empty: spans that answer nothing; such a span adds to an answer that it overlaps, but is none itself.
+    :param overlap: spans overlap if they share more than this fraction of the shorter one.
+    :param whole: returns the part around a span that is the answer, ``Answer.long``; None if the span is the answer.
     """
     utilities = weights.utilities([one.features for one in spans])
     order = sorted(range(len(spans)), key=lambda index: (-utilities[index], spans[index].candidate.passage_id, index))
@@ -244,7 +245,7 @@ def _of_different_sentences(groups: Sequence[_Group], places: SpanPlaces, n_answ
 
 
 class _Group:
-    """Places that say the same; the first added is the best."""
+    """Collect places that say the same; the first added is the best."""
 
     def __init__(self, best: Place, part: Place, score: float, overlap: float) -> None:
         self.best, self.score, self.confidence = best, score, 0.0
@@ -254,7 +255,7 @@ class _Group:
     def says(self, part: Place) -> bool:
         if self._meaning and normalized(part.text) == self._meaning:
             return True
-        # Not with the others of the group: overlaps would chain different answers together.
+        # Compared with the best alone: overlaps with the others would chain different answers together.
         return _overlap(part, self._part, self._overlap)
 
     def add(self, place: Place, probability: float) -> None:
@@ -276,21 +277,21 @@ def _overlap(one: Place, other: Place, more_than: float = 0.0) -> bool:
     return one.document == other.document and shared > 0 and shared > more_than * shorter
 
 
-# When two answers say the same.
+# Normalisation, which decides whether two answers say the same.
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_CHARACTERS = re.compile(  # Han and Kana, which are written without blanks: each is a token
+_CHARACTERS = re.compile(  # Han and Kana are written without blanks, so each character is a token
     r"[\u3005-\u3007\u3041-\u3096\u3099\u309a\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff"
     r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003fffd]"
 )
 
 
 def normalized(answer: str) -> str:
-    """Lower case, without punctuation, articles and extra blanks: what the official SQuAD script compares.
+    """Lower-case a text and drop punctuation, articles and extra blanks, as the official SQuAD script compares.
 
-    Where there are Chinese or Japanese characters each stands alone and all punctuation goes, as in CMRC 2018 (Cui et
-    al. 2019): the parts between blanks are then characters, and words and numbers of other scripts.
+    In a text with Chinese or Japanese characters each of these stands alone and all punctuation is dropped, as in CMRC
+    2018 (Cui et al. 2019): the parts between blanks are such characters, or words and numbers of other scripts.
     """
     answer = answer.lower().translate(_NO_PUNCTUATION)
     if not answer.isascii() and _CHARACTERS.search(answer):

@@ -1,4 +1,4 @@
-"""The whole path from a question to answers, in one function."""
+"""Answer a question from a store: the whole path from question to answers, in one function."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SPANS_PER_PASSAGE = 3
 
 
 class Pipeline:
-    """A reader over one generation of a store. Safe to use from several threads; writes nothing."""
+    """Ask a reader over one generation of a store. Safe to use from several threads; writes nothing."""
 
     def __init__(self, snapshot: Snapshot, reader: SplitReader) -> None:
         self.snapshot, self.reader = snapshot, reader
@@ -65,24 +65,24 @@ class Pipeline:
         max_risk: float | None = None,
         where: Filter | str | None = None,
     ) -> Answers:
-        """Answers from the store, best first, and what came of the question: an answer, a guess, or nothing.
+        """Return answers from the store, best first, and the outcome: an answer, a guess, or nothing.
 
-        A yes/no question gets its label with the sentence that it rests on, or the sentence alone where the label is
-        not sure. "How to", "why", "what is" and list questions get the sentence, step or list around each span.
+        A yes/no question gets its label with the sentence that supports it, or the sentence alone if the label is not
+        sure. "How to", "why", "what is" and list questions get the sentence, step or list around each span.
 
-        The question passes the encoder once; passages' states come from the store, none is encoded.
+        The question is encoded once. The states of passages come from the store; no passage is encoded.
 
-        :param n_candidates: passages that are read.
-        :param max_tokens: longest answer.
-        :param max_risk: the share of answers given that may be wrong; ``Answers.abstains`` where the best is not sure
-            enough for it.
-        :param where: a filter, as ``year >= 2020 and lang == "en"``; only documents that it means are looked at.
-        :raises BadQuestion: where it is blank or too long.
-        :raises BadFilter: pointing at the place in it.
-        :raises RiskNotKnown: where the reader knows no confidence that holds this risk, or none for such a
-            number of candidates and tokens.
-        :raises TextTooLong: where it does not fit the encoder.
-        :raises StoreDamaged: where a row that would be answered from fails its checksum.
+        :param n_candidates: how many passages to read.
+        :param max_tokens: length of the longest answer.
+        :param max_risk: the share of given answers that may be wrong; ``Answers.abstains`` is true if the best answer
+            is not sure enough for it.
+        :param where: a filter such as ``year >= 2020 and lang == "en"``; only documents that match are searched.
+        :raises BadQuestion: if the question is blank or too long.
+        :raises BadFilter: if the filter is malformed; the message points at the place.
+        :raises RiskNotKnown: if the reader has no confidence threshold for this risk, or none for this number of
+            candidates and tokens.
+        :raises TextTooLong: if the question does not fit the encoder.
+        :raises StoreDamaged: if a row that the answer needs fails its checksum.
         """
         clock = _Clock()
         question = checked_question(question)
@@ -146,18 +146,18 @@ class Pipeline:
         places: Places,
         max_tokens: int = MAX_ANSWER_TOKENS,
     ) -> list[ReadSpan]:
-        """The best spans of each candidate, by the joint layers.
+        """Find the best spans of each candidate with the joint layers.
 
         :param asked: *Shape:* (question tokens, hidden); the question's layer-k states.
-        :param chosen: in the order of the retrieval.
-        :param states: of the candidates, each *Shape:* (tokens, hidden).
+        :param chosen: the candidates, in the order of the retrieval.
+        :param states: states of the candidates, each *Shape:* (tokens, hidden).
         """
         return _spans(question, chosen, self.reader.read(asked, states), places, max_tokens)
 
     def search(
         self, query: str, *, n: int = 10, method: Method = "fused", where: Filter | str | None = None
     ) -> list[Found]:
-        """Passages for a query, best first; retrieval alone. By "bm25" nothing is encoded.
+        """Retrieve passages for a query, best first, and read none. Method "bm25" encodes nothing.
 
         :param where: as in ``ask``.
         :raises BadQuestion, BadFilter, TextTooLong, StoreDamaged: as ``ask``.
@@ -191,7 +191,7 @@ class Pipeline:
         logits: Sequence[PassageLogits],
         places: Places,
     ) -> tuple[list[Answer], float]:
-        """A yes or no that is sure enough, with the confidence that there is none; no answer for any other question."""
+        """Return a yes or no that is sure enough, and the probability of no answer; none for other questions."""
         if kind != "yes_no" or not self.reader.joint.knows_yes_and_no or not self.passage_weights:
             return [], 1.0
         least = self.least_label_confidence
@@ -202,7 +202,7 @@ class Pipeline:
         return Places(self.snapshot, self.reader.encoder.tokenizer, expected)
 
     def _scope(self, wanted: Filter | None) -> tuple[Scope | None, list[int] | None]:
-        """What a filter came to, and the ids of the passages that it leaves; None for all."""
+        """Apply a filter: return its scope and the ids of the passages it leaves, None for all."""
         if wanted is None:
             return None, None
         n_documents, among = wanted.passages(self.snapshot)
@@ -210,7 +210,7 @@ class Pipeline:
 
 
 def part_around(wanted: Wanted, places: Places) -> Callable[[Place], Place] | None:
-    """What gives the sentence, step or list around a span, for questions that one of these answers; else None."""
+    """Return a function from a span to the sentence, step or list around it, if the question wants one; else None."""
     if not wanted.is_long and wanted.kind != "yes_no":
         return None
     return lambda place: places.long(place, wanted.kind)
@@ -219,7 +219,7 @@ def part_around(wanted: Wanted, places: Places) -> Callable[[Place], Place] | No
 def first_answer(
     pipeline: Pipeline, question: str, spans: Sequence[ReadSpan], places: Places
 ) -> tuple[Answer | None, float]:
-    """The best answer that asking would give from these spans, and the probability that none is right."""
+    """Return the best answer that asking would give from these spans, and the probability that none is right."""
     wanted = wanted_by(question)
     whole = part_around(wanted, places)
     sure = pipeline.confidence_weights
@@ -238,7 +238,7 @@ def _spans(
 
 
 def _sentences(answers: Sequence[Answer], places: Places) -> list[Answer]:
-    """The sentences around spans, which answer a yes/no question; the spans where none stands in a sentence."""
+    """Replace spans by their sentences, which answer a yes/no question; keep the spans if none is in a sentence."""
     kept = [
         replace(one, place=one.long, context=one.long.text, context_start=one.long.start)
         for one in answers
@@ -248,7 +248,7 @@ def _sentences(answers: Sequence[Answer], places: Places) -> list[Answer]:
 
 
 def _of_entries(answers: Sequence[Answer], kind: Kind, question: str, places: Places) -> list[Answer]:
-    """The answers, those in entries of an option, a command or a term with the part of it that answers the question."""
+    """Replace answers in entries (of an option, command or term) by the part of the entry that answers."""
     made = []
     for one in answers:
         part = places.answering(one.place, kind, question) if one.long is not None else None
@@ -260,7 +260,7 @@ def _of_entries(answers: Sequence[Answer], kind: Kind, question: str, places: Pl
 
 
 class _Clock:
-    """Milliseconds between marks."""
+    """Measure milliseconds between marks."""
 
     def __init__(self) -> None:
         self._began = self._last = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What do the words of a question say of its answer? How it looks, and which words stand around it."""
+"""Read from a question's words how its answer looks, and which words are likely to stand around it."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ _ENDINGS = ("ing", "es", "ed", "s")
 
 @dataclass(frozen=True)
 class Clues:
-    """What the words of a question tell."""
+    """Clues that the words of a question give about its answer."""
 
     question: str
 
     @cached_property
     def look(self) -> Look:
-        """How its answer looks; "any" where the words do not say."""
+        """How the answer looks; "any" if the words do not say."""
         asked = self.question.lower()
         if _NUMBER.search(asked):
             return "number"
@@ -62,11 +62,11 @@ class Clues:
 
     @cached_property
     def words(self) -> frozenset[str]:
-        """Stems of its words without function words."""
+        """Stems of the question's words, without function words."""
         return stems(self.question)
 
     def fits(self, answer: str) -> bool | None:
-        """Whether an answer looks so; None where the question does not say how."""
+        """Whether an answer looks as the question asks; None if the question does not say how."""
         if self.look == "number":
             return _IS_NUMBER.search(answer.lower()) is not None
         if self.look == "date":
@@ -75,22 +75,22 @@ class Clues:
 
     @cached_property
     def abbreviation(self) -> str:
-        """The letters whose words the question asks for; '' where it asks for none."""
+        """The abbreviation whose expansion the question asks for, in capitals; '' if it asks for none."""
         found = _STANDS_FOR.search(" ".join(self.question.split()).rstrip(" ?!."))
         term = "".join(filter(str.isalnum, found["before"] or found["behind"] or found["last"])) if found else ""
         return term.upper() if 2 <= len(term) <= _LONGEST_ABBREVIATION else ""
 
     def spelled_by(self, answer: str) -> bool:
-        """Whether the words of an answer, or "the" and these, begin with the letters asked about, in their order."""
+        """Whether the initials of an answer's words, with or without "the" before, spell the abbreviation in order."""
         letters = self.abbreviation
         if not letters or letters in answer.upper():
             return False
         return spells(answer, letters) or spells(f"The {answer}", letters)
 
     def pointed_at(self, text: str) -> list[tuple[Statement, float]]:
-        """The statements of a text, each with the share that it has of the question's words that the text has.
+        """Split a text into statements, each with its share of the question words that occur in the text.
 
-        A word counts the more the fewer statements have it: "height of the Norlet" points at the row of the Norlet.
+        A word counts more if fewer statements have it: "height of the Norlet" points at the row of the Norlet.
         """
         found = statements(text)
         words = [self.words & stems(text[one.start : one.end]) for one in found]
@@ -103,7 +103,7 @@ class Clues:
         ]
 
     def share_in(self, text: str) -> float:
-        """The share of its words that a text has."""
+        """The share of the question's words that a text has."""
         return len(self.words & stems(text)) / max(1, len(self.words))
 
     def share_of(self, answer: str) -> float:
@@ -113,7 +113,7 @@ class Clues:
 
 
 def spells(words: str, letters: str) -> bool:
-    """Whether letters begin the words, in order, a capital inside a word as well; small words may be passed over."""
+    """Whether letters are the initials of words, in order; inner capitals count, small words may be skipped."""
     initials = "".join(
         letter
         for word in _PARTS.findall(words)
@@ -130,7 +130,7 @@ def spells(words: str, letters: str) -> bool:
 
 
 def stems(text: str) -> frozenset[str]:
-    """The words of a text in small letters without common endings, function words left out."""
+    """Return the words of a text in lower case, without common endings and without function words."""
     return frozenset(_stem(word) for word in _WORD.findall(text.lower()) if word not in FUNCTION_WORDS)
 
 

@@ -1,21 +1,21 @@
-"""What a caller of the pipeline can do something about."""
+"""Errors of the pipeline that a caller can act on."""
 
 _EXCERPT = 50
-"""Characters of a filter shown before and behind a place in it."""
+"""Characters of a filter shown before and after the place of an error."""
 
 
 class PipelineError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this folder."""
 
 
 class BadQuestion(PipelineError, ValueError):
-    """The question is empty or blank, too long, or no text."""
+    """The question is empty or blank, too long, or not Unicode text."""
 
 
 class BadFilter(PipelineError, ValueError):
-    """A filter that means nothing; the message points at the place.
+    """The filter is malformed; the message points at the place.
 
-    :ivar column: counted in characters from 1; 0 where no one place is at fault
+    :ivar column: place of the fault, in characters from 1; 0 if no single place is at fault
     """
 
     def __init__(self, found: str, expected: str, text: str = "", column: int = 0) -> None:
@@ -32,7 +32,7 @@ class BadFilter(PipelineError, ValueError):
 
 
 class BadQuestionFile(PipelineError, ValueError):
-    """A file of questions, or of answers to them, that cannot be used; the message names the line."""
+    """A file of questions, or of answers to them, cannot be used; the message names the line."""
 
 
 class NothingToMeasure(PipelineError):
@@ -40,4 +40,4 @@ class NothingToMeasure(PipelineError):
 
 
 class RiskNotKnown(PipelineError, ValueError):
-    """No confidence is known at which as few answers are wrong as the caller asks."""
+    """The reader has no confidence threshold that keeps the share of wrong answers as low as the caller asks."""
