@@ -1,1 +1,1 @@
-"""How does a question become answers? Retrieval, joint reading, ranking; what is measured on the whole path."""
+"""How does a question become answers? By retrieval, joint reading and ranking."""

@@ -1,4 +1,4 @@
-"""The language of `--where`: what a filter such as ``year >= 2020 and lang == "en"`` means, or where it is at fault.
+"""Parse the language of `--where`, such as ``year >= 2020 and lang == "en"``, or say where the text is at fault.
 
 ::
 
@@ -35,11 +35,11 @@ Kind = Literal["name", "keyword", "text", "number", "sign", "unknown", "end"]
 
 @dataclass(frozen=True)
 class Word:
-    """A part of a filter that is not divided.
+    """A token of a filter: a name, keyword, text, number or sign.
 
-    :ivar value: of a text or number itself, of a name without its quotes, of a keyword in small letters
-    :ivar column: where it begins, counted from 1
-    :ivar shown: how a message calls it
+    :ivar value: a text or number itself, a name without its quotes, a keyword in lower case
+    :ivar column: where it begins, in characters from 1
+    :ivar shown: how a message names it
     """
 
     kind: Kind
@@ -53,9 +53,9 @@ class Word:
 
 
 def words(text: str) -> Iterator[Word]:
-    """Its words in order, then an end without end.
+    """Yield the words of a filter in order, then the word "end" for ever.
 
-    :raises BadFilter: at a text or name without its closing quote, an unknown escape, a number too large.
+    :raises BadFilter: at a text or name without its closing quote, an unknown escape or a number that is too large.
     """
     place = 0
     while True:
@@ -69,7 +69,7 @@ def words(text: str) -> Iterator[Word]:
 
 
 def _word(text: str, place: int) -> tuple[Word, int]:
-    """The word that begins here, and where it ends."""
+    """Return the word that begins here, and where it ends."""
     first = text[place]
     if first in "\"'":
         return _text(text, place)
@@ -91,7 +91,7 @@ def _word(text: str, place: int) -> tuple[Word, int]:
 
 
 def _is_of_name(character: str, *, first: bool) -> bool:
-    """Letters of any script and ``_``; then digits, marks on letters and ``-`` too."""
+    """Whether a name may have this character: letters of any script and ``_``; later also digits, marks and ``-``."""
     return character.isidentifier() if first else character == "-" or ("a" + character).isidentifier()
 
 
@@ -146,9 +146,9 @@ _CONSTANTS = {"true": True, "false": False, "null": None}
 
 
 def parsed_filter(text: str) -> Filter:
-    """The filter that a text states.
+    """Parse the text of a filter.
 
-    :raises BadFilter: pointing at the place, where it states none; also where it is too long, too deep or no Unicode.
+    :raises BadFilter: if the text is malformed, too long, too deep or not Unicode; the message points at the place.
     """
     if len(text) > MOST_CHARACTERS:
         raise BadFilter(f"{len(text):,} characters", f"at most {MOST_CHARACTERS:,}")
@@ -160,7 +160,7 @@ def parsed_filter(text: str) -> Filter:
 
 
 class _Parser:
-    """Goes through the words once, from left to right."""
+    """Parse the words in one pass from left to right, by recursive descent."""
 
     def __init__(self, text: str) -> None:
         self._text, self._words = text, words(text)
@@ -236,7 +236,7 @@ class _Parser:
         return Not(member) if is_negated else member
 
     def _in(self, expected: str) -> bool:
-        """``in`` or ``not in``; whether it is the latter."""
+        """Consume ``in`` or ``not in``; return whether it is the latter."""
         is_negated = self._word.is_one_of("not")
         if is_negated:
             self._next()
@@ -282,7 +282,7 @@ class _Parser:
         return self._word.kind in kinds
 
     def _next(self) -> Word:
-        """The word we are at; then we are at the one behind it."""
+        """Return the current word and move on to the next."""
         word, self._word = self._word, next(self._words)
         return word
 

@@ -1,7 +1,7 @@
-"""Which documents does a filter mean? Each of its parts says it twice: exactly, of one document, and as SQL of many.
+"""Match documents against a filter: each part of a filter tests one document exactly, and states an SQL condition.
 
-Values are compared with values of their own type: null, boolean, number, text. Of two types none is equal to nor less
-than the other, and nothing raises. A field that a document does not have is null.
+Values are compared within their type: null, boolean, number, text. Values of different types are neither equal nor
+ordered, and comparing them raises nothing. A field that a document does not have is null.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Field:
     keys: tuple[str, ...]
 
     def of(self, document: DocumentInfo) -> Any:
-        """The value there; where there is none, of ``path``, ``title`` and ``root`` the document's own, else None."""
+        """The value of this field. A missing ``path``, ``title`` or ``root`` is the document's own; others are None."""
         value: Any = document.meta
         for key in self.keys:
             if not isinstance(value, Mapping) or key not in value:
@@ -70,7 +70,7 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Ordered:
-    """``field < value`` and the like, of two numbers or two texts."""
+    """``field < value``, ``<=``, ``>`` or ``>=``, of two numbers or two texts."""
 
     field: Field
     order: Order
@@ -86,7 +86,7 @@ class Ordered:
 
 @dataclass(frozen=True)
 class Member:
-    """``value in field``: the field is a list that has the value."""
+    """``value in field``: the field is a list that contains the value."""
 
     field: Field
     value: Scalar
@@ -101,7 +101,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Contains:
-    """``field contains text``: the field is a text with this one in it."""
+    """``field contains text``: the field is a text that contains this one."""
 
     field: Field
     text: str
@@ -131,31 +131,31 @@ Part = OneOf | Ordered | Member | Contains | Every["Part"] | Some["Part"] | Not[
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter as it was typed, and what it means; made by ``filter_parsing.parsed_filter``."""
+    """A filter: its text and its meaning; made by ``filter_language.parsed_filter``."""
 
     text: str
     part: Part
 
     def documents(self, snapshot: Snapshot) -> list[DocumentInfo]:
-        """The documents that it means, in ascending order of id: SQL finds those that may be, each is then looked at.
+        """List the documents that match, by ascending id: SQL selects those that may match, then each is tested.
 
-        :raises StoreDamaged: where the catalogue cannot be read.
+        :raises StoreDamaged: if the catalogue cannot be read.
         """
         return [info for info in snapshot.documents_where(where(self.part)) if holds(self.part, info)]
 
     def passages(self, snapshot: Snapshot) -> tuple[int, list[int]]:
-        """How many documents it means, and the ids of their passages, ascending."""
+        """Count the documents that match, and list the ids of their passages, ascending."""
         documents = self.documents(snapshot)
         return len(documents), snapshot.passages_of_documents([info.id for info in documents])
 
 
 def _type(value: Any) -> str:
-    """Its type: every type of JSON, integers and fractions being one."""
+    """The JSON type of a value; integers and fractions are one type."""
     if isinstance(value, bool):
         return "boolean"
     return "number" if isinstance(value, int | float) else type(value).__name__
 
 
 def _typed(value: Any) -> Hashable:
-    """Equal to another's where both are equal and of one type; of lists and objects None, which no filter has."""
+    """A key that is equal for equal values of one type; None for lists and objects, which no filter contains."""
     return None if isinstance(value, list | dict) else (_type(value), value)

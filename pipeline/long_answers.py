@@ -1,7 +1,7 @@
-"""What answers beside the span: the sentence, step, list or entry of a manual that it stands in.
+"""Find the long answer around a span: its sentence, step, list or manual entry.
 
-A text is taken as blocks: paragraphs, list items, table rows and headings. A line that ends with a colon introduces the
-block behind it.
+A text is divided into blocks: paragraphs, list items, table rows and headings. A line that ends with a colon introduces
+the block after it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from deformer_qa.reader.borders.units import statement_around
 from deformer_qa.reader.passages import Span
 
 MOST_LINES = 10
-"""Of a list that is shown whole."""
+"""The longest list that is shown whole."""
 _MOST_CHARACTERS = 600
-"""Of one sentence or item; what is longer has no sentence ends, and is shown by its lines."""
+"""The longest sentence or item; a longer text has no sentence ends, so the words around the span are shown."""
 _LOOKED_AROUND = 5_000
-"""Characters on each side of a span in which its list is looked for."""
+"""How many characters on each side of a span are searched for its list."""
 _ITEM = re.compile(r"[^\S\n]*(?:[-*+•‣▪◦–]|\(?(?:\d{1,3}|[a-z])[.)])[^\S\n]+")
 _ROW = re.compile(r"[^\S\n]*[|#]")
 _CODE = re.compile(r"(?: {4}|\t|\$ |```)")
 _ENDS_SENTENCE = re.compile(r"[.!?…。！？][\"'”’»)\]*_]*$")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _FEWEST_WORDS, _FEWEST_OF_ITEM = 2, 3
-_FEWEST_LETTERS = 4  # of a sentence that is written without blanks
+_FEWEST_LETTERS = 4  # of a sentence written without blanks
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class _Block:
 
 
 def long_span(text: str, start: int, end: int, kind: Kind) -> Span:
-    """The part of a text that answers a question of this kind, by the span ``text[start:end]`` in it.
+    """Return the part of a text that answers this kind of question, around the span ``text[start:end]``.
 
-    A list question gets the whole list, ``MOST_LINES`` lines at most. Any other gets the sentence, a how-to question
-    the whole list item. A sentence that ends with a colon takes along what it introduces, a question of a FAQ what
-    follows it, and the command that answers a how-to question the sentence that introduces it.
+    A list question gets the whole list, at most ``MOST_LINES`` lines. A how-to question gets the whole list item, any
+    other question the sentence. A sentence that ends with a colon includes the block it introduces. A FAQ's question
+    includes its answer. A command that answers a how-to question includes the sentence that introduces it.
     """
     low, high = max(0, start - 2 * _LOOKED_AROUND), min(len(text), end + 2 * _LOOKED_AROUND)
     first = text.rfind("\n", low, max(0, start - _LOOKED_AROUND)) + 1 or low
@@ -61,7 +61,7 @@ def long_span(text: str, start: int, end: int, kind: Kind) -> Span:
 
 
 def is_sentence(text: str) -> bool:
-    """Whether a text is a whole sentence or list item, and no heading, table row, label or fragment."""
+    """Whether a text is a whole sentence or list item, not a heading, table row, label or fragment."""
     text = text.strip()
     if not text or text[0] in "#|":
         return False
@@ -72,7 +72,7 @@ def is_sentence(text: str) -> bool:
 
 
 def _blocks(text: str, first: int, last: int) -> list[_Block]:
-    """The blocks of ``text[first:last]``, in order; ``first`` and ``last`` are borders of lines."""
+    """Divide ``text[first:last]`` into blocks, in order; ``first`` and ``last`` are borders of lines."""
     blocks: list[_Block] = []
     start: int | None = None
     is_item = False
@@ -96,7 +96,7 @@ def _stripped(text: str, block: _Block) -> _Block:
 
 
 def _list_at(text: str, blocks: Sequence[_Block], here: int, end: int) -> Span:
-    """The list around an item, with the line that introduces it."""
+    """Return the list around an item, with the line that introduces it."""
     first = last = here
     while first > 0 and _are_of_one_list(text, blocks[first - 1], blocks[first]):
         first -= 1
@@ -112,7 +112,7 @@ def _list_at(text: str, blocks: Sequence[_Block], here: int, end: int) -> Span:
 
 
 def _are_of_one_list(text: str, one: _Block, next_one: _Block) -> bool:
-    """Whether two blocks are items of one list; behind a blank line another mark begins another list."""
+    """Whether two blocks are items of one list; after a blank line a different mark begins a new list."""
     if not one.is_item or not next_one.is_item:
         return False
     marks = [text[_without_indent(text, block)] for block in (one, next_one)]
@@ -121,7 +121,7 @@ def _are_of_one_list(text: str, one: _Block, next_one: _Block) -> bool:
 
 
 def _statement_at(text: str, blocks: Sequence[_Block], here: int, span: Span, kind: Kind) -> Span:
-    """The sentence or step around a span, with what it introduces or what introduces it."""
+    """Return the sentence or step around a span, with the block it introduces or the line that introduces it."""
     block = blocks[here]
     whole = kind == "how_to" and block.is_item and block.end - block.start <= _MOST_CHARACTERS
     found = Span(_without_indent(text, block), block.end) if whole else _sentence(text, block, span)
@@ -137,7 +137,7 @@ def _statement_at(text: str, blocks: Sequence[_Block], here: int, span: Span, ki
 
 
 def _end_of_introduced(text: str, blocks: Sequence[_Block], here: int, otherwise: int) -> int:
-    """Where what stands behind a block and is introduced by it ends: a list, or one other block."""
+    """Return the end of the list or other single block that a block introduces."""
     last = here + 1
     if last >= len(blocks) or text[blocks[last].start] == "#":
         return otherwise
@@ -162,7 +162,7 @@ def _sentence(text: str, block: _Block, span: Span) -> Span:
 
 
 def _near(text: str, start: int, end: int) -> Span:
-    """Whole words around a span in a line that has no end."""
+    """Return whole words around a span, for a text without sentence ends."""
     room = max(0, _MOST_CHARACTERS - (end - start)) // 2
     first = max(0, start - room)
     last = min(len(text), end + room)
@@ -212,14 +212,14 @@ _MOST_LINES = 40  # between an entry's head and a span in its body
 
 @dataclass(frozen=True)
 class Entry:
-    """A head, and the part of a text that says what it means."""
+    """An entry of a manual: a head, and the body that explains it."""
 
     head: Span
     body: Span
 
 
 def entry_around(text: str, start: int, end: int) -> Entry | None:
-    """The entry whose head or body holds ``text[start:end]``, None where it stands in none.
+    """Return the entry whose head or body contains ``text[start:end]``, None if there is none.
 
     A head stands before a colon, a dash, a tab or a wide gap, or alone on the line above a body that is indented more.
     """
@@ -248,7 +248,7 @@ def entry_around(text: str, start: int, end: int) -> Entry | None:
 
 
 def _end_of_body(text: str, entry: re.Match[str]) -> int:
-    """Behind the lines that go on with an entry's body: those indented more than its head."""
+    """Return the end of an entry's body, which goes on over lines that are indented more than the head."""
     end, indent = entry.end("body"), len(entry["indent"].expandtabs())
     while end < len(text):
         below = _LINE.match(text, end + 1)
@@ -259,7 +259,7 @@ def _end_of_body(text: str, entry: re.Match[str]) -> int:
 
 
 def is_typed(head: str) -> bool:
-    """Whether a head is what somebody types: an option, a command, a path or a setting, and no words or label."""
+    """Whether a head is typed by users: an option, command, path or setting, not prose or a label."""
     words = head.split()
     if len(words) == 1 and words[0].lower() in _LABELS:
         return False
@@ -267,11 +267,11 @@ def is_typed(head: str) -> bool:
 
 
 def answering_part(text: str, start: int, end: int, kind: Kind, question: str) -> tuple[Span, Span] | None:
-    """What of an entry answers a question, and the part to show, by a span ``text[start:end]`` that was read in it.
+    """In the entry around ``text[start:end]``, find the part that answers the question, and the part to show.
 
-    "How do I ..." is answered by a head that can be typed, where the span stands in its body and shows nothing to type.
-    A question for the meaning of the head is answered by the first sentence of the body, where the span is not in it.
-    None where the span itself is the answer.
+    "How do I ..." is answered by a head that can be typed, if the span is in the body and shows nothing to type. A
+    question about the meaning of the head is answered by the body's first sentence, if the span is not in it. Returns
+    None if the span itself is the answer.
     """
     entry = entry_around(text, start, end) if kind in ("how_to", "definition") else None
     if entry is None:

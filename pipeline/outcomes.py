@@ -1,4 +1,4 @@
-"""What came of a question: an answer, a guess, or nothing? The rule stands in the reader's reader.json."""
+"""Decide the outcome of a question: an answer, a guess, or nothing. The rule stands in the reader's reader.json."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from deformer_qa.reader.errors import UnsupportedModel
 
 @dataclass(frozen=True)
 class OutcomeRule:
-    """From which confidence on is an answer sure, and when is nothing found?
+    """Thresholds that make an answer sure, or the outcome "nothing".
 
-    Nothing is found only where reader and retrieval agree: the best answer is unlikely, and no passage that was read
-    is near the question.
+    The outcome is "nothing" only if reader and retrieval agree: the best answer is unlikely, and no passage that was
+    read is near the question.
 
     :ivar sure: the least confidence of an answer that is asserted
-    :ivar nothing_confidence: a best answer below it is unlikely
-    :ivar nothing_dense: similarity of question and passage below which a passage is not near
+    :ivar nothing_confidence: a best answer with less confidence is unlikely
+    :ivar nothing_dense: a passage with less similarity to the question is not near it
     """
 
     sure: float = 0.5
@@ -28,9 +28,9 @@ class OutcomeRule:
 
     @classmethod
     def from_mapping(cls, outcomes: Mapping[str, Any]) -> OutcomeRule:
-        """From ``outcomes`` of reader.json; a reader without them has the defaults above.
+        """Read ``outcomes`` of reader.json; a reader without them has the defaults above.
 
-        :raises UnsupportedModel: where a number is missing, or is none.
+        :raises UnsupportedModel: if a value is missing or is not a number.
         """
         if not outcomes:
             return cls()
@@ -50,11 +50,11 @@ class OutcomeRule:
         return cls(*(float(value) for value in found.values() if value is not None))
 
     def outcome(self, confidence: float | None, nearest: float | None) -> Outcome:
-        """What came of a question.
+        """Decide the outcome of a question.
 
-        :param confidence: of the best answer; None where there is none.
-        :param nearest: the highest dense similarity of a passage that was read; None where it is not known, and then
-            only a question without any answer found nothing.
+        :param confidence: confidence of the best answer; None if there is no answer.
+        :param nearest: the highest dense similarity of a passage that was read. If it is None (not known), the outcome
+            is "nothing" only if there is no answer.
         """
         if confidence is None:
             return "nothing"
@@ -64,5 +64,5 @@ class OutcomeRule:
 
 
 def is_number(value: object) -> bool:
-    """Whether a value of a JSON file is a number; true and false are none."""
+    """Whether a value of a JSON file is a number; true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""Where does a span stand? From token rows of a passage to characters, heading and page of its document."""
+"""Locate spans: convert token rows of a passage to characters, heading and page of its document."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from deformer_qa.store.locations import location_at, own_metadata
 
 
 class Places:
-    """Looks up what answers need, each document and passage once; texts are checked against their hashes.
+    """Look up the places of spans, reading each document and passage once; texts are checked against their hashes.
 
-    :param expected: passages that will be looked up: the first one asked for brings the documents of all of them.
+    :param expected: passages that will be looked up; the first look-up reads the documents of all of them.
     """
 
     def __init__(self, snapshot: Snapshot, tokenizer: TextTokenizer, expected: Iterable[PassageRecord] = ()) -> None:
@@ -51,7 +51,7 @@ class Places:
         return self._located(passage_id).text
 
     def whole(self, passage_id: int) -> str:
-        """What the encoder reads of a passage: its lead and its text."""
+        """The encoder's input for a passage: its lead and its text."""
         return self._located(passage_id).whole
 
     def rows(self, passage_id: int, start: int, end: int) -> list[int]:
@@ -61,12 +61,12 @@ class Places:
         return [row for row, (first, last) in enumerate(located.tokens.offsets) if last > start and first < end]
 
     def first_row(self, passage_id: int) -> int:
-        """The first token row of a passage's text; before it stand the classification token and its lead."""
+        """The first token row of a passage's text; the classification token and the lead come before it."""
         located = self._located(passage_id)
         return located.tokens.first_row(located.lead_length)
 
     def borders(self, passage_id: int) -> SpanBorders:
-        """Where answers may begin and end in a passage."""
+        """Borders between which answers may lie in a passage."""
         return self._located(passage_id).borders
 
     def context(self, place: Place) -> tuple[str, int]:
@@ -77,12 +77,12 @@ class Places:
         return located.text[around.start : around.end], passage.start + around.start
 
     def long(self, place: Place, kind: Kind) -> Place:
-        """The sentence, step or list around a place that a question of this kind wants; it may leave the passage."""
+        """Return the sentence, step or list around a place, as this kind of question wants; may leave the passage."""
         document = self._located(place.passage).document
         return _moved(place, document, long_span(document.text, place.start, place.end, kind))
 
     def answering(self, place: Place, kind: Kind, question: str) -> tuple[Place, Place] | None:
-        """Of an entry around a place the part that answers a question of this kind, and the long part around that."""
+        """In an entry around a place, find the part that answers this kind of question and the long part around it."""
         document = self._located(place.passage).document
         found = answering_part(document.text, place.start, place.end, kind, question)
         if found is None:
@@ -90,7 +90,7 @@ class Places:
         return _moved(place, document, found[0]), _moved(place, document, found[1])
 
     def is_sentence(self, place: Place) -> bool:
-        """Whether a place is a whole sentence, and no heading or fragment."""
+        """Whether a place is a whole sentence, not a heading or fragment."""
         outline = self._located(place.passage).document.outline
         in_heading = any(start <= place.start and place.end <= start + len(heading) for start, heading in outline)
         return is_sentence(place.text) and not in_heading
@@ -130,7 +130,7 @@ class Places:
 
 
 def _moved(place: Place, document: DocumentRecord, to: Span) -> Place:
-    """Another place of the same document."""
+    """Return a place elsewhere in the same document."""
     return replace(
         place,
         heading=document.heading_at(to.start),
@@ -142,10 +142,10 @@ def _moved(place: Place, document: DocumentRecord, to: Span) -> Place:
 
 
 class _LocatedPassage:
-    """A passage with its text and document; tokenised only if a span of it is asked for.
+    """A passage with its text and document; tokenised only when a span of it is asked for.
 
-    :ivar whole: what the encoder read, of which ``tokens`` are: its text, most often below a lead
-    :ivar lead_length: characters of it before the text
+    :ivar whole: the encoder's input, which ``tokens`` refer to: the text, usually after a lead
+    :ivar lead_length: characters of ``whole`` before the text
     """
 
     def __init__(self, record: PassageRecord, whole: str, document: DocumentRecord, tokenizer: TextTokenizer) -> None:

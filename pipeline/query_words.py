@@ -1,8 +1,8 @@
-"""Which words of a question say what it looks for, and which of them name one thing?
+"""Pick the words of a question that say what it looks for, and the names among them.
 
-English function words say nothing, however rare they are in a store of tables or code lists. Those of other languages
-are left to BM25, which weighs a word less the more passages hold it. A name is a code, a number of several parts, a
-file or a setting (C-00087, RFC 2616, max_connections), or the only word that there is.
+English function words are dropped, even if they are rare in a store of tables or code lists. Those of other languages
+are left to BM25, which weighs frequent words less. A name is a code, a number of several parts, a file or a setting
+(C-00087, RFC 2616, max_connections), or the only word of the question.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _IN_ENGLISH = """
     who whom whose what which when where why how many much any some
 """
 FUNCTION_WORDS = frozenset(_IN_ENGLISH.split())
-"""Small, and without words that are often more: "may" is a month, "us" a country, "no" stands before numbers."""
+"""A short list, without words that often mean more: "may" is a month, "us" a country, "no" stands before numbers."""
 
 _AFTER_APOSTROPHE = frozenset(("s", "re", "ve", "ll", "d", "m"))
 _NEGATED = "ain aren can couldn didn doesn don hadn hasn haven isn mightn mustn shan shouldn wasn weren won wouldn"
@@ -41,10 +41,10 @@ _LONGEST_NAME = 100  # characters
 
 @dataclass(frozen=True)
 class Name:
-    """What names one thing in a question.
+    """The name of one thing in a question.
 
-    :ivar text: as the question has it
-    :ivar pattern: finds it in a passage, parts adjoining; None where a passage has it that holds the word in any form
+    :ivar text: as the question spells it
+    :ivar pattern: finds the name in a passage, its parts adjoining; None if any form of the word is enough
     """
 
     text: str
@@ -52,9 +52,10 @@ class Name:
 
 
 def content_words(question: str) -> str:
-    """The question without its function words; the question itself where it has no others ("The Who").
+    """Return the question without its function words, or as it is if it has no others ("The Who").
 
-    Words in capitals among others are names (WHO, IT), and so is a capital A, but for the first word (Vitamin A).
+    Words in capitals are kept as names (WHO, IT), also a capital A that is not the first word (Vitamin A), unless the
+    whole question is in capitals.
     """
     is_loud = question.isupper()
 
@@ -76,7 +77,7 @@ def content_words(question: str) -> str:
 
 
 def names(question: str) -> list[Name]:
-    """The names in a question, each once; of one without any that is a single word this word."""
+    """List the names in a question, each once; a question of a single word is its own name."""
     numbered = [found.group().rstrip(".-")[:_LONGEST_NAME] for found in _NUMBERED.finditer(question)]
     tokens = [token for token in _TOKEN.findall(_NUMBERED.sub(" ", question)) if _is_code(token)]
     tokens = [token for token in tokens if len(token) <= _LONGEST_NAME]
@@ -103,7 +104,7 @@ def _is_code(token: str) -> bool:
 
 
 def _pattern(name: str) -> re.Pattern[str]:
-    """Finds a name as a whole; between two numbers stands what the name has there: 4.2 is neither 42 nor 4-2."""
+    """Compile a pattern for a whole name. Marks between two numbers must match: 4.2 is neither 42 nor 4-2."""
     spans = [found.span() for found in _PART.finditer(name)]
     parts = [re.escape(name[slice(*spans[0])])]
     for (_, end), (start, last) in pairwise(spans):

@@ -1,4 +1,4 @@
-"""Can this be asked at all, and what kind of answer does it want? Told before any model is loaded."""
+"""Check a question and tell what kind of answer it wants, before any model is loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from deformer_qa.pipeline.errors import BadQuestion
 
 Kind = Literal["yes_no", "how_to", "why", "definition", "list", "short"]
-"""What kind of answer a question wants."""
+"""The kind of answer that a question wants."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -40,7 +40,7 @@ _POLITE = _any(
     r"^i(?: would|'d)? (?:like|want|need) to know ",
     r"^i wonder ",
 )
-"""What may come before the question proper."""
+"""Polite phrases that may come before the question proper."""
 _REQUEST = re.compile(
     r"^(?:please |(?:can|could|would|will) you (?:please )?)"
     r"(?=(?:list|name|explain|describe|define|give)\b)"
@@ -73,12 +73,12 @@ _NO_OBJECTS = _words(
     "of and or is are was were in on at by for date time times day year case cases size name names number price point"
     " file files mode option options command order rate type version"
 )
-"""What follows such a word where it is a noun: "start date of the war", "set of primes", "use cases"."""
+"""Words that follow one of ``_TASKS`` where that is a noun: "start date of the war", "set of primes", "use cases"."""
 _DETERMINERS = _words("a an the my our your its all every each this that these those it them one two three up down off")
 _MANNER = _words(
     "a an the without with when if while before after from to into at as so until my our it them everything"
 )
-"""What stands in a task, and seldom behind a noun: "restart it without ..." is one, "set theory axioms" is none."""
+"""Words of tasks, rare after a noun: "restart it without ..." is a task, "set theory axioms" is not."""
 _WHY = _any(
     r"^(?:for |and |and so |so )?(?:why|how come)\b",
     r"^what (?:\w+ )?(?:causes?|caused|makes|happens|happened)\b",
@@ -110,17 +110,17 @@ _ONE_THING = _words(
     " command option author licence license rate speed weight temperature distance radius diameter current latest first"
     " last next highest lowest only same right correct best status"
 )
-"""Heads and firsts of what has one short answer: "what is the default ...", "what is the capital"."""
+"""First or last words of phrases that have one short answer: "what is the default ...", "what is the capital"."""
 _RELATIONS = _words("of in on at for to from by with when if that which used between as per does do did")
 _OWNERS = _words("my your his her its our their this that these those it there")
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a question wants.
+    """What kind of answer a question wants, and how many things it asks for.
 
-    :ivar is_choice: it offers its answers itself, as "Is it Paris or Rome?"
-    :ivar asks_twice: it asks for two things, as "who wrote it, and in which year"
+    :ivar is_choice: the question offers its answers, as in "Is it Paris or Rome?"
+    :ivar asks_twice: the question asks for two things, as in "who wrote it, and in which year"
     """
 
     kind: Kind
@@ -129,17 +129,17 @@ class Wanted:
 
     @property
     def is_long(self) -> bool:
-        """Whether a sentence, a step or a list answers it, and not a few words alone."""
+        """Whether the answer is a sentence, a step or a list rather than a few words."""
         return self.asks_twice or self.kind in ("how_to", "why", "definition", "list")
 
     @property
     def several(self) -> bool:
-        """Whether it asks for more than one thing."""
+        """Whether the question asks for more than one thing."""
         return self.kind == "list"
 
 
 def wanted_by(question: str) -> Wanted:
-    """The kind of answer that an English question wants; "short" where that is not clear."""
+    """Classify an English question by the kind of answer it wants; "short" if that is not clear."""
     asked = _plain(question)
     is_choice = _CHOICE.search(asked) is not None
     asked, was_polite = _question_proper(asked)
@@ -160,12 +160,12 @@ def wanted_by(question: str) -> Wanted:
 
 
 def _plain(question: str) -> str:
-    """In lower case, one blank between words, without what closes it."""
+    """Lower-case a question, normalise its blanks and drop the punctuation at its end."""
     return " ".join(question.lower().replace("\u2019", "'").split()).rstrip(" ?!.")
 
 
 def _question_proper(asked: str) -> tuple[str, bool]:
-    """Without a topic before a colon, and without polite words; whether there were any such words."""
+    """Drop a topic before a colon and polite words; return the rest and whether there were polite words."""
     asked = _TOPIC.sub("", asked)
     request = _REQUEST.sub("", asked)
     if request != asked:
@@ -191,7 +191,7 @@ def _wants_yes_or_no(asked: str, is_choice: bool) -> bool:
 
 
 def _is_task(asked: str) -> bool:
-    """A task put as people type it into a search box: "restart the server without dropping connections"."""
+    """Whether this is a task as typed into a search box: "restart the server without dropping connections"."""
     words = asked.split()
     if len(words) < 3 or words[0] not in _TASKS or words[1] in _NO_OBJECTS:
         return False
@@ -199,7 +199,7 @@ def _is_task(asked: str) -> bool:
 
 
 def _asks_how_it_works(asked: str) -> bool:
-    """ "How does it ...", but "how long is it" and "how is it called" want a few words."""
+    """Whether this asks "How does it ..."; "how long is it" and "how is it called" want a few words."""
     second = re.match(r"how (\w+)", asked)
     return bool(second and second[1] in _VERBS and not _CALLED.search(asked))
 
@@ -216,7 +216,7 @@ def _wants_list(asked: str) -> bool:
 
 
 def _asks_for_a_term(asked: str) -> bool:
-    """ "What is X" for a bare X: a term or an abbreviation, and nothing of something."""
+    """Whether this asks "What is X" for a bare term or abbreviation X, not for something of X."""
     found = _BARE_TERM.match(asked)
     if not found:
         return False
@@ -234,14 +234,14 @@ def _asks_for_a_term(asked: str) -> bool:
 
 
 MOST_CHARACTERS = 10_000
-"""Of a question that is encoded. 254 word pieces are far fewer; a longer one is refused before it costs anything."""
+"""The limit of a question that is encoded. 254 word pieces are far shorter; a longer text is refused at no cost."""
 
 
 def checked_question(question: str, most: int | None = MOST_CHARACTERS) -> str:
-    """The question, without blanks around it.
+    """Return the question without blanks around it.
 
-    :param most: characters; None takes any number, for a search by words alone.
-    :raises BadQuestion: where it is blank, too long or no Unicode text.
+    :param most: the limit in characters; None sets no limit, for a search by words alone.
+    :raises BadQuestion: if the question is blank, too long or not Unicode text.
     """
     question = question.strip()
     if not question:

@@ -1,9 +1,9 @@
-"""Which of the spans of all candidates is the answer, and how sure is that? One conditional logit over spans.
+"""Rank the spans of all candidates with one conditional logit, and tell how sure the first one is.
 
-Every span gets a utility, linear in what the reader, the retrieval and its words say for it; "no answer in these
-documents" has utility 0. The softmax over all of them ranks, and says how likely no answer is (McFadden 1974). Its
-shares are the confidences, unless the reader has ``ConfidenceWeights`` for its first answers. ``qa train ranking`` fits
-both on what a recipe held back; reader.json has them.
+Every span has a utility that is linear in features of the reader, the retrieval and the span's words; "no answer in
+these documents" has utility 0. The softmax over all utilities ranks the spans and gives the probability of no answer
+(McFadden 1974). Its shares are the confidences, unless the reader has ``ConfidenceWeights`` for its first answers.
+``qa train ranking`` fits both on questions that a recipe held back, and writes them to reader.json.
 """
 
 from __future__ import annotations
@@ -29,24 +29,25 @@ FEATURES = (
     *("pointed_at", "row_pointed_at", "spells"),
     *("dense", "bm25_share", "fused", "rank", "constant"),
 )
-"""Of the span: its margin and score, log-probabilities of its start and end in its passage, the logarithm of its
-length. Of its words: the share of the question's words in its sentence and in its passage, the share of its own that
-the question has, whether it looks as the question asks, or does not, how much of the question points at its sentence
-and not at others of the passage, the same if that is a row of a table, whether it spells the abbreviation asked about
-(``clues``). Of its passage: the scores of the retrieval, and one over its place in their order."""
+"""Features of the span: its margin and score, the log-probabilities of its start and end in its passage, and the
+logarithm of its length. Features of its words (``clues``): the share of the question's words in its sentence and in its
+passage; the share of its own words that are in the question; whether it looks as the question asks, or does not; how
+much of the question points at its sentence rather than at others of the passage, and the same if that is a table row;
+whether it spells the abbreviation asked about. Features of its passage: the scores of the retrieval, and one over its
+rank."""
 PRIOR = {"pointed_at": 0.0, "row_pointed_at": 0.0, "spells": 5.0}
-"""Weights of features that a reader fitted before them has no number for; a fit is pulled to these. Of 190 questions of
-SQuAD for an abbreviation that words of their paragraph spell, these words were right in 178, and rivals are mostly
-within two: 5 is about log(178 / 12) and two. Questions for one are too rare among those that are fitted."""
+"""Weights of newer features, for readers fitted without them; a fit is regularised towards these. 190 SQuAD questions
+ask for an abbreviation that words of their paragraph spell: these words were right in 178, and rivals are mostly within
+two, so 5 is about log(178 / 12) plus two. The fitted questions have too few of this kind."""
 PASSAGE_FEATURES = ("dense", "bm25_share", "fused", "rank", "constant")
-"""Those that a passage has before it is read."""
+"""The features that a passage has before it is read."""
 _N_OF_SPAN = len(FEATURES) - len(PASSAGE_FEATURES)
 GIVEN_FEATURES = tuple(name for name in FEATURES if name not in PASSAGE_FEATURES or name == "constant")
-"""Those that there are without a retrieval; the others weigh nothing then."""
+"""The features that exist without a retrieval; the others then have weight 0."""
 
 
 class SpanTexts(Protocol):
-    """What ranking must know of the words of a span."""
+    """Look up the words of spans and passages, for ranking."""
 
     def span(self, passage_id: int, span: TokenSpan) -> Place:
         """The place of a span of token rows of a candidate."""
@@ -65,7 +66,7 @@ class SpanTexts(Protocol):
 class ReadPassage:
     """A candidate that was read.
 
-    :ivar place: in the order of the retrieval, from 1; None where there was no retrieval
+    :ivar place: its rank in the retrieval, from 1; None if there was no retrieval
     """
 
     candidate: Candidate
@@ -76,9 +77,9 @@ class ReadPassage:
 def features(
     clues: Clues, passage: ReadPassage, span: TokenSpan, texts: SpanTexts, pointed: Sequence[tuple[Statement, float]]
 ) -> list[float]:
-    """One value for each name in ``FEATURES``.
+    """Compute a span's features, one value for each name in ``FEATURES``.
 
-    :param pointed: of the passage's text, see ``Clues.pointed_at``.
+    :param pointed: ``Clues.pointed_at`` of the passage's text.
     """
     id_ = passage.candidate.passage_id
     place, borders = texts.span(id_, span), texts.borders(id_)
@@ -102,15 +103,16 @@ def features(
 
 
 def passage_features(candidate: Candidate, place: int | None) -> list[float]:
-    """One value for each name in ``FEATURES``, of a passage that was not read: 0 where a span is meant.
+    """Compute the features of a passage that was not read; those of spans are 0.
 
     :param place: as ``ReadPassage.place``.
+    :return: one value for each name in ``FEATURES``.
     """
     return [0.0] * _N_OF_SPAN + _of_passage(candidate, place)
 
 
 def moved_features(features: Sequence[float], candidate: Candidate, place: int) -> list[float]:
-    """A span's features if its passage had other scores and another place."""
+    """Return a span's features with the scores and the place of its passage exchanged."""
     return [*features[:_N_OF_SPAN], *_of_passage(candidate, place)]
 
 
@@ -126,7 +128,7 @@ class RankingWeights:
 
     @classmethod
     def from_mapping(cls, weights: Mapping[str, float]) -> RankingWeights:
-        """From reader.json; a reader without fitted weights is ranked by its margin alone."""
+        """Read ranking weights of reader.json; a reader without fitted ones ranks by the margin alone."""
         if not weights:
             return cls((1.0, *[0.0] * (len(FEATURES) - 1)))
         weights = {**PRIOR, **weights}
@@ -136,7 +138,7 @@ class RankingWeights:
         return cls(tuple(float(weights[name]) for name in FEATURES))
 
     def utilities(self, rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-        """*Shape:* (spans,): log-odds of each span against "no answer"."""
+        """Compute the log-odds of each span against "no answer"; *Shape:* (spans,)."""
         utilities: NDArray[np.float64] = np.asarray(rows, np.float64).reshape(-1, len(FEATURES)) @ np.asarray(
             self.values
         )
@@ -144,7 +146,7 @@ class RankingWeights:
 
 
 def confidences(utilities: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """The softmax over spans and "no answer": probabilities of the spans, and that of none being right."""
+    """Softmax over spans and "no answer": the probability of each span, and that of none being right."""
     top = max(0.0, float(utilities.max(initial=0.0)))
     weights = np.exp(utilities - top)
     total = float(weights.sum()) + float(np.exp(-top))
@@ -152,24 +154,24 @@ def confidences(utilities: NDArray[np.float64]) -> tuple[NDArray[np.float64], fl
 
 
 FIRST_SIGNS = ("log_odds", "log_none", *FEATURES[:-1], "number", "date", "name", "long", "constant")
-"""What the confidence of the first answer hangs on: the log-odds of its share of the softmax, the logarithm of that of
-"no answer", the features of its best span, how the question says that answers look, and whether it wants a sentence."""
+"""Inputs of the first answer's confidence: the log-odds of its share of the softmax, the logarithm of the share of "no
+answer", the features of its best span, how the question says the answer looks, and whether it wants a sentence."""
 _LEAST = 1e-4
 
 
 @dataclass(frozen=True)
 class ConfidenceWeights:
-    """How sure the first answer is: a logistic regression over ``FIRST_SIGNS``.
+    """Tell how sure the first answer is, by a logistic regression over ``FIRST_SIGNS``.
 
-    The softmax compares spans. That the best of them is right is another question: its rivals are many where a passage
-    has many numbers, and few in a table of two rows.
+    The softmax only compares spans. Whether the best is right is another question: a passage with many numbers offers
+    many rivals, a table of two rows few.
     """
 
     values: tuple[float, ...]
 
     @classmethod
     def from_mapping(cls, weights: Mapping[str, float]) -> ConfidenceWeights | None:
-        """From reader.json; None for a reader without them, whose confidences are shares of the softmax."""
+        """Read ``confidence`` of reader.json; None for a reader without it, which uses the softmax's shares."""
         if not weights:
             return None
         missing = [name for name in FIRST_SIGNS if not isinstance(weights.get(name), (int, float))]
@@ -186,11 +188,11 @@ class ConfidenceWeights:
 
 
 def first_signs(clues: Clues, is_long: bool, share: float, none: float, features: Sequence[float]) -> list[float]:
-    """One value for each name in ``FIRST_SIGNS``.
+    """Compute one value for each name in ``FIRST_SIGNS``.
 
-    :param share: of the softmax, of all spans that say what the first answer says.
-    :param none: that of "no answer".
-    :param features: of the answer's best span.
+    :param share: the softmax's share of all spans that say what the first answer says.
+    :param none: the softmax's share of "no answer".
+    :param features: features of the answer's best span.
     """
     share, none = min(max(share, _LEAST), 1 - _LEAST), max(none, _LEAST)
     looks = [float(clues.look == look) for look in ("number", "date", "name")]

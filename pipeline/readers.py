@@ -1,4 +1,4 @@
-"""One reader in memory for all components of a process that use the same."""
+"""Share one reader in memory among all components of a process that use the same folder and device."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _lock = threading.Lock()
 
 
 def shared_reader(folder: str | None = None, device: str = "cpu") -> SplitReader:
-    """The reader in a folder, the shipped one by default; loaded once for as long as somebody holds it.
+    """Load the reader in a folder, the shipped one by default; it stays loaded while somebody holds it.
 
-    :raises ModelNotFound, WrongEncoder: with what was found.
+    :raises ModelNotFound, WrongEncoder: if there is no usable reader; the message says what was found.
     """
     place = Path(folder) if folder else SHIPPED
     key = (str(place.resolve()), device)

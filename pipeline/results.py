@@ -1,4 +1,4 @@
-"""What asking and searching give back: frozen values, and their JSON (schema 1)."""
+"""Hold the results of asking and searching: frozen values, and their JSON (schema 1)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from deformer_qa.store.locations import KINDS, in_words
 
 SCHEMA = 1
 Outcome = Literal["answer", "guess", "nothing"]
-"""What came of a question: an answer that is asserted, a best guess that is not sure, or nothing."""
+"""The outcome of a question: an answer that is asserted, a best guess that is not sure, or nothing."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a span stands.
+    """Where a span stands: its document, heading, location and offsets.
 
     :ivar start, end: code points of the document's text: ``document_text[start:end] == text``
-    :ivar heading: the last heading before it, "" where there is none
-    :ivar location: its page, slide, sheet, row, cell or line where they are known, see ``store.locations``
+    :ivar heading: the last heading before the span, "" if there is none
+    :ivar location: its page, slide, sheet, row, cell or line as far as known, see ``store.locations``
     """
 
     passage: int
@@ -37,7 +37,7 @@ class Place:
 
     @property
     def location_in_words(self) -> str:
-        """ "sheet Budget, row 12"; '' where no such thing is known."""
+        """The location in words, such as "sheet Budget, row 12"; '' if nothing is known."""
         return in_words(self.location)
 
     def document_json(self) -> dict[str, Any]:
@@ -55,16 +55,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Answer:
-    """An exact span with its place; for a yes/no question the sentence that its label rests on.
+    """An exact span with its place; for a yes/no question the sentence that supports its label.
 
-    A yes/no question whose label is not sure enough gets the sentence without one; then ``long`` is that sentence too.
+    If the label of a yes/no question is not sure enough, the answer is the sentence without it, also in ``long``.
 
-    :ivar score: log-odds of its best span against "no answer in these documents"
-    :ivar confidence: probability, between 0 and 1, that this is the answer; what answers are ranked by
-    :ivar context: the sentence around, ``document_text[context_start:context_start + len(context)]``
+    :ivar score: log-odds of the best span against "no answer in these documents"
+    :ivar confidence: probability, between 0 and 1, that this is the answer; answers are ranked by it
+    :ivar context: the sentence around the span, ``document_text[context_start:context_start + len(context)]``
     :ivar evidence: other places that say the same, best first
-    :ivar label: "yes" or "no" where the question asks for one of them and it is sure enough, else None
-    :ivar long: the sentence, step or list around the span, of the same document, where the question wants one
+    :ivar label: "yes" or "no" if the question asks for one of them and it is sure enough, else None
+    :ivar long: the sentence, step or list around the span in the same document, if the question wants one
     """
 
     place: Place
@@ -115,9 +115,9 @@ def _part_json(place: Place) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class RiskLimit:
-    """The confidence from which on answers are given, so that at most a share ``max_risk`` of them is wrong.
+    """The least confidence of an answer that is given, so that at most a share ``max_risk`` of these is wrong.
 
-    :ivar delta: how likely it may be that the share is higher, over the draw of the questions it was fitted on
+    :ivar delta: the probability that the share is higher nevertheless, over the draw of the questions for the fit
     """
 
     max_risk: float
@@ -129,36 +129,36 @@ class RiskLimit:
         return answer.confidence >= self.threshold
 
     def json(self) -> dict[str, Any]:
-        """``risk`` in the JSON of an answer."""
+        """The object ``risk`` in the JSON of an answer."""
         return {"max_risk": self.max_risk, "delta": self.delta, "threshold": self.threshold}
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What the caller's filter came to.
+    """The caller's filter, and how many documents match it.
 
-    :ivar filter: as it was typed
-    :ivar n_documents: documents that it means
+    :ivar filter: the filter as it was typed
+    :ivar n_documents: number of documents that match
     """
 
     filter: str
     n_documents: int
 
     def json(self) -> dict[str, Any]:
-        """``where`` in the JSON of an answer."""
+        """The object ``where`` in the JSON of an answer."""
         return {"filter": self.filter, "documents": self.n_documents}
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What ``ask`` returns: answers, best first, what came of the question, and how sure it is that there is none.
+    """The result of ``ask``: answers, best first, the outcome, and the probability that none is right.
 
-    :ivar outcome: "answer" where the best one is sure, "guess" where it is not, "nothing" where nothing was found
+    :ivar outcome: "answer" if the best one is sure, "guess" if it is not, "nothing" if nothing was found
     :ivar asked: the kind of answer that the question wants
-    :ivar nearest: the first retrieved passages where nothing was found; else none
-    :ivar risk: what the caller's ``max_risk`` came to; None where none was given
-    :ivar scope: what the caller's filter came to; None where none was given
-    :ivar generation: of the store that answered
+    :ivar nearest: the first retrieved passages if nothing was found, else empty
+    :ivar risk: the limit for the caller's ``max_risk``; None if none was given
+    :ivar scope: the caller's filter and its matches; None if none was given
+    :ivar generation: the store's generation that answered
     :ivar timings_ms: milliseconds of each phase: encode, retrieve, load, read, total
     """
 
@@ -181,28 +181,28 @@ class Answers:
 
     @property
     def sure(self) -> bool:
-        """Whether the best answer is sure, and no guess."""
+        """Whether the best answer is sure, not a guess."""
         return self.outcome == "answer"
 
     @property
     def abstains(self) -> bool:
-        """Whether the best answer is not sure enough for the risk that the caller allows; of yes/no none is known."""
+        """Whether the best answer is not sure enough for the caller's risk; always for yes/no, which has no limit."""
         if self.risk is None:
             return False
         return self.outcome == "nothing" or self.asked == "yes_no" or not self.risk.allows(self.answers[0])
 
     @property
     def is_given(self) -> bool:
-        """Whether the best answer is asserted: allowed by the risk, or sure where none was given."""
+        """Whether the best answer is asserted: allowed by the risk limit, or sure if there is none."""
         return self.sure if self.risk is None else not self.abstains
 
     @property
     def no_answer_is_best(self) -> bool:
-        """Whether nothing was found about this."""
+        """Whether the outcome is "nothing"."""
         return self.outcome == "nothing"
 
     def json(self) -> dict[str, Any]:
-        """Schema 1."""
+        """The JSON of ``qa ask``, schema 1."""
         return {
             "schema": SCHEMA,
             "question": self.question,
@@ -221,9 +221,9 @@ class Answers:
 class Found:
     """A retrieved passage.
 
-    :ivar dense: None where the query was not encoded, as a search by "bm25" does without; ``fused`` likewise
-    :ivar bm25: None where the passage holds none of the query's words
-    :ivar method: by whose score it is ranked
+    :ivar dense: None if the query was not encoded (a search by "bm25" encodes nothing); likewise ``fused``
+    :ivar bm25: None if the passage holds none of the query's words
+    :ivar method: names the score that it is ranked by
     """
 
     rank: int
@@ -235,11 +235,11 @@ class Found:
 
     @property
     def score(self) -> float | None:
-        """The one by which it is ranked."""
+        """The score that it is ranked by."""
         return {"dense": self.dense, "bm25": self.bm25, "fused": self.fused}[self.method]
 
     def json(self) -> dict[str, Any]:
-        """One of ``passages`` in the JSON of ``qa search``."""
+        """An element of ``passages`` in the JSON of ``qa search``."""
         return {
             "passage": self.place.passage,
             "rank": self.rank,

@@ -1,4 +1,4 @@
-"""Which passages are worth reading? Those with the highest sum of dense score, BM25's share and exact names."""
+"""Retrieve the passages worth reading: those with the highest sum of dense score, BM25 share and exact names."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.store import PassageRecord, Snapshot
 
 DEPTH = 100
-"""Passages of each ranking whose scores are summed; more where more candidates are asked for."""
+"""How many passages of each ranking are scored, or more if the caller asks for more candidates."""
 
 Method = Literal["fused", "dense", "bm25"]
 
 
 @dataclass(frozen=True)
 class RetrievalWeights:
-    """What scores weigh beside the dense one, which weighs 1 (docs/explanation/decisions/0021).
+    """Weights of the scores beside the dense one, which has weight 1 (docs/explanation/decisions/0021).
 
-    :ivar bm25_share: of a passage's BM25 score as a share of the best passage's
-    :ivar exact: of the share of the question's names that a passage holds, see ``Scores``
+    :ivar bm25_share: weight of a passage's BM25 score as a share of the best passage's
+    :ivar exact: weight of the share of the question's names that a passage holds, see ``Scores``
     """
 
     bm25_share: float = 0.3
@@ -33,9 +33,9 @@ class RetrievalWeights:
 
     @classmethod
     def from_mapping(cls, weights: Mapping[str, float]) -> Self:
-        """From reader.json; what it does not say is as above.
+        """Read ``retrieval`` of reader.json; weights that it leaves out have the defaults above.
 
-        :raises UnsupportedModel: where it names another weight, or one is no number from 0.
+        :raises UnsupportedModel: if it names an unknown weight, or one is not a finite number of at least 0.
         """
         known = [field.name for field in fields(cls)]
         for name, value in weights.items():
@@ -49,12 +49,13 @@ class RetrievalWeights:
 
 @dataclass(frozen=True)
 class Scores:
-    """How well a passage fits a question.
+    """How well a passage fits a question, by four scores.
 
-    :ivar dense: inner product of both vectors, 0 where the question was not encoded
-    :ivar bm25: BM25 score; None where the passage holds none of the words
-    :ivar bm25_share: this score over that of the best passage, 0 where there is none
-    :ivar exact: the share of the question's names that it holds, each by its rarity: 1 where no other passage has it
+    :ivar dense: inner product of both vectors, 0 if the question was not encoded
+    :ivar bm25: BM25 score; None if the passage holds none of the words
+    :ivar bm25_share: the BM25 score divided by the best passage's, 0 if there is none
+    :ivar exact: the share of the question's names that the passage holds, each weighted by its rarity: 1 if no other
+        passage holds it
     """
 
     dense: float
@@ -63,13 +64,13 @@ class Scores:
     exact: float
 
     def fused(self, weights: RetrievalWeights) -> float:
-        """The sum by which passages are ranked."""
+        """The weighted sum by which passages are ranked."""
         return self.dense + weights.bm25_share * self.bm25_share + weights.exact * self.exact
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A retrieved passage with its scores, see ``Scores``; ``fused`` is their sum."""
+    """A retrieved passage with its scores, see ``Scores``; ``fused`` is their weighted sum."""
 
     passage_id: int
     key: bytes
@@ -81,7 +82,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """Passage ids by each ranking, best first, and the scores and records of all of them."""
+    """Passage ids in each ranking, best first, with the scores and records of all of them."""
 
     dense: tuple[int, ...]
     bm25: tuple[int, ...]
@@ -91,7 +92,7 @@ class Retrieved:
     weights: RetrievalWeights
 
     def by(self, method: Method) -> tuple[int, ...]:
-        """One of the rankings."""
+        """Return one of the rankings."""
         return {"dense": self.dense, "bm25": self.bm25, "fused": self.fused}[method]
 
 
@@ -104,16 +105,16 @@ def retrieve(
     weights: RetrievalWeights | None = None,
     also: Collection[int] = (),
 ) -> Retrieved:
-    """The first ``depth`` passages by dense and by BM25 score, and all of them ranked by the sum of their scores.
+    """Find the first ``depth`` passages by dense and by BM25 score, and rank them all by the sum of their scores.
 
-    Passages that hold a name of the question are among the latter, whatever they score. Equal scores are in order of
-    passage id, so the same question on the same store gives the same order.
+    Passages that hold a name of the question are ranked too, whatever they score. Equal scores are ordered by passage
+    id, so the same question on the same store gives the same order.
 
-    :param question: its text; a blank one is in no BM25 ranking.
-    :param vector: None where the question was not encoded; then there is no dense ranking.
-    :param among: only these passage ids are looked at; None is all.
-    :param weights: of the reader; those of ``RetrievalWeights`` by default.
-    :param also: passage ids that are ranked with the others whatever they score.
+    :param question: its text; if it is blank, the BM25 ranking is empty.
+    :param vector: the question's vector; if it is None, the dense ranking is empty.
+    :param among: only these passage ids are searched; None searches all.
+    :param weights: the reader's weights; the defaults of ``RetrievalWeights`` if None.
+    :param also: passage ids that are ranked with the others, whatever they score.
     """
     weights = weights or RetrievalWeights()
     words = content_words(question)
@@ -139,7 +140,7 @@ def retrieve(
 
 
 def candidates(retrieved: Retrieved, passage_ids: Sequence[int]) -> list[Candidate]:
-    """Some of the retrieved passages with their keys and scores."""
+    """Return some of the retrieved passages with their keys and scores."""
     found = []
     for id_ in passage_ids:
         one, fused = retrieved.scores[id_], retrieved.scores[id_].fused(retrieved.weights)
@@ -151,7 +152,7 @@ def candidates(retrieved: Retrieved, passage_ids: Sequence[int]) -> list[Candida
 def _dense_of(
     snapshot: Snapshot, vector: NDArray[np.float32] | None, records: Sequence[PassageRecord]
 ) -> dict[int, float]:
-    """The dense scores of passages, to the last bit those that ``Snapshot.nearest`` gives."""
+    """Compute the dense scores of passages, equal to the last bit to those of ``Snapshot.nearest``."""
     if vector is None or not records:
         return {}
     vectors = snapshot.vectors([record.key for record in records]).astype(np.float64)
@@ -166,9 +167,9 @@ def _bm25_of(snapshot: Snapshot, words: str, ids: Sequence[int]) -> dict[int, fl
 def _exact(
     snapshot: Snapshot, question: str, depth: int, among: Collection[int] | None, found: Collection[int]
 ) -> dict[int, float]:
-    """The ``Scores.exact`` of passages that hold a name of the question.
+    """Compute ``Scores.exact`` of the passages that hold a name of the question.
 
-    :param found: passages that other rankings have.
+    :param found: passages of the other rankings.
     """
     n_passages = len(set(among)) if among is not None else snapshot.n_passages
     rarities: list[dict[int, float]] = []
@@ -183,7 +184,7 @@ def _exact(
 def _holders(
     snapshot: Snapshot, name: Name, depth: int, among: Collection[int] | None, found: Collection[int]
 ) -> list[int]:
-    """Passages that hold a name: the first ``depth`` with its words are looked at, and those found already."""
+    """List passages that hold a name, out of the first ``depth`` with its words and of those found already."""
     depth = max(depth, DEPTH)
     ids = [hit.passage_id for hit in snapshot.bm25(name.text, depth, among, every_word=True)]
     if len(ids) == depth:

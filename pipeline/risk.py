@@ -1,10 +1,10 @@
-"""From which confidence on is an answer given, if only a share of those given may be wrong?
+"""Look up the confidence from which on answers are given, if only a share of the given ones may be wrong.
 
-``qa train ranking`` fits it on questions of every kind that a recipe held back, of other articles and tables than those
-the ranking is fitted on, about every fourth without an answer there. ``reader.json`` has the thresholds by risk.
-What is promised holds for questions drawn like those, with probability 1 - delta over their draw (``confidence``).
-An answer is right where it equals an annotated one, or stands in the question's own document and shares 0.6 of F1 with
-one.
+``qa train ranking`` fits the thresholds on questions of every kind that a recipe held back. Their articles and tables
+differ from those that the ranking is fitted on, and about every fourth has no answer there. ``reader.json`` has the
+thresholds by risk. The bound holds for questions drawn like those, with probability 1 - delta over their draw. An
+answer counts as right if it equals an annotated one, or stands in the question's own document and has F1 of at least
+0.6 with one.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from deformer_qa.pipeline.results import RiskLimit
 def risk_limit(
     fitted: Mapping[str, Any], max_risk: float, *, n_candidates: int | None = None, max_tokens: int | None = None
 ) -> RiskLimit:
-    """The threshold of the highest risk that is known and no higher than ``max_risk``.
+    """Return the threshold of the highest fitted risk that is at most ``max_risk``.
 
     :param fitted: ``risk`` of reader.json.
-    :param n_candidates, max_tokens: how the question is asked; None is as the risk was fitted.
-    :raises RiskNotKnown: where there is none, or none for asking like this.
+    :param n_candidates, max_tokens: as given to ``Pipeline.ask``; None means as in the fit.
+    :raises RiskNotKnown: if there is no such threshold, or the fit used other ``n_candidates`` or ``max_tokens``.
     """
     for name, given in (("candidates", n_candidates), ("max_tokens", max_tokens)):
         expected = fitted.get("asked", {}).get(name, given)
@@ -46,7 +46,7 @@ def risk_limit(
 
 
 def known_thresholds(fitted: Mapping[str, Any], risks: Sequence[float]) -> dict[float, float | None]:
-    """The threshold for each risk; None where none is known."""
+    """Return the threshold for each risk; None for a risk without one."""
     found: dict[float, float | None] = {}
     for risk in risks:
         try:

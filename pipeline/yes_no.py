@@ -1,9 +1,9 @@
-"""A question that asks for yes or no: what the passages say together, and the sentence it rests on.
+"""Answer a yes/no question: sum up all passages, and find the sentence that supports the label.
 
-Retrieval says how likely each passage is the one to ask, or none (the conditional logit of ``ranking``, without what
-reading adds); reading says how likely each passage means yes. The label's confidence is the sum over passages of both.
-A label is said only where it is likely enough for the reader's description, if any of the passages answers at all;
-below that the caller shows the sentence of the best span alone.
+Retrieval gives the probability that each passage is the one to ask, or none (the conditional logit of ``rank``, without
+the features of reading). Reading gives the probability that each passage means yes. The label's confidence is the sum
+over passages of the product of both. A label is given only if its probability, provided that a passage answers at all,
+reaches the least in the reader's description; otherwise the caller shows the sentence of the best span alone.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from deformer_qa.reader.passages import Span, sentences
 from deformer_qa.reader.reading import PassageLogits, SplitReader, States
 
 LEAST_CONFIDENCE = 0.8
-"""How likely a label must be to be said, if a passage answers, where the reader's description names no other."""
+"""The least probability of a label, provided that a passage answers, if the reader's description names no other."""
 _PASSAGES_NAMED = 3
 _SHARE_NAMED = 0.1
-"""Passages beside the first are evidence where they carry at least this part of the label's confidence."""
+"""Passages after the first are evidence if they carry at least this share of the label's confidence."""
 
 
 def least_confidence(yes_no: Mapping[str, Any]) -> float:
-    """How likely a label must be to be said, from ``yes_no`` of reader.json.
+    """Read from ``yes_no`` of reader.json how likely a label must be to be given.
 
-    :raises UnsupportedModel: where its ``label`` is no number.
+    :raises UnsupportedModel: if its ``label`` is not a number.
     """
     label = yes_no.get("label", None if yes_no else LEAST_CONFIDENCE)
     if not is_number(label):
@@ -52,11 +52,13 @@ def yes_or_no(
     places: Places,
     least: float = LEAST_CONFIDENCE,
 ) -> tuple[list[Answer], float]:
-    """The likelier label as an answer, and the confidence that these documents do not say.
+    """Return the likelier label as an answer, and the probability that these documents do not say.
 
-    There is no answer without passages, and none where the label is less likely than ``least``, if a passage answers.
+    There is no answer without passages, or if the label's probability, provided that a passage answers, is below
+    ``least``.
 
-    :param question: *Shape:* (question tokens, hidden), layer-k states; ``states`` and ``logits`` of the candidates.
+    :param question: layer-k states, *Shape:* (question tokens, hidden).
+    :param states, logits: those of the candidates ``chosen``, in their order.
     """
     if not chosen:
         return [], 1.0
@@ -97,9 +99,9 @@ def _sentences(
     says_yes: bool,
     places: Places,
 ) -> list[Place]:
-    """Of each passage the sentence whose states the label rests on: without them it loses most (or gains least).
+    """Find in each passage the sentence that supports the label: leaving out its states costs the label most.
 
-    All sentences of all the passages are read in one batch.
+    All passages are read in one batch, each once without each of its sentences.
     """
     tried: list[tuple[int, Span]] = []
     left: list[NDArray[np.float32]] = []
@@ -124,7 +126,7 @@ def _sentences(
 
 
 def _whole_sentences(passage_id: int, places: Places) -> list[Span]:
-    """The sentences of a passage without headings and fragments; all of them where nothing else is there."""
+    """Return a passage's sentences without headings and fragments, or all if nothing else is left."""
     spans = sentences(places.text(passage_id))
     whole = [span for span in spans if places.is_sentence(places.inside(passage_id, span.start, span.end))]
     return whole or spans
