@@ -1,1 +1,1 @@
-"""Everything of Haystack's. The component classes lie in the folders that install as ``haystack_integrations``."""
+"""Everything that is Haystack's. The component classes lie in the folders that install as ``haystack_integrations``."""

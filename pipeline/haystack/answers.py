@@ -1,4 +1,4 @@
-"""What every extracted answer is given at the end, whichever network found it: overlaps, pages, the sentence around."""
+"""Post-process extracted answers: drop overlapping ones, add page numbers and the surrounding sentence."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from deformer_qa.reader.borders.units import statement_around
 logger = logging.getLogger(__name__)
 
 _LOOKED_AROUND = 1_000
-"""Characters on each side of an answer in which its sentence is looked for."""
+"""How many characters on each side of an answer are searched for its sentence."""
 
 
 class AnswerRules:
-    """The rules of extracted answers, under the names that readers of Haystack have for them."""
+    """Rules for extracted answers, under the method names of Haystack's own readers."""
 
     def deduplicate_by_overlap(
         self, answers: list[ExtractedAnswer], overlap_threshold: float | None
     ) -> list[ExtractedAnswer]:
-        """The answers without those that share too much with an earlier one of the same document.
+        """Drop answers that share too much with an earlier one of the same document.
 
-        :param overlap_threshold: the share of the shorter answer that may be common; None keeps all answers.
+        :param overlap_threshold: the share of the shorter answer that may overlap; None keeps all answers.
         """
         if overlap_threshold is None:
             return answers
@@ -50,11 +50,11 @@ class AnswerRules:
         return True
 
     def _calculate_overlap(self, answer1_start: int, answer1_end: int, answer2_start: int, answer2_end: int) -> int:
-        """Characters that two places share."""
+        """Count the characters that two places share."""
         return max(0, min(answer1_end, answer2_end) - max(answer1_start, answer2_start))
 
     def _add_answer_page_number(self, answer: ExtractedAnswer) -> ExtractedAnswer:
-        """The answer with ``answer_page_number``: its document's page, and one more for each form feed before it."""
+        """Add ``answer_page_number``: the document's page, plus one for each form feed before the answer."""
         document, place = answer.document, answer.document_offset
         if document is None or place is None or "page_number" not in document.meta:
             return answer
@@ -72,7 +72,7 @@ class AnswerRules:
         return replace(answer, meta={**(answer.meta or {}), "answer_page_number": number})
 
     def _add_context(self, answer: ExtractedAnswer) -> ExtractedAnswer:
-        """The answer with the sentence it stands in, and where in that sentence."""
+        """Add the sentence around the answer, and the answer's offsets in it."""
         document, place = answer.document, answer.document_offset
         if document is None or place is None or not document.content:
             return answer
@@ -89,7 +89,7 @@ class AnswerRules:
 
 
 def with_text(documents: Sequence[Document]) -> list[Document]:
-    """The documents that have text to read; one without is passed over with a warning, an empty one silently."""
+    """Return the documents that have text; skip those without content with a warning, empty ones silently."""
     for document in documents:
         if document.content is None:
             logger.warning("Document {document_id} has no text; it is not read.", document_id=document.id)

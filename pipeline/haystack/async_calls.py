@@ -1,4 +1,4 @@
-"""What the store does, for pipelines that run asynchronously: each call in a thread of its own."""
+"""Asynchronous versions of the document store's methods: each runs in a thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from haystack.document_stores.types import DuplicatePolicy
 
 
 class AsyncCalls:
-    """``name_async`` does what ``name`` does, with the same arguments, results and errors."""
+    """Each ``name_async`` does what ``name`` does, with the same arguments, results and errors."""
 
     close: Callable[..., Any]
     count_documents: Callable[..., Any]

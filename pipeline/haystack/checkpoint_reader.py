@@ -1,7 +1,7 @@
-"""Extractive reading by a fine-tuned checkpoint as it is: every document with the question through the whole network.
+"""Read with a fine-tuned checkpoint as it is: every document passes the whole network together with the question.
 
-Scores are those of ``TransformersExtractiveReader``: each span's start and end logits, summed, times a calibration
-factor, through a sigmoid, without normalising over a document. Like it, no token type ids are given to the network.
+Scores are those of ``TransformersExtractiveReader``: the sigmoid of a span's start plus end logit times a calibration
+factor, not normalised over a document. As there, the network gets no token type ids.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PAD_TO = 16
 
 
 class CheckpointReading(AnswerRules):
-    """Reading with ``model``, ``tokenizer`` and ``device`` as Hugging Face gives them."""
+    """Read with ``model``, ``tokenizer`` and ``device`` as Hugging Face loads them."""
 
     model: Any
     tokenizer: Any
@@ -42,7 +42,7 @@ class CheckpointReading(AnswerRules):
         no_answer: bool,
         overlap_threshold: float | None,
     ) -> list[ExtractedAnswer]:
-        """Answers of the documents, all with text, best first."""
+        """Return answers from the documents, all of which have text, best first."""
         per_sequence = _ANSWERS_PER_SEQUENCE if answers_per_seq is None else answers_per_seq
         queries, flattened, query_ids = self._flatten_documents([query], [documents])
         ids, mask, sequence_ids, encodings, query_ids, document_ids = self._preprocess(
@@ -76,14 +76,14 @@ class CheckpointReading(AnswerRules):
     def _flatten_documents(
         queries: list[str], documents: list[list[Document]]
     ) -> tuple[list[str], list[Document], list[int]]:
-        """Each pair of a query and one of its documents: the queries, the documents, the queries' numbers."""
+        """Pair each query with each of its documents: return the queries, the documents and the queries' numbers."""
         pairs = [(number, one) for number, own in enumerate(documents) for one in own]
         return [queries[number] for number, _ in pairs], [one for _, one in pairs], [number for number, _ in pairs]
 
     def _preprocess(
         self, *, queries: list[str], documents: list[Document], max_seq_length: int, query_ids: list[int], stride: int
     ) -> tuple[Tensor, Tensor, Tensor, list[Any], list[int], list[int]]:
-        """Sequences of at most ``max_seq_length`` tokens; a long document gives several, ``stride`` tokens in common.
+        """Cut documents into sequences of at most ``max_seq_length`` tokens, which overlap by ``stride`` tokens.
 
         :return: token ids, attention mask, sequence ids (-1 for special tokens), each *Shape:* (sequences, tokens), the
             tokenizer's encodings, and for each sequence the numbers of its query and of its document.
@@ -113,7 +113,7 @@ class CheckpointReading(AnswerRules):
 
     @torch.inference_mode()
     def _logits(self, ids: Tensor, mask: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-        """Start and end logits, *Shape:* (sequences, tokens) each; sequences of like length run together."""
+        """Compute start and end logits, each *Shape:* (sequences, tokens), in batches of similar length."""
         start, end = torch.zeros(ids.shape), torch.zeros(ids.shape)
         lengths = mask.sum(1)
         order = lengths.argsort(stable=True)
@@ -136,9 +136,9 @@ class CheckpointReading(AnswerRules):
         answers_per_seq: int,
         encodings: Sequence[Any],
     ) -> tuple[list[list[int]], list[list[int]], list[Tensor]]:
-        """The best spans of each sequence: first characters, ends, and probabilities, best first.
+        """Return the best spans of each sequence: start characters, end characters and probabilities, best first.
 
-        :param start, end: *Shape:* (sequences, tokens), logits.
+        :param start, end: logits, *Shape:* (sequences, tokens).
         """
         of_document = ((sequence_ids == 1) & (attention_mask == 1)).cpu()
         start, end = (logits.cpu().masked_fill(~of_document, -torch.inf) for logits in (start, end))
@@ -171,7 +171,7 @@ class CheckpointReading(AnswerRules):
         no_answer: bool,
         overlap_threshold: float | None,
     ) -> list[list[ExtractedAnswer]]:
-        """Each query's answers, best first, "no answer" among them: the chance that none of the others is right."""
+        """Return each query's answers, best first; "no answer" scores the probability that no other is right."""
         found: list[list[ExtractedAnswer]] = [[] for _ in queries]
         rows = zip(query_ids, document_ids, start, end, probabilities, strict=True)
         for asked, number, starts, ends, likely in rows:
@@ -199,7 +199,7 @@ class CheckpointReading(AnswerRules):
     def _finished(
         self, query: str, answers: list[ExtractedAnswer], likely_none: float | None, score_threshold: float | None
     ) -> list[ExtractedAnswer]:
-        """The answers, best first, "no answer" among them where its probability is given; none below the threshold."""
+        """Sort the answers and drop those below the threshold; with ``likely_none``, "no answer" is among them."""
         if likely_none is not None:
             answers = [*answers, ExtractedAnswer(query=query, data=None, document=None, score=likely_none, meta={})]
         answers = sorted(answers, key=lambda answer: answer.score, reverse=True)

@@ -1,4 +1,4 @@
-"""Haystack's documents as documents of the store, and back: nothing of one is lost on the way."""
+"""Convert Haystack's documents to documents of the store and back, without loss."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from deformer_qa.store.locations import location_at, own_metadata
 from deformer_qa.store.records import to_json
 
 ROOT = "haystack"
-"""Of documents written by components; those of synchronised folders have the folder's absolute path."""
+"""The root of documents written by components; those of synchronised folders have the folder's absolute path."""
 _EXTRAS = ("blob", "score", "embedding", "sparse_embedding")
 
 
 class NotStorable(ValueError):
-    """A document that cannot be kept as it is; the message names it and says why."""
+    """A document cannot be kept unchanged; the message names it and says why."""
 
 
 def record_of(document: Document, id_: int) -> DocumentRecord:
-    """The store's record of a Haystack document.
+    """Convert a Haystack document to a record of the store.
 
-    :raises NotStorable: where its metadata would not come back as they are.
+    :raises NotStorable: if its metadata would not come back unchanged.
     """
     fields = document.to_dict(flatten=False)
     extras = {name: fields[name] for name in _EXTRAS if fields[name] is not None}
@@ -59,19 +59,19 @@ def record_of(document: Document, id_: int) -> DocumentRecord:
 
 
 def title_of(document: Document) -> str:
-    """The title of a document that somebody gave it in its metadata; '' where there is none."""
+    """Return the title in a document's metadata; '' if there is none."""
     title = document.meta.get("title")
     return title if isinstance(title, str) else ""
 
 
 def stored_passages(snapshot: Snapshot, document: Document) -> list[PassageRecord]:
-    """The passages of a document that is in the store as it stands; none where it is not, or has another content."""
+    """Return a document's passages in the store; none if it is not there or has different content."""
     root, path = document.meta.get("root"), document.meta.get("path")
     try:
         id_ = snapshot.document_at(ROOT, path_of(document.id))
         if id_ is None and isinstance(root, str) and isinstance(path, str):
             id_ = snapshot.document_at(root, path)
-    except UnicodeEncodeError:  # no place in a store is spelled so
+    except UnicodeEncodeError:  # no path or root in a store is spelled so
         return []
     if id_ is None or snapshot.document(id_).text != document.content:
         return []
@@ -79,7 +79,7 @@ def stored_passages(snapshot: Snapshot, document: Document) -> list[PassageRecor
 
 
 def document_of(record: DocumentRecord) -> Document:
-    """The Haystack document that a record keeps; one of a synchronised folder has its place in its metadata."""
+    """Convert a record to a Haystack document; one of a synchronised folder has its place in its metadata."""
     extras = json.loads(record.source_state) if record.root == ROOT and record.source_state else {}
     extras.pop("tuples", None)
     content = extras.pop("content", record.text)
@@ -88,14 +88,14 @@ def document_of(record: DocumentRecord) -> Document:
 
 
 def without_text(info: DocumentInfo) -> Document:
-    """A document as far as it is known without reading its text."""
+    """Make a document of what is known without reading its text: its id and metadata."""
     return Document(id=document_id(info), meta=meta_of(info))
 
 
 def with_meta(record: DocumentRecord, meta: Mapping[str, Any]) -> DocumentRecord:
-    """The record of the same document with some metadata set.
+    """Return the record of the same document with some metadata set.
 
-    :raises NotStorable: where they would not come back as they are.
+    :raises NotStorable: if the metadata would not come back unchanged.
     """
     if record.root == ROOT:
         document = document_of(record)
@@ -108,17 +108,17 @@ def with_meta(record: DocumentRecord, meta: Mapping[str, Any]) -> DocumentRecord
 
 
 class PassageDocuments:
-    """Retrieved passages as Haystack documents; each document of the store is read once."""
+    """Convert retrieved passages to Haystack documents; each document of the store is read once."""
 
     def __init__(self, snapshot: Snapshot, store: str, *, by_vector: bool, by_words: bool) -> None:
-        """:param by_vector, by_words: which rankings were asked; scores of others are left out, not taken for low."""
+        """:param by_vector, by_words: which rankings were made; scores of the other are left out, not set to 0."""
         self._snapshot, self._store = snapshot, store
         known = {"dense": by_vector, "bm25_share": by_words, "fused": by_vector and by_words}
         self._scores = tuple(name for name, is_known in known.items() if is_known)
         self._records: dict[int, DocumentRecord] = {}
 
     def document(self, candidate: Candidate, score: float) -> Document:
-        """The document as it was written where it has no other passage, else the part that the passage is."""
+        """Return the document as written if it has no other passage, else the passage as a document."""
         (passage,) = self._snapshot.passages([candidate.passage_id])
         if passage.document_id not in self._records:
             self._records[passage.document_id] = self._snapshot.document(passage.document_id)
@@ -149,7 +149,7 @@ class PassageDocuments:
 
 
 def meta_of(document: DocumentInfo | DocumentRecord) -> dict[str, Any]:
-    """A document's metadata, with its place where it is one of a folder."""
+    """Return a document's metadata; a document of a folder also has its place there."""
     meta = own_metadata(document.meta)
     if document.root == ROOT:
         places = json.loads(document.source_state).get("tuples", ()) if '"tuples"' in document.source_state else ()
@@ -160,14 +160,14 @@ def meta_of(document: DocumentInfo | DocumentRecord) -> dict[str, Any]:
 
 
 def document_id(document: DocumentInfo | DocumentRecord) -> str:
-    """Its id in Haystack: the one it was written with, or the absolute path of its file."""
+    """The document's id in Haystack: the one it was written with, or the absolute path of its file."""
     if document.root == ROOT:
         return unquote(document.path)
     return f"{document.root}/{document.path}"
 
 
 def path_of(id_: str) -> str:
-    """The path, below ``ROOT``, of a document written with this id: any id is a file name then."""
+    """The path, below ``ROOT``, of a document written with this id; quoting makes any id a file name."""
     quoted = quote(id_, safe=" ")
     return quoted.replace(".", "%2E") if quoted.strip(".") == "" else quoted
 
@@ -182,7 +182,7 @@ def _check_json(id_: str, what: str, value: Any) -> None:
 
 
 def _tuples(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[list[str | int]]:
-    """Where there are tuples in plain values, the innermost first; JSON has only lists."""
+    """Yield the places of tuples in plain values, innermost first; JSON has only lists."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
     for key, one in inner:
         yield from _tuples(one, (*place, key))
@@ -191,7 +191,7 @@ def _tuples(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[list[str 
 
 
 def _with_tuple(value: Any, place: Sequence[str | int]) -> Any:
-    """The value with the list at a place made a tuple."""
+    """Return the value with the list at a place turned into a tuple."""
     if not place:
         return tuple(value)
     key, *rest = place
@@ -208,7 +208,7 @@ def _with_lists(value: Any) -> Any:
 
 @contextmanager
 def haystack_errors() -> Iterator[None]:
-    """The store's errors as Haystack's, which those who call expect."""
+    """Raise the store's errors as Haystack's, which callers expect."""
     try:
         yield
     except InvalidRecord as error:

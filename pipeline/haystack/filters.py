@@ -1,4 +1,4 @@
-"""Haystack's filters as conditions of the store, checked whole before any document is looked at."""
+"""Convert Haystack's filters to conditions of the store; the whole filter is checked before any document is read."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _FIELDS = {field.name for field in fields(Document)} - {"meta"}
 
 
 def condition_of(filters: Mapping[str, Any]) -> Condition:
-    """The condition that a filter of Haystack's grammar states over a document's metadata.
+    """Convert a filter of Haystack's grammar to a condition over a document's metadata.
 
-    :raises FilterError: where the filter itself is not well formed, whatever documents there are.
+    :raises FilterError: if the filter itself is malformed, whatever documents there are.
     """
     if not isinstance(filters, Mapping):
         raise FilterError(f"Expected a filter as a dictionary, found {filters!r}.")
@@ -73,7 +73,7 @@ def _comparison(filters: Mapping[str, Any]) -> Condition:
         _check_orderable(field, operator, value)
     elif operator not in ("==", "!=", *_MEMBERSHIPS):
         raise FilterError(f"Unknown comparison operator {operator!r}; expected ==, !=, >, >=, <, <=, in or not in.")
-    # A name that is no field of a document is one of its metadata; a dotted one begins with a field.
+    # A name that is not a field of a document is a metadata key; a dotted name begins with a field.
     first, *rest = field.split(".")
     if field == "id":
         return _of_id(operator, value)
@@ -86,7 +86,7 @@ def _comparison(filters: Mapping[str, Any]) -> Condition:
 
 
 def _of_id(operator: str, value: Any) -> Condition:
-    """Documents by their ids, which the catalogue has an index for."""
+    """Select documents by id, for which the catalogue has an index."""
     if operator in ("!=", "not in"):
         return Not(_of_id("==" if operator == "!=" else "in", value))
     if operator == "in":
@@ -97,7 +97,7 @@ def _of_id(operator: str, value: Any) -> Condition:
 
 
 def _of_place(keys: Sequence[str], operator: str, value: Any) -> Condition:
-    """Documents by where they lie and their titles, which the catalogue has as columns."""
+    """Select documents by root, path or title, which the catalogue has as columns."""
     if operator in ("!=", "not in"):
         return Not(_of_place(keys, "==" if operator == "!=" else "in", value))
     values = value if operator == "in" else [value]
@@ -107,7 +107,7 @@ def _of_place(keys: Sequence[str], operator: str, value: Any) -> Condition:
 
 
 PlaceField = Literal["root", "path", "title"]
-"""Metadata that a document of a synchronised folder is given on its way out; the kept ones have them not."""
+"""Metadata that a document of a synchronised folder gets when it is read; they are not in the stored metadata."""
 
 
 def _check_orderable(field: str, operator: str, value: Any) -> None:
@@ -139,10 +139,11 @@ def needs_text(filters: Mapping[str, Any]) -> bool:
 def matching_documents(
     snapshot: Snapshot, filters: Mapping[str, Any], *, strict_datetime_comparison: bool = False
 ) -> list[DocumentInfo]:
-    """They, in ascending order of id: SQL finds those that may match; where it is not exact, Haystack's own function
-    has the last word.
+    """List the documents that match, by ascending id.
 
-    :raises FilterError: where the filter is not well formed, or compares what has no order.
+    SQL selects the documents that may match. If the SQL is not exact, Haystack's own function decides on each.
+
+    :raises FilterError: if the filter is malformed, or compares values that have no order.
     """
     found = where(condition_of(filters))
     infos = snapshot.documents_where(found)

@@ -1,4 +1,4 @@
-"""Whole Haystack pipelines in one call."""
+"""Build whole Haystack pipelines in one call."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from haystack_integrations.document_stores.deformer import DeformerDocumentStore
 def question_answering(
     store: str | Path, *, reader: str | None = None, top_k: int = 3, device: ComponentDevice | None = None
 ) -> Pipeline:
-    """A pipeline that answers as ``qa ask`` does on the same store.
+    """Build a pipeline that answers as ``qa ask`` does on the same store.
 
     Run it with ``{"retriever": {"query": question}, "reader": {"query": question}}``; the answers are
     ``result["reader"]["answers"]``.
 
     :param store: the store's directory, written by ``qa index`` or through a ``DeformerDocumentStore``.
     :param reader: a reader's folder; the shipped one by default.
-    :param top_k: answers at most, "no answer" not counted.
+    :param top_k: the most answers to return, not counting "no answer".
     """
     documents = DeformerDocumentStore(store, reader=reader)
     pipeline = Pipeline()
