@@ -1,4 +1,4 @@
-"""Extractive reading by a split reader: documents' passages by their stored states, or by states made on the spot."""
+"""Read Haystack documents with a split reader: by stored states, or by states encoded on the spot."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from deformer_qa.store import Snapshot, block_key, encoder_input
 
 _SPANS_PER_PASSAGE = 3
 OpenStore = Callable[[str | None], Snapshot | None]
-"""The newest generation of the store of this path; of whatever store is looked in otherwise where there is none."""
+"""Opens the newest generation of the store at a path; without a path or a store there, of the default store if any."""
 
 
 @dataclass(frozen=True)
 class _Passage:
     """A passage of one of the documents to read.
 
-    :ivar document: its document's place in the list
+    :ivar document: its document's index in the list
     :ivar start: its first character in the document's content
-    :ivar source, source_start: the text that the document is a part of, by number, and its first character there
+    :ivar source, source_start: number of the text that the document is part of, and the passage's first character there
     :ivar lead: what the encoder reads before the text
     """
 
@@ -53,18 +53,18 @@ class _Passage:
 
     @property
     def whole(self) -> str:
-        """What the encoder reads."""
+        """The encoder's input: the lead and the text."""
         return encoder_input(self.lead, self.text)
 
 
 class SplitReading:
-    """A split reader over Haystack documents. Safe to use from several threads.
+    """Read Haystack documents with a split reader. Safe to use from several threads.
 
-    :ivar n_stored, n_made: passages read from stored states, and passages whose states were made, since loading
+    :ivar n_stored, n_made: passages read from stored states, and passages that had to be encoded, since loading
     """
 
     def __init__(self, reader: SplitReader, open_store: OpenStore, kept_passages: int = 0) -> None:
-        """:param kept_passages: states made on the spot are kept in memory for so many passages, the last asked for."""
+        """:param kept_passages: for how many passages, the last used, states encoded on the spot are kept in memory."""
         self.reader, self._open_store = reader, open_store
         about = reader.about
         self._retrieved = RankingWeights.from_mapping(about.ranking if about else {})
@@ -85,12 +85,12 @@ class SplitReading:
         answers_per_seq: int | None,
         overlap_threshold: float | None,
     ) -> tuple[list[ExtractedAnswer], float]:
-        """The answers, best first, and the probability that none is right.
+        """Return the answers, best first, and the probability that none is right.
 
-        :param documents: all with text.
-        :param answers_per_seq: spans of a passage that compete.
-        :param overlap_threshold: spans that share more than this part of the shorter, or say the same, are one answer;
-            None keeps each span as an answer, but for those that answer nothing.
+        :param documents: documents, all of which have text.
+        :param answers_per_seq: how many spans of a passage compete.
+        :param overlap_threshold: spans that share more than this fraction of the shorter one, or say the same, are one
+            answer; None keeps each span as an answer, except those that answer nothing.
         """
         question = checked_question(query)
         wanted = wanted_by(question)
@@ -125,7 +125,7 @@ class SplitReading:
         return (made if overlap_threshold is None else _of_different_parts(made))[:top_k], none
 
     def _passages(self, documents: Sequence[Document]) -> tuple[list[_Passage], list[NDArray[np.float32]]]:
-        """The documents' passages with their states."""
+        """Divide the documents into passages, and load or make their states."""
         passages: list[_Passage] = []
         states: list[NDArray[np.float32]] = []
         sources, stores = _Sources(), _Stores(self._snapshot)
@@ -148,7 +148,7 @@ class SplitReading:
         return passages, states
 
     def _divided(self, document: Document, snapshot: Snapshot | None) -> list[tuple[int, int, str, bytes]]:
-        """Start, end, lead and key of each passage of a document: as the store has them, else as it would have them."""
+        """Return start, end, lead and key of a document's passages: as stored, else as the store would cut them."""
         text, named, encoder = document.content or "", _about(document).get("lead"), self.reader.encoder
         lead = named if isinstance(named, str) else encoder.lead(title_of(document), "")
         whole = block_key(encoder_input(lead, text))
@@ -197,7 +197,7 @@ def _spans(
     per_passage: int,
     all_retrieved: bool,
 ) -> list[ReadSpan]:
-    """The best spans of each passage; those of a retrieval are in its order."""
+    """Find the best spans of each passage; if all passages were retrieved, they have ranks."""
     order = sorted({-passage.candidate.fused for passage in passages})
     read = [
         ReadPassage(one.candidate, made.spans, order.index(-one.candidate.fused) + 1 if all_retrieved else None)
@@ -207,14 +207,14 @@ def _spans(
 
 
 class _Stores:
-    """The generation of each store that one reading looks in: one, however many of its documents there are."""
+    """Open one generation of each store for one reading, however many documents come from it."""
 
     def __init__(self, open_store: OpenStore) -> None:
         self._open_store = open_store
         self._snapshots: dict[str | None, Snapshot | None] = {}
 
     def of(self, about: Mapping[str, Any]) -> Snapshot | None:
-        """Of the store that a document names; None where it names none and there is no other to look in."""
+        """Return the store that a document names, else the default store if any, else None."""
         named = about.get("store")
         store = named if isinstance(named, str) else None
         if store not in self._snapshots:
@@ -223,10 +223,10 @@ class _Stores:
 
 
 class _Sources:
-    """Which documents are parts of one text?
+    """Find documents that are parts of one text.
 
-    Our retriever and Haystack's splitters say so, and where the part begins. Some splitters count from elsewhere, so
-    parts are only taken for parts of one text where what they share of it is the same.
+    Our retriever and Haystack's splitters name the text and where the part begins in it. Some splitters count from
+    elsewhere, so parts count as one text only if they agree where they overlap.
     """
 
     def __init__(self) -> None:
@@ -234,7 +234,7 @@ class _Sources:
         self._n = 0
 
     def of(self, document: Document) -> tuple[int, int]:
-        """The number of the text, and the document's first character in it."""
+        """Return the number of the text, and the document's first character in it."""
         named, offset = self._claimed(document)
         content = document.content or ""
         texts = self._texts.setdefault(named, [])
@@ -264,7 +264,7 @@ def _agree(start: int, text: str, other_start: int, other: str) -> bool:
 
 
 class _Places:
-    """Where spans of the documents stand; offsets are those of the texts that the documents are parts of."""
+    """Locate spans of the documents; offsets count in the texts that the documents are parts of."""
 
     def __init__(self, passages: Sequence[_Passage], reader: SplitReader) -> None:
         self._passages, self._tokenizer = passages, reader.encoder.tokenizer
@@ -361,7 +361,7 @@ def _extracted(
 
 
 def _of_different_parts(answers: Sequence[ExtractedAnswer]) -> list[ExtractedAnswer]:
-    """Of several answers from one sentence, step or list the first."""
+    """Keep the first of several answers from one sentence, step or list."""
     kept: list[ExtractedAnswer] = []
     parts: list[tuple[str, int, int]] = []
     for answer in answers:
@@ -376,7 +376,7 @@ def _of_different_parts(answers: Sequence[ExtractedAnswer]) -> list[ExtractedAns
 
 
 def _offsets(passages: Sequence[_Passage], place: Place) -> tuple[int, int]:
-    """A place in its document's content."""
+    """Return the start and end of a place in its document's content."""
     passage = passages[place.passage]
     start = place.start - passage.source_start + passage.start
     return start, start + len(place.text)

@@ -1,4 +1,4 @@
-"""Documents in, store out: the last component of an indexing pipeline."""
+"""Write documents to a store, as the last component of an indexing pipeline."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from haystack_integrations.document_stores.deformer import DeformerDocumentStore
 
 @component
 class DeformerIndexer:
-    """Encodes documents and writes them, all of a call in one commit.
+    """Encode documents and write them, all of one call in one commit.
 
-    What Haystack's ``DocumentWriter`` does with our store, and it loads the encoder at ``warm_up``. A document of any
-    length is taken: its passages are cut by the encoder's own rule, so no splitter is needed before it.
+    It does what Haystack's ``DocumentWriter`` does with our store, and loads the encoder at ``warm_up``. Documents may
+    have any length: the encoder's own rule cuts them into passages, so no splitter is needed before.
 
-    :param document_store: where to.
-    :param policy: what to do with a document whose id is there already; by default what is written last counts, so that
-        a pipeline can run again.
+    :param document_store: the store to write to.
+    :param policy: what to do with a document whose id is there already; by default the new one replaces it, so that a
+        pipeline can run again.
     """
 
     def __init__(
@@ -32,12 +32,12 @@ class DeformerIndexer:
         self.document_store, self.policy = document_store, policy
 
     def to_dict(self) -> dict[str, Any]:
-        """As Haystack's pipelines write it."""
+        """Serialise the component, as Haystack's pipelines do."""
         return default_to_dict(self, document_store=self.document_store, policy=self.policy.name)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> DeformerIndexer:
-        """From what ``to_dict`` gives."""
+        """Build the component from the output of ``to_dict``."""
         given = dict(data.get("init_parameters", {}))
         if isinstance(given.get("policy"), str):
             given["policy"] = DuplicatePolicy[given["policy"]]
@@ -50,15 +50,16 @@ class DeformerIndexer:
         self.document_store.warm_up()
 
     def close(self) -> None:
-        """Let go of the store's open generation."""
+        """Release the store's open generation."""
         self.document_store.close()
 
     @component.output_types(documents_written=int)
     def run(self, documents: list[Document], policy: DuplicatePolicy | None = None) -> dict[str, int]:
         """Write the documents.
 
-        :return: how many were written.
-        :raises ValueError, DuplicateDocumentError, DocumentStoreError: as the store's ``write_documents``; none was.
+        :return: ``documents_written``, how many were written.
+        :raises ValueError, DuplicateDocumentError, DocumentStoreError: as the store's ``write_documents``; none is
+            written.
         """
         with tracer.trace("deformer.index", tags={"documents": len(documents)}):
             written: int = self.document_store.write_documents(documents, policy or self.policy)
@@ -66,6 +67,6 @@ class DeformerIndexer:
 
     @component.output_types(documents_written=int)
     async def run_async(self, documents: list[Document], policy: DuplicatePolicy | None = None) -> dict[str, int]:
-        """``run``, in a thread of its own."""
+        """Call ``run`` in a thread."""
         written: dict[str, int] = await asyncio.to_thread(self.run, documents, policy)
         return written

@@ -1,4 +1,4 @@
-"""The extractive reader for Haystack: a split reader over stored states, or a fine-tuned checkpoint as it is."""
+"""Extract answers in Haystack: a split reader over stored states, or a fine-tuned checkpoint as it is."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ HUB_TOKEN = Secret.from_env_var(["HF_API_TOKEN", "HF_TOKEN"], strict=False)
 
 
 class Given(Enum):
-    """In a call of ``run``: as the component was built; for a parameter whose None means something of its own.
+    """Default of a parameter of ``run`` whose None has a meaning of its own: use the value given when building.
 
-    An enumeration, since pipelines copy their inputs deeply and a member stays itself.
+    It is an enumeration because pipelines deep-copy their inputs, and a member stays identical.
     """
 
     AS_BUILT = "as built"
@@ -42,7 +42,7 @@ AS_BUILT: Any = Given.AS_BUILT
 
 
 def __getattr__(name: str) -> Any:
-    """The classes of transformers that load a checkpoint; a split reader never needs them, and they load slowly."""
+    """Import the transformers classes that load a checkpoint only on use: a split reader never needs them."""
     if name in ("AutoModelForQuestionAnswering", "AutoTokenizer"):
         import transformers
 
@@ -52,30 +52,30 @@ def __getattr__(name: str) -> Any:
 
 @component
 class DeformerReader(CheckpointReading):
-    """Finds and extracts answers to a query in documents; takes the place of ``TransformersExtractiveReader``.
+    """Extract answers to a query from documents; a replacement for ``TransformersExtractiveReader``.
 
-    With a split reader (the default) the passages of documents that came from our store are read from their stored
-    states; other documents' passages are encoded first. The score of an answer is the probability that it is right
-    among all of them and "no answer". With a fine-tuned checkpoint everything is as ``TransformersExtractiveReader``
-    does it, its scores included.
+    With a split reader (the default), passages of documents from our store are read from their stored states; passages
+    of other documents are encoded first. The score of an answer is the probability that it is right, among all answers
+    and "no answer". With a fine-tuned checkpoint everything is as in ``TransformersExtractiveReader``, including the
+    scores.
 
-    Beside the document's offsets every answer has the sentence it stands in, and its offsets there.
+    Besides its offsets in the document, every answer has the sentence around it and its offsets there.
 
     :param model: a reader's folder made by ``qa train``, None for the one that ships; or a checkpoint for question
         answering, by folder or hub id.
-    :param device: where it runs; by default where Haystack's other components do.
-    :param token: for private models of a hub.
-    :param top_k: how many answers at most, "no answer" not counted; 0 for none, None for all.
-    :param score_threshold: answers below it are left out.
-    :param max_seq_length, stride, max_batch_size, calibration_factor: of checkpoints only; passages of a split reader
+    :param device: where the model runs; by default where Haystack's other components run.
+    :param token: access token for private models of a hub.
+    :param top_k: the most answers to return, not counting "no answer"; 0 for none, None for all.
+    :param score_threshold: answers with a lower score are left out.
+    :param max_seq_length, stride, max_batch_size, calibration_factor: for checkpoints only; a split reader's passages
         are those of its index.
-    :param answers_per_seq: spans of one passage that compete; 3 of a split reader, 20 of a checkpoint.
-    :param no_answer: whether an answer without text is added, whose score is the probability that no other is right.
-    :param overlap_threshold: of spans that share more than this part of the shorter one, the best remains; None keeps
-        all. A split reader's answers that say the same are one as well, the others its ``meta["evidence"]``.
-    :param model_kwargs: for loading a checkpoint.
-    :param document_store: looked in for stored states of documents that do not name the store they come from.
-    :param kept_passages: for so many passages whose states had to be made, they are kept in memory.
+    :param answers_per_seq: how many spans of one passage compete; default 3 with a split reader, 20 with a checkpoint.
+    :param no_answer: whether to add an answer without text, whose score is the probability that no other is right.
+    :param overlap_threshold: of spans that share more than this fraction of the shorter one, only the best remains;
+        None keeps all. A split reader also merges answers that say the same, with the others in ``meta["evidence"]``.
+    :param model_kwargs: arguments for loading a checkpoint.
+    :param document_store: where to find stored states of documents that do not name their store.
+    :param kept_passages: for how many passages, encoded on the spot, states are kept in memory.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class DeformerReader(CheckpointReading):
         self._loading = threading.Lock()
 
     def to_dict(self) -> dict[str, Any]:
-        """As Haystack's pipelines write it."""
+        """Serialise the component, as Haystack's pipelines do."""
         data = default_to_dict(
             self,
             model=self.model_name_or_path,
@@ -135,7 +135,7 @@ class DeformerReader(CheckpointReading):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> DeformerReader:
-        """From what ``to_dict`` gives."""
+        """Build the component from the output of ``to_dict``."""
         data = {**data, "init_parameters": dict(data.get("init_parameters", {}))}
         if data["init_parameters"].get("model_kwargs") is not None:
             data["init_parameters"]["model_kwargs"] = copy.deepcopy(data["init_parameters"]["model_kwargs"])
@@ -146,7 +146,7 @@ class DeformerReader(CheckpointReading):
     def warm_up(self) -> None:
         """Load the network now, not at the first query.
 
-        :raises ModelNotFound, WrongEncoder: where a split reader cannot be used.
+        :raises ModelNotFound, WrongEncoder: if a split reader cannot be used.
         """
         with self._loading:
             if self.model is not None or self._split is not None:
@@ -171,7 +171,7 @@ class DeformerReader(CheckpointReading):
             self.model, self.tokenizer = model, tokenizer
 
     def close(self) -> None:
-        """Let go of the network and of open stores; the next call loads them again."""
+        """Release the network and open stores; the next call loads them again."""
         with self._loading:
             self.model = self.tokenizer = self._split = None
             self._stores.clear()
@@ -192,13 +192,14 @@ class DeformerReader(CheckpointReading):
         no_answer: bool | None = None,
         overlap_threshold: float | None = AS_BUILT,
     ) -> dict[str, Any]:
-        """Answers to the query in the documents, best first.
+        """Return answers to the query from the documents, best first.
 
-        What is not given is as the component was built; a 0 is a 0, and ``overlap_threshold=None`` keeps all answers.
+        Parameters not given have the values given when building. 0 is a value, and ``overlap_threshold=None`` keeps all
+        answers.
 
-        :param documents: one without text is passed over, with a warning.
-        :raises ValueError: where ``top_k`` is negative, or the query blank (split reader).
-        :raises TextTooLong: where the query does not fit the encoder (split reader).
+        :param documents: those without text are skipped with a warning.
+        :raises ValueError: if ``top_k`` is negative, or the query is blank (split reader).
+        :raises TextTooLong: if the query does not fit the encoder (split reader).
         """
         self.warm_up()
         split = self._split
@@ -251,7 +252,7 @@ class DeformerReader(CheckpointReading):
         no_answer: bool | None = None,
         overlap_threshold: float | None = AS_BUILT,
     ) -> dict[str, Any]:
-        """``run``, in a thread of its own."""
+        """Call ``run`` in a thread."""
         return await asyncio.to_thread(
             self.run,
             query,
@@ -267,7 +268,7 @@ class DeformerReader(CheckpointReading):
         )
 
     def _snapshot(self, store: str | None) -> Snapshot | None:
-        """The newest generation of the store that a document names, else of the component's own."""
+        """Open the newest generation of the store that a document names, else of the component's own store."""
         own: DeformerDocumentStore | None = self.document_store
         if store is not None and (own is None or store != str(own.place)):
             try:
@@ -285,7 +286,7 @@ def _given(value: Any, otherwise: Any) -> Any:
 
 
 def _with_device_map(device: ComponentDevice | None, model_kwargs: dict[str, Any] | None) -> dict[str, Any]:
-    """The arguments of loading, with a device map: as given, else that of the device, else of Haystack's default."""
+    """Add a device map to the loading arguments: as given, else from the device, else Haystack's default."""
     given = copy.deepcopy(model_kwargs or {})
     if given.get("device_map"):
         if device is not None:
@@ -298,7 +299,7 @@ def _with_device_map(device: ComponentDevice | None, model_kwargs: dict[str, Any
 
 
 def _first_device(device_map: Any) -> Device:
-    """The one device of a split reader: the first of a map, the default one for "auto"."""
+    """Return the one device of a split reader: the first of a map; for "auto" Haystack's default."""
     if isinstance(device_map, dict):
         first = DeviceMap.from_hf(device_map).first_device
         if first is not None:
