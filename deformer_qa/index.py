@@ -1,4 +1,4 @@
-"""The Python interface in one class: open, index, ask, search, iterate."""
+"""Use a store from Python through one class: open, index, ask, search, iterate."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ if TYPE_CHECKING:
 class Index:
     """A store with the reader that answers from it. Safe to use from several threads.
 
-    Every call sees one whole generation, the newest when it begins; calls never wait for an indexing that runs in
-    another thread or process. Threads that index wait for each other. Models are loaded by the first call that needs
-    them.
+    Every call sees one complete generation, the newest when the call begins. Calls never wait for indexing in another
+    thread or process. Threads that index wait for each other. The first call that needs a model loads it.
 
-    :param store: the store's directory, from where the process is now; made by the first ``index``.
+    :param store: the store's directory, resolved now against the current directory; the first ``index`` creates it.
     :param reader: a reader's folder made by ``qa train``; the shipped one by default.
     :param device: "cpu", "cuda", ...
     """
@@ -48,16 +47,16 @@ class Index:
         limits: FileLimits | None = None,
         selection: Selection | None = None,
     ) -> SyncReport:
-        """Bring the index up to date with files and folders, or with all recorded ones where none is given.
+        """Bring the index up to date with files and folders; without arguments, with all recorded ones.
 
-        Only what changed is read, only new passages are encoded.
+        Only changed files are read, and only new passages are encoded.
 
-        :param prune: drop recorded folders that are gone, instead of an error.
-        :param limits: what a file may be and cost; a file beyond one is skipped, with its reason in the report.
-        :param selection: patterns of what is wanted, and whether ignore files count.
+        :param prune: drop recorded folders that are gone instead of raising an error.
+        :param limits: limits on files; a file beyond one is skipped, with the reason in the report.
+        :param selection: patterns that choose files, and whether ignore files count.
         :raises BadPattern, PathMissing, PathUnusable, RootGone: before anything is changed.
-        :raises StoreLocked: where another process writes.
-        :raises StoreError: where the store cannot be opened or written.
+        :raises StoreLocked: if another process writes.
+        :raises StoreError: if the store cannot be opened or written.
         """
         from deformer_qa.indexer.formats.parsed import DEFAULT_LIMITS
         from deformer_qa.indexer.selection import EVERYTHING
@@ -74,17 +73,17 @@ class Index:
             )
 
     def compact(self) -> int:
-        """Erase what was removed from every file, and the generation before with it; returns the generation.
+        """Erase removed contents from every file, together with the previous generation; return the new generation.
 
-        :raises StoreError: where there is no store, it is damaged, or has no room for the copy.
+        :raises StoreError: if there is no store, it is damaged, or there is no room for the copy.
         """
         with waiting_lock(self.path), Writer.open(self.path, None) as writer:
             return writer.compact()
 
     def rollback(self) -> int:
-        """Go back to the generation before, as a new one; a second time undoes that. Returns the generation.
+        """Commit the previous generation as a new one and return its number; a second call undoes the first.
 
-        :raises NothingBefore: where there is none, saying why.
+        :raises NothingBefore: if there is no previous generation; the message says why.
         """
         with waiting_lock(self.path), Writer.open(self.path, None) as writer:
             return writer.rollback()
@@ -98,16 +97,16 @@ class Index:
         max_risk: float | None = None,
         where: Filter | str | None = None,
     ) -> Answers:
-        """Answers with their places, best first; ``outcome`` says what came of it: "answer", "guess" or "nothing".
+        """Return answers with their places, best first; ``outcome`` is "answer", "guess" or "nothing".
 
-        :param max_risk: the share of answers given that may be wrong; ``abstains`` says where the best is not sure
-            enough for it.
-        :param where: a filter, as ``year >= 2020 and lang == "en"`` (docs/reference/filters.md has the grammar); only
-            documents that match are searched.
-        :raises BadFilter: pointing at the place in it.
-        :raises RiskNotKnown: where the reader knows no confidence that holds it.
-        :raises BadQuestion, TextTooLong: where the question is blank or too long.
-        :raises StoreMissing, EncoderMismatch, StoreError: where there is no store that this reader can answer from.
+        :param max_risk: the share of given answers that may be wrong; ``abstains`` is true if the best answer is not
+            sure enough for it.
+        :param where: a filter such as ``year >= 2020 and lang == "en"`` (docs/reference/filters.md has the grammar);
+            only documents that match are searched.
+        :raises BadFilter: if the filter is malformed; the message points at the place.
+        :raises RiskNotKnown: if the reader has no confidence threshold for ``max_risk``.
+        :raises BadQuestion, TextTooLong: if the question is blank or too long.
+        :raises StoreMissing, EncoderMismatch, StoreError: if there is no store that this reader can answer from.
         """
         return self._pipeline().ask(
             question, n_answers=n_answers, n_candidates=n_candidates, max_risk=max_risk, where=where
@@ -116,34 +115,34 @@ class Index:
     def search(
         self, query: str, *, n: int = 10, method: Method = "fused", where: Filter | str | None = None
     ) -> list[Found]:
-        """Passages for a query, best first: "fused", "dense" or "bm25"; the last encodes nothing.
+        """Return passages for a query, best first, by "fused", "dense" or "bm25"; the last encodes nothing.
 
         :raises BadQuestion, BadFilter, TextTooLong, StoreError: as ``ask``.
         """
         return self._pipeline().search(query, n=n, method=method, where=where)
 
     def __iter__(self) -> Iterator[DocumentInfo]:
-        """The documents, in the order in which they came."""
+        """Iterate over the documents in the order in which they were first indexed."""
         return self.snapshot().iter_documents()
 
     def __len__(self) -> int:
-        """How many documents there are."""
+        """Count the documents."""
         return self.snapshot().n_documents
 
     def __bool__(self) -> bool:
-        """True, also where there are no documents, or no store yet."""
+        """Return True, even if there are no documents or no store yet."""
         return True
 
     def text(self, document: int) -> str:
-        """The kept text of a document, which offsets of answers count in."""
+        """Return the stored text of a document; offsets of answers count in it."""
         return self.snapshot().document(document).text
 
     def snapshot(self) -> Snapshot:
-        """The newest generation, for reading everything there is."""
+        """Return the newest generation, for reading everything in the store."""
         return self._newest.get()
 
     def close(self) -> None:
-        """Let go of models and files; a later call loads them again."""
+        """Release models and files; a later call loads them again."""
         self._newest.close()
         with self._loading:
             self._loaded = None

@@ -1,4 +1,4 @@
-"""Passages of a store for a query: dense, BM25 or both fused, all or those whose document matches a filter."""
+"""Retrieve passages of a store for a query by dense score, BM25 or both, optionally filtered by metadata."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from haystack_integrations.document_stores.deformer import DeformerDocumentStore
 
 @component
 class DeformerRetriever:
-    """Retrieves the passages that a ``DeformerReader`` reads from their stored states.
+    """Retrieve the passages that a ``DeformerReader`` then reads from their stored states.
 
-    A document that is one passage comes back as it was written; of a longer one its passage, whose id is the document's
-    with the passage's place. ``meta["deformer"]`` names store, generation, passage and place, and has the scores by
-    which the reader compares passages.
+    A document of one passage comes back as it was written. For a longer one, the passage comes back, with the
+    document's id and the passage's place as its id. ``meta["deformer"]`` names store, generation, passage and place,
+    and has the scores by which the reader compares passages.
 
-    :param document_store: where to look.
-    :param filters: by documents' metadata; applied before anything is ranked, so a filter that five passages meet
-        finds them all.
-    :param top_k: passages that are returned.
-    :param mode: "fused" (the sum of both scores), "dense" or "bm25". What ``qa ask`` reads is the first 20 fused.
-        "bm25" encodes nothing, so it takes queries of any length, and its documents have no score of the others.
-    :param filter_policy: whether filters given to ``run`` replace these or are joined with them.
+    :param document_store: the store to search.
+    :param filters: filters on documents' metadata. They are applied before ranking, so a filter that five passages meet
+        finds all five.
+    :param top_k: how many passages to return.
+    :param mode: "fused" (the sum of both scores), "dense" or "bm25". ``qa ask`` reads the first 20 by "fused". "bm25"
+        encodes nothing, so queries may have any length, and its documents have no other score.
+    :param filter_policy: whether filters given to ``run`` replace ``filters`` or are joined with them.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class DeformerRetriever:
         self.filter_policy = filter_policy
 
     def to_dict(self) -> dict[str, Any]:
-        """As Haystack's pipelines write it."""
+        """Serialise the component, as Haystack's pipelines do."""
         return default_to_dict(
             self,
             document_store=self.document_store,
@@ -66,7 +66,7 @@ class DeformerRetriever:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> DeformerRetriever:
-        """From what ``to_dict`` gives."""
+        """Build the component from the output of ``to_dict``."""
         given = dict(data.get("init_parameters", {}))
         if isinstance(given.get("filter_policy"), str):
             given["filter_policy"] = FilterPolicy.from_str(given["filter_policy"])
@@ -80,7 +80,7 @@ class DeformerRetriever:
             self.document_store.warm_up()
 
     def close(self) -> None:
-        """Let go of the store's open generation."""
+        """Release the store's open generation."""
         self.document_store.close()
 
     @component.output_types(documents=list[Document])
@@ -91,15 +91,16 @@ class DeformerRetriever:
         filters: dict[str, Any] | None = None,
         top_k: int | None = None,
     ) -> dict[str, list[Document]]:
-        """Passages for a query, best first.
+        """Return passages for a query, best first.
 
-        :param query: its text; needed unless ``mode`` is "dense" and its vector is given.
-        :param query_embedding: its vector by the store's encoder; made of the text where it is needed and not given.
-        :param top_k: how many at most; 0 for none.
-        :raises ValueError: where the query is missing, blank, or longer than can be encoded, or ``top_k`` is negative.
-        :raises FilterError: where a filter is not well formed.
-        :raises DocumentStoreError: where the store cannot be read, or its vectors are of another encoder.
-        :raises TextTooLong: where a text that is encoded does not fit the encoder.
+        :param query: the query's text; required unless ``mode`` is "dense" and its vector is given.
+        :param query_embedding: the query's vector by the store's encoder; computed from the text if needed and not
+            given.
+        :param top_k: the most passages to return; 0 for none.
+        :raises ValueError: if the query is missing, blank or too long to be encoded, or ``top_k`` is negative.
+        :raises FilterError: if a filter is malformed.
+        :raises DocumentStoreError: if the store cannot be read, or its vectors are from another encoder.
+        :raises TextTooLong: if the query has to be encoded and does not fit the encoder.
         """
         top_k = self.top_k if top_k is None else top_k
         if top_k < 0:
@@ -124,7 +125,7 @@ class DeformerRetriever:
         filters: dict[str, Any] | None = None,
         top_k: int | None = None,
     ) -> dict[str, list[Document]]:
-        """``run``, in a thread of its own."""
+        """Call ``run`` in a thread."""
         found: dict[str, list[Document]] = await asyncio.to_thread(self.run, query, query_embedding, filters, top_k)
         return found
 
@@ -142,11 +143,11 @@ class DeformerRetriever:
         return [passages.document(one, float(scores[self.mode](one))) for one in chosen]
 
     def _vector(self, snapshot: Snapshot, query: str, embedding: list[float] | None) -> NDArray[np.float32] | None:
-        """The query's vector as given or made; None where it was not given and BM25 alone is asked.
+        """Return the query's vector, given or computed; None for BM25 alone without a given vector.
 
         *Shape:* (vector_width,), float32.
 
-        :raises EncoderMismatch: where the store's vectors are of another encoder.
+        :raises EncoderMismatch: if the store's vectors are from another encoder.
         """
         if embedding is None and self.mode == "bm25":
             return None

@@ -1,4 +1,4 @@
-"""Haystack's document store protocol on our segments: every write is one commit, every read one whole generation."""
+"""Implement Haystack's document store protocol on our store: a write is one commit, a read sees one generation."""
 
 from __future__ import annotations
 
@@ -45,26 +45,27 @@ from deformer_qa.store import (
 from deformer_qa.store.records import to_json
 
 _COMMIT_BYTES = 256 * 2**20
-"""Encoded passages are committed when so much of them waits; no document shows before all are written."""
+"""Encoded passages are committed when this many bytes are pending; no document appears before all are written."""
 
 
 class DeformerDocumentStore(AsyncCalls):
-    """Documents with their passages' vectors and layer-k states, in a directory that ``qa`` reads too.
+    """Store documents with their passages' vectors and layer-k states, in a directory that ``qa`` reads too.
 
-    A write has happened, durably and whole, when its call returns; an error means that nothing of it has, unless it
-    says that this is uncertain (the disk failed at the commit point). Passages are encoded on the way in, below the
-    title in their document's metadata (``meta["title"]``), once for each distinct title and text. Documents of folders
-    that ``qa index`` keeps in the same directory are there as well, with ``root``, ``path`` and ``title`` in their
+    When a write returns, it is durable and complete. If it raises, nothing was written, unless the error says that this
+    is uncertain (the disk failed at the commit point). Passages are encoded when they are written, with the title in
+    their document's metadata (``meta["title"]``) before the text, once for each distinct title and text. Documents of
+    folders that ``qa index`` keeps in the same directory are included, with ``root``, ``path`` and ``title`` in their
     metadata.
 
     Safe to use from several threads, and beside other processes: one writes at a time.
 
-    :param path: the store's directory; made by the first write. A relative one is taken from where the process is now.
-    :param reader: the folder of the reader whose encoder is used; the shipped one by default. Readers of one encoder
-        can be exchanged, a store of another encoder is refused.
+    :param path: the store's directory; the first write creates it. A relative path is resolved now, against the current
+        directory.
+    :param reader: folder of the reader whose encoder is used; the shipped one by default. Readers with the same encoder
+        can be exchanged; a store of another encoder is refused.
     :param device: where passages and questions are encoded; by default where Haystack's other components run.
-    :param strict_datetime_comparison: whether in filters a date with a time zone never matches one without; by default
-        the one without is taken to be in the zone of the other.
+    :param strict_datetime_comparison: if true, a date with a time zone never matches one without in filters; if false,
+        the date without a zone is taken to be in the zone of the other.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class DeformerDocumentStore(AsyncCalls):
         self._loaded: SplitReader | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As Haystack's pipelines write it."""
+        """Serialise the store, as Haystack's pipelines do."""
         device = self.device.to_dict() if self.device else None
         return default_to_dict(
             self,
@@ -95,7 +96,7 @@ class DeformerDocumentStore(AsyncCalls):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> DeformerDocumentStore:
-        """From what ``to_dict`` gives."""
+        """Build the store from the output of ``to_dict``."""
         given = dict(data.get("init_parameters", {}))
         if isinstance(given.get("device"), dict):
             given["device"] = ComponentDevice.from_dict(given["device"])
@@ -108,15 +109,15 @@ class DeformerDocumentStore(AsyncCalls):
         self.encoder()
 
     def close(self) -> None:
-        """Let go of the open generation; the next call opens the newest one again."""
+        """Release the open generation; the next call opens the newest one again."""
         self._newest.close()
 
     def encoder(self) -> Encoder:
-        """The encoder of the store's passages and of the questions asked of it; loaded at its first use."""
+        """Return the encoder of the store's passages and of questions; loaded on first use."""
         return self._reader().encoder
 
     def retrieval_weights(self) -> RetrievalWeights:
-        """What the reader says that the scores of a retrieval weigh."""
+        """Return the reader's weights for the scores of retrieval."""
         about = self._reader().about
         return RetrievalWeights.from_mapping(about.retrieval if about else {})
 
@@ -127,9 +128,9 @@ class DeformerDocumentStore(AsyncCalls):
         return self._loaded
 
     def snapshot(self) -> Snapshot | None:
-        """The newest generation, open for reading; None where nothing was ever written.
+        """Open the newest generation for reading; None if nothing was ever written.
 
-        :raises DocumentStoreError: where the store cannot be used.
+        :raises DocumentStoreError: if the store cannot be used.
         """
         with haystack_errors():
             try:
@@ -140,14 +141,14 @@ class DeformerDocumentStore(AsyncCalls):
     # Documents
 
     def count_documents(self) -> int:
-        """How many documents there are."""
+        """Count the documents."""
         snapshot = self.snapshot()
         return snapshot.n_documents if snapshot else 0
 
     def filter_documents(self, filters: dict[str, Any] | None = None) -> list[Document]:
-        """The documents that match, in the order in which they were first written.
+        """Return the documents that match, in the order in which they were first written.
 
-        :raises FilterError: where the filter is not well formed, or compares what has no order.
+        :raises FilterError: if the filter is malformed, or compares values that have no order.
         """
         snapshot = self.snapshot()
         infos = self._matching_infos(snapshot, filters)
@@ -157,12 +158,12 @@ class DeformerDocumentStore(AsyncCalls):
             return [document_of(snapshot.document(info.id)) for info in infos]
 
     def write_documents(self, documents: list[Document], policy: DuplicatePolicy = DuplicatePolicy.NONE) -> int:
-        """Write all of them in one commit, and return how many were written.
+        """Write all documents in one commit, and return how many were written.
 
-        :param policy: ``NONE`` is ``FAIL``.
-        :raises ValueError: where something is no document, or cannot be kept as it is.
-        :raises DuplicateDocumentError: under ``FAIL``, where an id is there already or twice among these.
-        :raises DocumentStoreError: where the store cannot be written; nothing was.
+        :param policy: ``NONE`` means ``FAIL``.
+        :raises ValueError: if an item is not a document, or cannot be stored unchanged.
+        :raises DuplicateDocumentError: under ``FAIL``, if an id is in the store already or occurs twice.
+        :raises DocumentStoreError: if the store cannot be written; nothing was written.
         """
         if isinstance(documents, str) or not isinstance(documents, Iterable):
             raise ValueError(f"Expected a list of documents, found {type(documents).__name__}.")
@@ -183,22 +184,22 @@ class DeformerDocumentStore(AsyncCalls):
         return n_written
 
     def delete_documents(self, document_ids: list[str]) -> None:
-        """Delete those of these ids that are there."""
+        """Delete the documents with these ids; ids that are not in the store are ignored."""
         self._delete(lambda writer: list(self._ids(writer, document_ids).values()))
 
     def delete_all_documents(self) -> None:
-        """Delete every document, those of synchronised folders included; the store stays usable."""
+        """Delete every document, including those of synchronised folders; the store stays usable."""
         self._delete(lambda writer: [info.id for info in _infos(writer.snapshot)])
 
     def delete_by_filter(self, filters: dict[str, Any]) -> int:
-        """Delete the documents that match, and return how many they were."""
+        """Delete the documents that match, and return how many were deleted."""
         _checked(filters)
         return self._delete(lambda writer: [info.id for info in self._matching_infos(writer.snapshot, filters)])
 
     def update_by_filter(self, filters: dict[str, Any], meta: dict[str, Any]) -> int:
-        """Set these metadata on the documents that match, and return how many they were; nothing is encoded.
+        """Set metadata on the documents that match, and return how many matched; nothing is encoded.
 
-        Passages stay below the title that they were encoded with until their document is written again.
+        Passages keep the title that they were encoded with until their document is written again.
         """
         _checked(filters)
         snapshot = self.snapshot()
@@ -214,17 +215,17 @@ class DeformerDocumentStore(AsyncCalls):
     # Metadata
 
     def count_documents_by_filter(self, filters: dict[str, Any]) -> int:
-        """How many documents match."""
+        """Count the documents that match."""
         return len(self._matching_infos(self.snapshot(), filters))
 
     def count_unique_metadata_by_filter(self, filters: dict[str, Any], metadata_fields: list[str]) -> dict[str, int]:
-        """For each field, how many distinct values it has in the documents that match; None counts as none."""
+        """Count each field's distinct values in the documents that match; None is not counted."""
         infos = self._matching_infos(self.snapshot(), filters)
         names = [name.removeprefix("meta.") for name in metadata_fields]
         return {name: len(_distinct(infos, name)) for name in names}
 
     def get_metadata_fields_info(self) -> dict[str, dict[str, str]]:
-        """Each field and its type: boolean, int, float or keyword; keyword where values differ in it."""
+        """Return each field's type: boolean, int, float or keyword; keyword if its values differ in type."""
         types: dict[str, str] = {}
         for info in _infos(self.snapshot()):
             for name, value in meta_of(info).items():
@@ -234,7 +235,7 @@ class DeformerDocumentStore(AsyncCalls):
         return {name: {"type": kind} for name, kind in types.items()}
 
     def get_metadata_field_min_max(self, metadata_field: str) -> dict[str, Any]:
-        """``min`` and ``max`` of a field's numbers, or of its texts where it has only texts; None where neither."""
+        """Return ``min`` and ``max`` of a field with only numbers or only texts; None for any other field."""
         values = list(_distinct(_infos(self.snapshot()), metadata_field.removeprefix("meta.")).values())
         for kinds in ((int, float), (str,)):
             if values and all(isinstance(value, kinds) for value in values):
@@ -249,9 +250,9 @@ class DeformerDocumentStore(AsyncCalls):
         size: int = 10,
         filters: dict[str, Any] | None = None,
     ) -> tuple[list[Any], int]:
-        """The distinct values of a field in the documents that match, a page of them, and how many there are.
+        """Return a page of a field's distinct values in the documents that match, and how many there are.
 
-        :param search_term: only values in whose text it occurs, in any case.
+        :param search_term: only values whose text contains it, ignoring case.
         """
         values = list(
             _distinct(self._matching_infos(self.snapshot(), filters), metadata_field.removeprefix("meta.")).values()
@@ -264,7 +265,7 @@ class DeformerDocumentStore(AsyncCalls):
     # Within
 
     def matching_passages(self, snapshot: Snapshot, filters: dict[str, Any] | None) -> list[int] | None:
-        """The ids of the passages of the documents that match; None for all."""
+        """Return the ids of the passages of the documents that match; None without a filter."""
         if not filters:
             return None
         return snapshot.passages_of_documents([info.id for info in self._matching_infos(snapshot, filters)])
@@ -281,13 +282,13 @@ class DeformerDocumentStore(AsyncCalls):
 
     @contextmanager
     def _writer(self, encoder: EncoderInfo, codebook: Codebook | None = None) -> Iterator[Writer]:
-        """A writer whose commit follows the block; nothing is committed where it raises."""
+        """Open a writer and commit after the block; nothing is committed if the block raises."""
         with self._writing, haystack_errors(), Writer.open(self.place, encoder, codebook=codebook) as writer:
             yield writer
             writer.commit()
 
     def _ids(self, writer: Writer, wanted: Sequence[str]) -> dict[str, int]:
-        """The store's ids of those documents that are there."""
+        """Return the store's ids of those documents that are in the store."""
         snapshot = writer.snapshot
         if snapshot is None:
             return {}
@@ -306,7 +307,7 @@ class DeformerDocumentStore(AsyncCalls):
                 )
 
     def _encoded(self, writer: Writer, record: DocumentRecord) -> list[PassageDraft]:
-        """A document's passages, each with a row in the store."""
+        """Return a document's passages, each with a row in the store."""
         encoder, drafts = self.encoder(), []
         lead = encoder.lead(record.title, "")
         for span in encoder.borders.split(record.text, encoder.tokenizer):
@@ -335,7 +336,7 @@ _TYPES: dict[type, str] = {bool: "boolean", int: "int", float: "float"}
 
 
 def _checked(filters: Mapping[str, Any] | None) -> None:
-    """:raises FilterError: where the filter is not well formed, whether there is a store or not."""
+    """:raises FilterError: if the filter is malformed, whether there is a store or not."""
     if filters:
         condition_of(filters)
 
@@ -345,7 +346,7 @@ def _infos(snapshot: Snapshot | None) -> Iterable[DocumentInfo]:
 
 
 def _chosen(documents: list[Document], ids: dict[str, int], policy: DuplicatePolicy) -> tuple[list[Document], int]:
-    """The documents to write, one for each id, and how many are reported written."""
+    """Choose the documents to write, one for each id, and how many to report as written."""
     by_id: dict[str, Document] = {}
     for document in documents:
         if policy == DuplicatePolicy.OVERWRITE or not (document.id in ids or document.id in by_id):
@@ -362,7 +363,7 @@ def _put_meta(writer: Writer, snapshot: Snapshot, id_: int, meta: Mapping[str, A
 
 
 def _distinct(infos: Iterable[DocumentInfo], name: str) -> dict[str, Any]:
-    """The distinct values of a metadata field by their JSON, in which 1, 1.0, "1" and true differ."""
+    """Return a field's distinct values, keyed by their JSON, in which 1, 1.0, "1" and true differ."""
     values = (meta_of(info).get(name) for info in infos)
     return {to_json(value): value for value in values if value is not None}
 
