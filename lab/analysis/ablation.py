@@ -1,4 +1,4 @@
-"""What is each loss worth? The whole reader, the split one, and that without LRS, without KD and LRS (Table 5)."""
+"""Measure what each loss is worth: the whole reader, the split one, and the split one without LRS or KD (Table 5)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WHOLE, SPLIT, MINUS_LRS, MINUS_BOTH = "whole", "split", "minus LRS", "minus KD a
 
 
 def whole_of(recipe: Recipe) -> Recipe:
-    """The undecomposed reader on the same questions: all layers joint, cross entropy alone."""
+    """Derive the recipe of the undecomposed reader on the same questions: all layers joint, cross entropy alone."""
     return replace(
         recipe,
         name=f"{recipe.name}-whole",
@@ -32,9 +32,10 @@ def whole_of(recipe: Recipe) -> Recipe:
 
 
 def checked(recipe: Recipe) -> None:
-    """Tell what an analysis would only meet after training its teacher.
+    """Check a recipe up front, so that errors do not appear only after the teacher was trained.
 
-    :raises BadTrainingData: where the recipe asks no questions with spans, or its layers cannot begin as the encoder's.
+    :raises BadTrainingData: if the recipe has no source of questions with spans, or its layers cannot start from the
+        encoder's.
     """
     if not any(source.answerable for source in recipe.sources):
         raise BadTrainingData(f"recipe {recipe.name}: EM and F1 need a source with answerable questions, it has none.")
@@ -42,9 +43,9 @@ def checked(recipe: Recipe) -> None:
 
 
 def ablation_recipes(recipe: Recipe) -> dict[str, Recipe]:
-    """The recipe, by row; all of them start from the whole reader and see the same questions in the same order.
+    """Derive the recipe of each row; all start from the whole reader and see the same questions in order.
 
-    :raises BadTrainingData: where the recipe has nothing to take away, or cannot be trained and measured on spans.
+    :raises BadTrainingData: if the recipe has no loss to remove, or cannot be trained and measured on spans.
     """
     checked(recipe)
     if not (recipe.k and recipe.kd and recipe.lrs):
@@ -61,7 +62,7 @@ def ablation_recipes(recipe: Recipe) -> dict[str, Recipe]:
 
 
 def ablate(recipe: Recipe, bench: Bench, record: Record) -> dict[str, Any]:
-    """EM, F1 and the loss against the whole reader, in points, of each row."""
+    """Train and measure each row: EM, F1 and the F1 lost against the whole reader, in points."""
     recipes = ablation_recipes(recipe)
     bench.check_questions(recipe.encoder)
     teacher = bench.trained(recipes[WHOLE])

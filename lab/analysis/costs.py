@@ -1,4 +1,4 @@
-"""What does a computation cost? Time in turn with others, bytes its operations request, operations counted."""
+"""Measure what a computation costs: seconds, bytes that its operations request, and operations counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Run = Callable[[], object]
 
 
 def seconds_in_turn(runs: Mapping[str, Run], rounds: int, device: str = "cpu") -> dict[str, list[float]]:
-    """Seconds of each run, ``rounds`` of all of them in turn after one that is not counted."""
+    """Time all runs in turn for ``rounds`` rounds, after an uncounted one; return the seconds of each."""
     took: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         for name, run in runs.items():
@@ -33,15 +33,15 @@ def seconds_in_turn(runs: Mapping[str, Run], rounds: int, device: str = "cpu") -
 
 
 def ratio(of: list[float], to: list[float]) -> dict[str, float]:
-    """How many times as long ``of`` takes as ``to``: the median over the rounds of each round's ratio, and its ends."""
+    """How many times as long ``of`` takes as ``to``: the median, least and most of the rounds' ratios."""
     ratios = [one / other for one, other in zip(of, to, strict=True)]
     return {"times": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
 
 
 def bytes_requested(run: Run) -> int:
-    """The sum of the bytes of all tensors that operations make, freed or not: the paper's measure of memory.
+    """Sum the bytes of all tensors that operations create, freed or not: the paper's measure of memory.
 
-    A result that is a view of an operand, or is written into one, requests nothing.
+    A result that is a view of an operand, or is written into one, counts as 0 bytes.
     """
     counter = _Requests()
     with torch.inference_mode(), counter:
@@ -50,20 +50,20 @@ def bytes_requested(run: Run) -> int:
 
 
 def operations(run: Run) -> int:
-    """Multiplications and additions of matrix products, each counted as one."""
+    """Count the multiplications and additions of matrix products, each as one."""
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         run()
     return int(counter.get_total_flops())
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:
-    """What figures were taken on."""
+    """Name the device, threads and torch version that figures were measured with."""
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
     return {"device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
 class _Requests(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts bytes of results whose storage is no operand's."""
+    """Count the bytes of results that share no storage with an operand."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""What does each split cost and save? Loss, speed-up, memory and bytes kept against k (the paper's Figures 3 and 4)."""
+"""Measure each split against k: F1 lost, speed-up, memory and stored bytes (the paper's Figures 3 and 4)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.reading import SplitReader
 
 _CANDIDATES, _QUESTION, _PASSAGE = 20, 16, 160
-"""Of one question: passages read, tokens of the question, tokens of a passage."""
+"""Passages read for one question, tokens of the question, tokens of a passage."""
 
 
 def layer_recipes(recipe: Recipe, k: int) -> tuple[Recipe, Recipe]:
-    """At this k, all layers above it joint: without distillation as the paper's figure has it, and with.
+    """Derive two recipes for this k, all layers above it joint: without distillation as in the figure, and with.
 
-    The first begins as the encoder's own last layers and knows no teacher; the second begins as the whole reader's.
+    The first starts from the encoder's own last layers and has no teacher; the second starts from the whole reader.
     """
     plain = replace(recipe, k=k, joint_layers=0, feed_forward_width=0)
     alone = replace(plain, name=f"{recipe.name}-k{k}-alone", kd=0.0, lrs=0.0, ce=1.0)
@@ -33,10 +33,10 @@ def layer_recipes(recipe: Recipe, k: int) -> tuple[Recipe, Recipe]:
 
 
 def against_layers(recipe: Recipe, ks: Sequence[int], bench: Bench, record: Record, rounds: int) -> dict[str, Any]:
-    """A row for the whole reader and one for each k.
+    """Train and measure the whole reader and one split for each k; return a row for each.
 
-    :param rounds: how often times are taken, in turn with the whole reader's.
-    :raises BadTrainingData: for a k that the encoder does not have.
+    :param rounds: how often to time each split, in turn with the whole reader.
+    :raises BadTrainingData: for a k outside the encoder's layers, or a recipe without distillation.
     """
     if not recipe.kd and not recipe.lrs:
         raise BadTrainingData(f"recipe {recipe.name}: without kd and lrs there is no distillation to compare with.")
@@ -73,7 +73,7 @@ def against_layers(recipe: Recipe, ks: Sequence[int], bench: Bench, record: Reco
 
 
 def _costs(split: Path, whole: Path, bench: Bench, rounds: int) -> dict[str, Any]:
-    """Against the whole reader, for the passages of one question whose layer-k states are at hand."""
+    """Measure costs relative to the whole reader, for one question whose passages' layer-k states are at hand."""
     bench.on_event(f"timing {split.name}")
     device = bench.device or "cpu"
     reader, undivided = (SplitReader.load(folder).to(device) for folder in (split, whole))

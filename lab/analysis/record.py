@@ -1,4 +1,4 @@
-"""Figures kept part by part, so that a stopped analysis goes on where it was."""
+"""Keep figures part by part, so that a stopped analysis can continue where it was."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from deformer_qa.reader.errors import BadTrainingData
 
 
 class Record:
-    """A JSON file of named parts; each is computed once and written when it is there.
+    """A JSON file of named parts; each is computed once and then written at once.
 
-    :ivar parts: what there is so far, in the order it came
+    :ivar parts: the parts so far, in the order they were computed
     """
 
     def __init__(self, file: Path, about: dict[str, Any]) -> None:
-        """:param about: what the figures hang on; a file of other figures is refused.
+        """:param about: the inputs of the figures; a file with other inputs is refused.
 
-        :raises BadTrainingData: where ``file`` is of another analysis, or none at all.
+        :raises BadTrainingData: if ``file`` belongs to another analysis, or does not hold figures.
         """
         self.file, self.about = file, json.loads(json.dumps(about))
         self.parts: dict[str, Any] = {}
@@ -40,9 +40,9 @@ class Record:
             self.parts = found["parts"]
 
     def part(self, name: str, make: Callable[[], Any], of: Mapping[str, Any] | None = None) -> Any:
-        """The part of that name: what was computed before, else what ``make`` gives, kept.
+        """Return the part of that name, computed with ``make`` and written if it is not there.
 
-        :param of: what this part hangs on beside all of the record; one kept of something else is computed again.
+        :param of: further inputs of this part alone; if they differ from those of the kept part, it is computed again.
         """
         expected = json.loads(json.dumps(dict(of or {})))
         kept = self.parts.get(name)

@@ -1,4 +1,4 @@
-"""Speed and memory at the paper's shapes, random weights: the columns of its Table 1 that hang on no training."""
+"""Measure speed and memory at the paper's shapes with random weights: the columns of Table 1 that need no training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BERT = {"vocab_size": 30_522, "max_position_embeddings": 512, "type_vocab_size"
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A model of the paper's: its ``config.json``, and the layers that run apart there."""
+    """A model of the paper: its ``config.json``, and the number of layers that run separately there."""
 
     name: str
     config: dict[str, Any]
@@ -32,9 +32,10 @@ class PublishedModel:
 
 @dataclass(frozen=True)
 class PublishedInput:
-    """Tokens of a question with its special tokens, and of what it is asked about; pairs that make up one question.
+    """An input of the paper: tokens of question (special tokens included) and passage, and pairs for each question.
 
-    :ivar tasks: the paper's, by name; ``paper`` has its speed-up and the share of memory saved, by model and task
+    :ivar tasks: the paper's tasks with this input
+    :ivar paper: the paper's speed-up and percentage of memory saved, by model and task
     """
 
     name: str
@@ -99,12 +100,15 @@ INPUTS = (
 
 
 class PublishedShape:
-    """The computations of one model on one input, whole and split; random weights, random tokens.
+    """Run one model on one input, whole and split, with random weights and random tokens.
 
-    :ivar whole: all layers over each pair, all rows
-    :ivar a_question_for_each_pair: what is left to do where passages' states are stored, as the paper counts it
-    :ivar one_question_for_all: the same where all passages are asked the same; without options only
-    :ivar int8: as the first, the joint layers' matrices in int8 (dynamic quantisation), where the device can
+    The runs are:
+
+    - "whole": all layers over each pair, all rows
+    - "a question for each pair": the work left if passages' states are stored, as the paper counts it
+    - "one question for all": the same with one question for all passages; only for inputs without options
+    - "int8 upper layers": a question for each pair, with the joint layers' matrices in int8 (dynamic quantisation);
+      only on a CPU
     """
 
     def __init__(self, model: PublishedModel, given: PublishedInput, n_pairs: int, device: str, precision: str) -> None:
@@ -125,7 +129,7 @@ class PublishedShape:
         self.shares_questions = given.n_options == 1
 
     def runs(self) -> dict[str, Run]:
-        """By name."""
+        """Return the runs by name."""
         runs: dict[str, Run] = {"whole": self.whole, "a question for each pair": lambda: self._split(self.question)}
         if self.shares_questions:
             runs["one question for all"] = lambda: self._split(self.question[:1])
@@ -135,7 +139,7 @@ class PublishedShape:
         return runs
 
     def whole(self) -> Tensor:
-        """Start and end logits of every row."""
+        """Compute start and end logits of every row."""
         with self._cast():
             both = torch.cat([self.question, self.passage], 1)
             states = self.backbone.run(self.backbone.embed(both), None, 0, self.backbone.shape.n_layers)
@@ -159,12 +163,12 @@ class PublishedShape:
 def costs(
     model: PublishedModel, given: PublishedInput, n_pairs: int, rounds: int, device: str, precision: str
 ) -> dict[str, Any]:
-    """Of each way to run it: how many times as fast as the whole, its operations and bytes as shares of the whole's."""
+    """Compare each run with the whole: speed-up, and operations and bytes as shares of the whole's."""
     at = PublishedShape(model, given, n_pairs, device, precision)
     runs = at.runs()
     took = seconds_in_turn(runs, rounds, device)
     counted = {name: run for name, run in runs.items() if name != "int8 upper layers"}
-    # In bf16 autocast makes a copy of every weight at each run: those bytes are the engine's, not the model's.
+    # In bf16, autocast copies every weight at each run: those bytes are the engine's, not the model's.
     n_bytes = {name: bytes_requested(run) for name, run in counted.items()} if precision == "fp32" else {}
     n_operations = {name: operations(run) for name, run in counted.items()}
     return {
@@ -195,7 +199,7 @@ def published_costs(
     threads: int,
     on_event: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Every model on every input, at a batch of pairs on all threads and, on a CPU, at one question on one thread."""
+    """Measure every model on every input: a batch of pairs on all threads; on a CPU also one question on one thread."""
     settings = [(f"batch {n_pairs}, {threads} threads", n_pairs, threads)]
     if device == "cpu":
         settings.append(("batch 1, 1 thread", 1, 1))
@@ -233,7 +237,7 @@ def _threads(n: int) -> Iterator[None]:
 
 
 def _random(module: Any, device: str) -> Any:
-    """The module with tensors of small random numbers; what they are changes no time."""
+    """Fill a module with small random numbers; their values do not affect its speed."""
     module = module.to_empty(device=device).eval().requires_grad_(False)
     for tensor in module.state_dict().values():
         if tensor.is_floating_point():
@@ -242,14 +246,14 @@ def _random(module: Any, device: str) -> Any:
 
 
 def _quantised(joint: JointLayers) -> JointLayers:
-    """A copy whose linear maps have int8 weights, and round what they are given at each call.
+    """Copy the layers with int8 weights in linear maps, whose inputs are rounded at each call.
 
-    XLNet's layers read the rows of their ``qkv`` apart, so that stays as it is.
+    XLNet's ``qkv`` is left as it is, since its layers read the rows of that matrix separately.
     """
     kept = ".qkv" if joint.family.positions == "relative" else " "
     names = {name for name, one in joint.named_modules() if isinstance(one, nn.Linear) and not name.endswith(kept)}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it has moved to another package, which is no dependency of ours
+        warnings.simplefilter("ignore")  # quantize_dynamic has moved to a package that we do not depend on
         from torch.ao.quantization import quantize_dynamic
 
         made: JointLayers = quantize_dynamic(joint, names, dtype=torch.qint8)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The accuracy columns of Table 1: each task's whole and split reader on the same questions."""
+"""Measure the accuracy columns of Table 1: each task's whole and split reader on the same questions."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def measure_task(
     device: str = "cpu",
     on_question: Question = lambda: None,
 ) -> dict[str, Any]:
-    """The task's measure, in percent, for each of the readers; all files are read before anything is computed.
+    """Measure each reader on a task, in percent; all files are read before anything is computed.
 
-    :param readers: folders by what the row calls them.
-    :param limit: questions at most, of RACE articles; 0 is all.
-    :param through: what storing does to a split reader's states.
-    :raises BadTrainingData: for a file that is not of the task, or a reader that was not trained for it.
+    :param readers: folders of readers, by their names in the row.
+    :param limit: the most questions (for RACE, articles) to use; 0 uses all.
+    :param through: passes a split reader's states through the store's encoding and back.
+    :raises BadTrainingData: if a file is not of the task, or a reader was not trained for it.
     """
     measure = TASKS[task](file, limit)
     loaded = {name: SplitReader.load(folder).to(device) for name, folder in readers.items()}

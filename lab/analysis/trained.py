@@ -1,4 +1,4 @@
-"""Readers trained for a comparison, and what they make of questions nobody trained on."""
+"""Train readers for a comparison, and measure them on questions that none was trained on."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ StoredBytes = Callable[[NDArray[np.float32]], int]
 
 
 def weights_of(*folders: Path) -> dict[str, str]:
-    """What figures of readers hang on: the hashes of their weights."""
+    """Identify readers by the hashes of their weights."""
     return {f"weights {number}": sha256_of(folder / WEIGHTS) for number, folder in enumerate(folders, 1)}
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where readers are trained and on what they are measured.
+    """The folders in which readers are trained, and the questions on which they are measured.
 
     :ivar data: the folder of training data
-    :ivar out: readers go to folders below it, and training that was stopped goes on there
-    :ivar measured: the questions that figures are of
-    :ivar limit: only so many of them, the first; 0 is all
-    :ivar through: what storing does to a split reader's states
-    :ivar stored: how many bytes it takes for them
+    :ivar out: the folder whose subfolders hold the readers; stopped training continues there
+    :ivar measured: the questions to measure on
+    :ivar limit: measure only the first ``limit`` questions; 0 is all
+    :ivar through: passes a split reader's states through the store's encoding and back
+    :ivar stored: counts the bytes of states when stored
     """
 
     data: Path
@@ -53,7 +53,7 @@ class Bench:
     on_log: Callable[[dict[str, Any]], None] = lambda line: None
 
     def trained(self, recipe: Recipe, teacher: Path | None = None, start_from: Path | None = None) -> Path:
-        """The folder of the reader that the recipe makes; made now unless it is there."""
+        """Train the reader of a recipe unless it is there already; return its folder."""
         self.on_event(f"training {recipe.name}")
         return train_reader(
             recipe,
@@ -67,9 +67,9 @@ class Bench:
         )
 
     def check_questions(self, encoder: str) -> None:
-        """Tell of measured questions that are too long, before readers are trained for them.
+        """Refuse measured questions that are too long, before readers are trained for them.
 
-        :raises BadTrainingData: with how many, and the first.
+        :raises BadTrainingData: if some are too long; it names their number and the first.
         """
         tokenizer = Encoder.load(encoder, k=0).tokenizer
         asked = [question for _, question in self.measured.questions()][: self.limit or None]
@@ -79,7 +79,7 @@ class Bench:
             raise BadTrainingData(f"{len(long):,} questions have over {longest:,} tokens, first question {long[0]}.")
 
     def measure(self, folder: Path) -> dict[str, Any]:
-        """EM and F1 (percent) of a reader, ``n`` questions."""
+        """Measure EM and F1 (percent) of a reader on ``n`` questions."""
         self.on_event(f"measuring {folder.name}")
         reader = SplitReader.load(folder).to(self.device or "cpu")
         reader.precision = self.precision

@@ -1,4 +1,4 @@
-"""How much do a passage's states hang on the question, layer by layer, in the undecomposed model (Figure 2)?"""
+"""Measure how far a passage's states depend on the question, layer by layer, in the undecomposed model (Figure 2)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ def passage_variance(
     paragraphs: Sequence[SquadParagraph],
     on_paragraph: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
-    """For each layer, 0 for the embeddings, how far a passage's states move with the question asked.
+    """Measure for each layer (0 is the embeddings) how far a passage's states move with the question.
 
-    Of each passage token's states under the paragraph's questions the centroid is taken and every question's cosine
-    distance to it; ``distance`` is the mean of these over questions, tokens and passages, ``variance`` the mean over
-    tokens and passages of their variance over questions. The tokens of a passage's title are counted as its own.
+    Each passage token has one state for each question of its paragraph; the cosine distance of each state to their
+    centroid is taken. ``distance`` is the mean of these over questions, tokens and passages; ``variance`` is the mean
+    over tokens and passages of their variance over questions. Tokens of a passage's title count as its own.
 
     :param joint: all layers of the undecomposed model, over states of layer 0.
-    :param paragraphs: each with two questions or more; others say nothing and are passed over.
+    :param paragraphs: paragraphs; those with fewer than two questions are skipped.
+    :raises BadTrainingData: if no paragraph has two questions.
     """
     sums = torch.zeros(len(joint.layers) + 1, 2, dtype=torch.float64)
     n = 0
@@ -66,9 +67,9 @@ def passage_variance(
 
 
 def undivided(reader: Path | None) -> tuple[Encoder, JointLayers, str]:
-    """All layers of a whole reader over both texts, or of the default encoder as published; and what it is called.
+    """Load all layers of a whole reader, or of the default encoder as published; also return its name.
 
-    :raises BadTrainingData: where the reader is a split one.
+    :raises BadTrainingData: if the reader is a split one.
     """
     if reader is not None:
         joint = whole_joint(reader)
@@ -81,7 +82,7 @@ def undivided(reader: Path | None) -> tuple[Encoder, JointLayers, str]:
 
 
 def distances(states: Tensor) -> Tensor:
-    """Cosine distance of each question's states to their centroid.
+    """Compute the cosine distance of each question's states to their centroid.
 
     :param states: *Shape:* (questions, ..., hidden).
     :return: *Shape:* (questions, ...).

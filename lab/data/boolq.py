@@ -1,4 +1,4 @@
-"""BoolQ files (a JSON list or lines, also .xz): yes/no questions, each with its passage (Clark et al. 2019)."""
+"""Read BoolQ files (a JSON list or lines, also .xz): yes/no questions, each with its passage (Clark et al. 2019)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _KINDS = {"question": str, "passage": str, "answer": bool}
 
 @dataclass(frozen=True)
 class BoolqQuestion:
-    """A question to which its passage says yes (true) or no; ``article`` is empty where the file names none."""
+    """A yes/no question on a passage; ``answer`` is true for yes, ``article`` is empty if the file names none."""
 
     question: str
     passage: str
@@ -22,19 +22,19 @@ class BoolqQuestion:
 
     @property
     def title(self) -> str:
-        """The article's title as a person writes it; files have "_" for a blank."""
+        """The article's title in plain writing; files have "_" for a blank."""
         return self.article.replace("_", " ")
 
 
 def read_boolq(path: Path) -> list[BoolqQuestion]:
-    """The questions of a file.
+    """Read the questions of a file.
 
-    :raises BadTrainingData: where it is missing, not BoolQ, or empty.
+    :raises BadTrainingData: if the file is missing, not BoolQ, or empty.
     """
     questions = []
     for number, record in enumerate(read_json_records(path), 1):
         if isinstance(record, dict) and "answer" in record and not isinstance(record["answer"], bool):
-            continue  # a question of another kind among them, or one to which nobody knows the answer
+            continue  # a question of another kind, or one without a known answer
         if not isinstance(record, dict) or any(not isinstance(record.get(key), kind) for key, kind in _KINDS.items()):
             raise BadTrainingData(
                 f'{path}: record {number}: expected "question" and "passage" (texts) and "answer" (true or false).'

@@ -1,4 +1,4 @@
-"""Data files of the field: JSON or JSON lines, plain or .xz."""
+"""Read data files: JSON or JSON lines, plain or .xz."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from deformer_qa.reader.errors import BadTrainingData
 
 
 def read_json(path: Path) -> Any:
-    """The content of a ``.json`` or ``.json.xz`` file.
+    """Read a ``.json`` or ``.json.xz`` file.
 
-    :raises BadTrainingData: where it is missing or not JSON.
+    :raises BadTrainingData: if the file is missing or not JSON.
     """
     return _parsed(path, _text(path))
 
 
 def read_json_records(path: Path) -> list[Any]:
-    """The records of a file that is one JSON list, or has one record on each line.
+    """Read the records of a file that is one JSON list, or has one record on each line.
 
-    :raises BadTrainingData: as ``read_json``, naming the line.
+    :raises BadTrainingData: as ``read_json``; it names the line.
     """
     text = _text(path)
     if text.lstrip().startswith("["):
@@ -55,9 +55,9 @@ def is_text(value: Any) -> bool:
 
 
 def sha256_of(file: Path) -> str:
-    """Of a file's bytes, hexadecimal.
+    """Compute the SHA-256 of a file's bytes, in hexadecimal.
 
-    :raises BadTrainingData: where there is no such file, or a folder.
+    :raises BadTrainingData: if there is no such file, or it is a folder.
     """
     try:
         with file.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""RACE files (JSON lines, also .xz): articles with multiple-choice questions (Lai et al. 2017)."""
+"""Read RACE files (JSON lines, also .xz): articles with multiple-choice questions (Lai et al. 2017)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deformer_qa.reader.errors import BadTrainingData
 _LISTS = ("questions", "options", "answers")
 _GAP = "_"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""What options are called, in their order."""
+"""The names of options, in their order."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class RaceQuestion:
     answer: int
 
     def asked(self) -> tuple[str, ...]:
-        """One text for each option: the question's gap filled with it, or the question and it behind."""
+        """Return one text for each option: it fills the question's gap, or follows the question if there is none."""
         before, gap, after = self.question.partition(_GAP)
         after = after.lstrip(_GAP)
         return tuple(
@@ -37,7 +37,7 @@ class RaceQuestion:
 
 @dataclass(frozen=True)
 class RaceArticle:
-    """A text and what is asked of it; ``level`` is "middle" or "high", empty where the file does not say."""
+    """A text and its questions; ``level`` is "middle" or "high", empty if the file does not say."""
 
     id: str
     level: str
@@ -46,9 +46,9 @@ class RaceArticle:
 
 
 def read_race(path: Path) -> list[RaceArticle]:
-    """The articles of a file.
+    """Read the articles of a file.
 
-    :raises BadTrainingData: where it is missing, not RACE, or empty; a record that is not one is named by its number.
+    :raises BadTrainingData: if the file is missing, not RACE, or empty; a malformed record is named by its number.
     """
     articles = [_article(record, f"{path}: record {n}") for n, record in enumerate(read_json_records(path), 1)]
     if not any(article.questions for article in articles):

@@ -1,4 +1,4 @@
-"""SQuAD files (v1.1 and v2.0 JSON, also .xz) as checked records, and the official EM and F1."""
+"""Read SQuAD files (v1.1 and v2.0 JSON, also .xz) as checked records, and compute the official EM and F1."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class GoldAnswer:
 
 @dataclass(frozen=True)
 class SquadQuestion:
-    """A question on a paragraph; ``answers`` is empty where it has none there."""
+    """A question on a paragraph; ``answers`` is empty if the paragraph has none."""
 
     id: str
     question: str
@@ -34,7 +34,7 @@ class SquadQuestion:
 class SquadParagraph:
     """A paragraph with its questions.
 
-    :ivar article: the name of its article, as the file has it: many files write "_" for a blank
+    :ivar article: the name of its article as in the file; many files write "_" for a blank
     """
 
     article: str
@@ -43,7 +43,7 @@ class SquadParagraph:
 
     @property
     def title(self) -> str:
-        """The article's title as a person writes it."""
+        """The article's title in plain writing."""
         return self.article.replace("_", " ")
 
 
@@ -58,16 +58,16 @@ class SquadSet:
     has_impossible: bool
 
     def questions(self) -> Iterator[tuple[SquadParagraph, SquadQuestion]]:
-        """Every question with its paragraph, in the file's order."""
+        """Yield every question with its paragraph, in the file's order."""
         for paragraph in self.paragraphs:
             for question in paragraph.questions:
                 yield paragraph, question
 
 
 def read_squad(path: Path) -> SquadSet:
-    """A SQuAD file, ``.json`` or ``.json.xz``.
+    """Read a SQuAD file, ``.json`` or ``.json.xz``.
 
-    :raises BadTrainingData: where it is missing, not SQuAD, empty, or an answer does not stand where it says.
+    :raises BadTrainingData: if the file is missing, not SQuAD, or empty, or an answer is not at its ``answer_start``.
     """
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("data"), list):
@@ -111,14 +111,14 @@ def _gold(entries: Sequence[dict[str, Any]]) -> Iterator[GoldAnswer]:
 
 
 def exact_match(prediction: str, golds: Sequence[str]) -> float:
-    """1.0 where the prediction equals a gold answer after normalisation; no gold answers mean "" is right."""
+    """1.0 if the prediction equals a gold answer after normalisation; without gold answers "" is right."""
     return float(any(normalized(prediction) == normalized(gold) for gold in golds or [""]))
 
 
 def f1(prediction: str, golds: Sequence[str]) -> float:
-    """The best token F1 against the gold answers (Rajpurkar et al. 2016); no gold answers mean "" is right.
+    """Compute the best token F1 against the gold answers (Rajpurkar et al. 2016); without gold answers "" is right.
 
-    Chinese and Japanese characters are tokens; they count wherever they stand, as words do (and as MLQA has it).
+    Each Chinese or Japanese character is a token, and counts wherever it stands, as words do (as in MLQA).
     """
     return max(_f1(normalized(prediction).split(), normalized(gold).split()) for gold in golds or [""])
 
