@@ -1,1 +1,1 @@
-"""How are answers of different passages compared, and how sure is one? Fitted on what a recipe held back."""
+"""How are answers of different passages compared, and how sure is one? Fitted on questions that a recipe held back."""

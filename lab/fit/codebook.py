@@ -1,4 +1,4 @@
-"""What a codebook is fitted on, states of paragraphs, and what is lost by it."""
+"""Draw states of paragraphs to fit a codebook on, and measure how much variance it loses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TOKENS = 131_072
 
 
 def states_of_paragraphs(data: Path, encoder: Encoder, held_back: set[str]) -> NDArray[np.float32]:
-    """States of paragraphs below their titles, drawn by a fixed seed, at least 131,072 tokens where there are so many.
+    """Encode paragraphs with their titles, drawn by a fixed seed: at least 131,072 tokens if there are so many.
 
     *Shape:* (tokens, hidden), float32.
     """
@@ -37,6 +37,6 @@ def states_of_paragraphs(data: Path, encoder: Encoder, held_back: set[str]) -> N
 
 
 def lost_variance(states: NDArray[np.float32], decoded: NDArray[np.float32]) -> float:
-    """The share of the states' variance that what came back does not have."""
+    """Compute the share of the states' variance that is lost after decoding."""
     lost = ((states - decoded) ** 2).sum(dtype="f8")
     return float(lost / ((states - states.mean(axis=0)) ** 2).sum(dtype="f8"))

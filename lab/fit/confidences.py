@@ -1,4 +1,4 @@
-"""How sure asking's first answers are, what becomes of them, and from where on each outcome is said."""
+"""Fit how sure first answers are, and the thresholds of the outcomes."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from deformer_qa.pipeline.questions import wanted_by
 from deformer_qa.pipeline.rank import ConfidenceWeights, RankingWeights
 
 _MOST_TOLD_NOTHING = 0.025
-"""Share of the questions with an answer among the passages read that may be told that nothing was found."""
+"""Of questions whose answer is in the passages read, the share that may get the outcome "nothing"."""
 _WORTH_A_GUESS = 0.2
-"""An answer likelier than this is shown as a guess, wherever it stands."""
+"""An answer likelier than this is shown as a guess, however dissimilar its passage is."""
 _STEPS = 40
 _FOLDS = 5
 _STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0)
-"""Inverse penalties of the logistic regression, of which cross-validation chooses."""
-_LEAST = 0.005  # probability of what came true, for the log loss
+"""Inverse penalties of the logistic regression, among which cross-validation chooses."""
+_LEAST = 0.005  # floor of the probability of the true outcome, in the log loss
 
 
 @dataclass(frozen=True)
 class FirstAnswer:
-    """What asking says first.
+    """The first answer to a question, and whether it is right.
 
-    :ivar group: its article or table
-    :ivar signs: what its confidence hangs on, see ``rank.FIRST_SIGNS``; none where there is no answer
-    :ivar is_findable: whether a right answer was among what was read
+    :ivar group: the question's article or table
+    :ivar signs: the inputs of its confidence, see ``rank.FIRST_SIGNS``; empty if there is no answer
+    :ivar is_findable: whether a right answer was among the spans read
     :ivar dense: similarity of the nearest passage
     """
 
@@ -51,8 +51,9 @@ class FirstAnswer:
 
 
 def first_answers(questions: Sequence[Judged], weights: RankingWeights) -> list[FirstAnswer]:
-    """The first answer of each question, as asking merges spans; its confidence is its share of the softmax, 0 where
-    there is none.
+    """Return the first answer to each question, as asking merges spans.
+
+    Its confidence is its share of the softmax, 0 if there is no answer.
     """
     return [_first(one, weights) for one in questions]
 
@@ -75,11 +76,10 @@ def _first(one: Judged, weights: RankingWeights) -> FirstAnswer:
 
 
 def fit_confidence(answers: Sequence[FirstAnswer]) -> tuple[ConfidenceWeights, list[FirstAnswer]]:
-    """The weights under which first answers are as sure as right, by penalised likelihood; kinds weigh as in the
-    ranking's fit.
+    """Fit the confidence of first answers by penalised likelihood; kinds have the weights of the ranking's fit.
 
-    :return: the weights, and the answers with confidences by weights that were fitted without their articles and
-        tables: five folds, so that figures and thresholds are of questions that were not fitted on.
+    :return: the weights, and the answers with cross-fitted confidences: five folds by article and table, so that no
+        figure or threshold comes from a question that its weights were fitted on.
     """
     there = [one for one in answers if one.signs]
     signs, right = np.array([one.signs[:-1] for one in there]), np.array([one.is_right for one in there])
@@ -106,7 +106,7 @@ def _cross_fitted(
     folds: Sequence[NDArray[np.int64]],
     strength: float,
 ) -> tuple[float, float, NDArray[np.float64]]:
-    """The log loss, the strength, and each answer's confidence by the weights of the other folds."""
+    """Return the log loss, the strength, and each answer's confidence by the weights of the other folds."""
     found = np.zeros(len(right))
     for test in folds:
         train = np.setdiff1d(np.arange(len(right)), test)
@@ -119,8 +119,8 @@ def _cross_fitted(
 def _logistic(
     signs: NDArray[np.float64], right: NDArray[np.bool_], shares: NDArray[np.float64], strength: float
 ) -> NDArray[np.float64]:
-    """Weights of signs and constant. *Shape:* (signs + 1,). The penalty is on signs of variance 1."""
-    if len(set(right.tolist())) < 2:  # nothing to tell apart
+    """Fit weights of signs and constant, *Shape:* (signs + 1,). The penalty applies to signs scaled to variance 1."""
+    if len(set(right.tolist())) < 2:  # one class only
         return np.array([*[0.0] * signs.shape[1], 3.0 if right.any() else -3.0])
     mean, spread = signs.mean(axis=0), signs.std(axis=0)
     spread = np.where(spread > 1e-9, spread, 1.0)
@@ -131,7 +131,7 @@ def _logistic(
 
 
 def figures(answers: Sequence[FirstAnswer]) -> dict[str, dict[str, Any]]:
-    """By kind, and for all: how many are right first, how far confidences can be trusted."""
+    """Compute figures by kind and for all: how many first answers are right, and how well calibrated they are."""
     kinds = dict.fromkeys(one.kind for one in answers)
     by_kind = {kind: [one for one in answers if one.kind == kind] for kind in kinds}
     return {name: _figures(some) for name, some in {**by_kind, "all": list(answers)}.items()}
@@ -154,14 +154,14 @@ def _figures(answers: Sequence[FirstAnswer]) -> dict[str, Any]:
 
 
 def arrays(answers: Sequence[FirstAnswer]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Confidences and whether each is right, *Shape:* (answers,) each."""
+    """Return the confidences and whether each answer is right, *Shape:* (answers,) each."""
     return np.array([one.confidence for one in answers], np.float64), np.array([one.is_right for one in answers])
 
 
 def fit_nothing_found(answers: Sequence[FirstAnswer]) -> dict[str, float]:
-    """Confidence and similarity below which nothing is found, so that the most unanswerable questions are told so.
+    """Fit the confidence and similarity below which the outcome is "nothing", to catch most unanswerable questions.
 
-    Of the questions whose answer was read, at most a share ``_MOST_TOLD_NOTHING`` of any kind may be told the same.
+    Of the questions whose answer was read, at most a share ``_MOST_TOLD_NOTHING`` of any kind may get that outcome.
     """
     confidence = np.array([one.confidence for one in answers])
     dense = np.array([one.dense for one in answers])
@@ -175,7 +175,7 @@ def fit_nothing_found(answers: Sequence[FirstAnswer]) -> dict[str, float]:
         for b in np.linspace(0, 1, _STEPS + 1):
             told = (confidence < a) & (dense < b)
             shares = [told[findable & (kinds == kind)].mean() for kind in kinds_found]
-            if max(shares) <= _MOST_TOLD_NOTHING:  # of equal ones the mildest
+            if max(shares) <= _MOST_TOLD_NOTHING:  # of equal pairs the lowest
                 n_right, n_wrong = int(told[~findable].sum()), int(told[findable].sum())
                 best = max(best, (n_right, -n_wrong, -round(float(a), 4), -round(float(b), 4)))
     return {"confidence": min(-best[2], _WORTH_A_GUESS), "dense": -best[3]}

@@ -1,4 +1,4 @@
-"""How likely a yes or no must be to be said, so that labels that are said are mostly right."""
+"""Fit how likely a yes or no must be to be given, so that most labels given are right."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from deformer_qa.pipeline.yes_no import LEAST_CONFIDENCE
 from deformer_qa.reader.reading import SplitReader
 
 _RISK = 0.2
-"""Share of the labels said that may be wrong."""
+"""The share of the given labels that may be wrong."""
 _FEWEST = 40
 
 
 def fit_label(recipe: Recipe, data: Path, reader: SplitReader) -> dict[str, Any]:
-    """Find the lowest probability of a label that may be said; held-back questions are read in their own passages.
+    """Find the lowest probability of a label that may be given; held-back questions are read in their own passages.
 
-    :return: ``least``; over how many questions it was fitted, how many get a label, and how many of those are right.
+    :return: ``least``, the number of questions it was fitted on, how many get a label, and how many labels are right.
     """
     held = [
         (source.file, one)
@@ -44,13 +44,13 @@ def fit_label(recipe: Recipe, data: Path, reader: SplitReader) -> dict[str, Any]
 
 
 def least_probability(likely: Probabilities, right: Rights, sources: NDArray[np.str_]) -> float:
-    """Find the lowest probability from which on at most a share ``_RISK`` of the labels is known to be wrong.
+    """Find the lowest probability from which on at most a share ``_RISK`` of the labels is wrong.
 
-    It is known by the exact bound of ``threshold_at_risk``, for all questions together and for each source by itself:
-    people ask neither BoolQ's nor CondaQA's mixture. A source without a bound may have fewer than ``_FEWEST`` labels.
+    The exact bound of ``threshold_at_risk`` must hold for all questions together and for each source by itself, since
+    users ask neither BoolQ's nor CondaQA's mixture. A source without a bound must have fewer than ``_FEWEST`` labels.
 
-    :param likely: of the label of each question, that it is right. *Shape:* (questions,), as the others.
-    :return: 1 where nothing is known: then no label is said.
+    :param likely: the probability of each question's label. *Shape:* (questions,), like the others.
+    :return: the probability; 1 if no bound holds, so that no label is given.
     """
     together = threshold_at_risk(likely, right, _RISK)
     if together is None:

@@ -1,4 +1,4 @@
-"""The questions that a reader's training held back, of every kind, over one corpus that all of them are asked of."""
+"""Collect the questions of every kind that a reader's training held back, and one corpus to ask all of them of."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.store import Snapshot
 
 NOWHERE = 0
-"""The document of a question that none answers; no document has this id."""
+"""Stands for the document of a question that no document answers; no document has this id."""
 _LOOKUPS_EACH = 6
 _MAIN = 0.5
-"""Passes over a source's answerable questions from which on they are a kind; of fewer they paraphrase another's."""
+"""From this many passes over its answerable questions a source is a kind of its own; with fewer it paraphrases one."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A question with the kind that its figures are counted under.
+    """A question with the kind under which it is counted.
 
-    :ivar document: its text, a part of the corpus
-    :ivar group: its article or table: questions of one are all fitted on, or all measured on
+    :ivar document: the text of its document, which is in the corpus
+    :ivar group: its article or table; questions of one group are all fitted on, or all measured on
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Asked:
 class Mixture:
     """A corpus and the questions asked of it.
 
-    :ivar titles: of each document's text its title, '' where it has none
+    :ivar titles: the title of each document by its text, '' if it has none
     """
 
     titles: dict[str, str] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Mixture:
         sync(store, encoder, [file])
 
     def questions(self, snapshot: Snapshot) -> list[tuple[Asked, OpenQuestion]]:
-        """Each question with the document of the store that answers it, ``NOWHERE`` where none does."""
+        """Return each question with the document of the store that answers it, ``NOWHERE`` if none does."""
         by_text = {snapshot.document(info.id).text.strip(): info.id for info in snapshot.iter_documents()}
         return [
             (
@@ -80,7 +80,7 @@ class Mixture:
         ]
 
     def sampled(self, n_each: int, seed: int) -> Mixture:
-        """At most ``n_each`` questions of each kind, over the whole corpus."""
+        """Draw at most ``n_each`` questions of each kind; the corpus stays whole."""
         by_kind: dict[str, list[Asked]] = {}
         for one in self.asked:
             by_kind.setdefault(one.kind, []).append(one)
@@ -90,11 +90,11 @@ class Mixture:
 
 
 def held_back_mixture(recipe: Recipe, articles: Sequence[str], folder: Path, n_others: int) -> Mixture:
-    """What a recipe held back, and ``n_others`` documents of each source that it did not, to search among.
+    """Collect what a recipe held back, and ``n_others`` other documents of each source to search among.
 
-    :param articles: the SQuAD articles held back, as the reader's description names them.
-    :param folder: of the recipe's data files.
-    :raises BadTrainingData: where a file is missing or not of its kind, or nothing was held back.
+    :param articles: the SQuAD articles held back, as named in the reader's description.
+    :param folder: the folder of the recipe's data files.
+    :raises BadTrainingData: if a file is missing or of another kind, or nothing was held back.
     """
     mixture = Mixture()
     held = {article_key(one) for one in articles}
@@ -112,7 +112,7 @@ def held_back_mixture(recipe: Recipe, articles: Sequence[str], folder: Path, n_o
 def _add_squad(
     mixture: Mixture, source: Source, file: Path, held: set[str], n_others: int, chance: random.Random
 ) -> None:
-    """Its held-back articles' questions; of a file of unanswerable ones those alone."""
+    """Add the questions of held-back articles; from a source of unanswerable questions only those."""
     kind = file.name.split(".json")[0]
     others = []
     for paragraph in read_squad(file).paragraphs:
@@ -152,7 +152,7 @@ def _add_tables(
 
 
 def halves(asked: Sequence[Asked], seed: int) -> Iterator[bool]:
-    """For each question whether it is fitted on: whole articles and tables, drawn by the seed."""
+    """Tell for each question whether it is fitted on: whole articles and tables, drawn by the seed."""
     groups = sorted({one.group for one in asked})
     fitted = set(random.Random(seed).sample(groups, len(groups) // 2))
     return (one.group in fitted for one in asked)

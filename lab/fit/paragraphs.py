@@ -1,4 +1,4 @@
-"""A store of a SQuAD file's paragraphs, one document each; what the open figures are measured over."""
+"""Make a store of a SQuAD file's paragraphs, one document each, for measuring open questions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def index_paragraphs(
     paragraphs: Sequence[SquadParagraph], store: Path, encoder: Encoder, encoding: str | None = None
 ) -> None:
-    """Index the texts below their articles' titles, equal texts once, into a store; what it has is not encoded again.
+    """Index distinct paragraphs with their articles' titles; passages that the store has are not encoded again.
 
-    They are kept as ``<store>.paragraphs.jsonl`` beside the store, so that its root stays there.
+    The paragraphs are kept in ``<store>.paragraphs.jsonl`` beside the store, so that the store's root stays there.
     """
     from deformer_qa.indexer.sync import sync
 

@@ -1,4 +1,4 @@
-"""Fitting the ranking: the conditional logit of ``pipeline.ranking`` by maximum likelihood on held-back questions."""
+"""Fit the ranking: the conditional logit of ``pipeline.rank``, by maximum likelihood on held-back questions."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from deformer_qa.pipeline.rank import FEATURES, GIVEN_FEATURES, PASSAGE_FEATURES
 
 _PENALTY = 1e-3
 _WITHOUT_ANSWER = 0.15
-"""Share of the answerable questions that are asked where their own document is not."""
+"""The share of answerable questions that are asked as if their own document were missing."""
 _UNANSWERABLE = 0.25
-"""What a kind of unanswerable questions counts beside one of answerable ones. SQuAD's were written to look answered by
-their paragraph, which few questions are that people ask; with both about every fifth question has no answer."""
+"""Weight of a kind of unanswerable questions, relative to an answerable kind. SQuAD's were written to look as if their
+paragraph answered them, and few users ask such questions. With both constants about every fifth question has no answer.
+"""
 
 
 @dataclass(frozen=True)
 class Judged:
     """A question that was read, and which of its spans are right.
 
-    :ivar spans: those that compete: all, or what is left where its own document is taken away
-    :ivar right: for each of these whether it is a right answer
-    :ivar in_gold: for each of these whether it stands in the document that answers
+    :ivar spans: the competing spans: all, or those left after its own document was removed
+    :ivar right: whether each of these is a right answer
+    :ivar in_gold: whether each of these is in the document that answers
     """
 
     asked: Asked
@@ -52,7 +53,7 @@ def judged(
     seed: int = 7,
     on_question: Callable[[], None] = lambda: None,
 ) -> list[Judged]:
-    """Every question read over the store, a seeded share of the answerable ones as if their document were not there."""
+    """Read every question over the store, a seeded share of the answerable ones as if their document were missing."""
     chance = random.Random(seed)
     made = []
     opened = [one for _, one in questions]
@@ -71,10 +72,10 @@ def judged(
 
 @dataclass(frozen=True)
 class FittedRanking:
-    """The weights and what they were fitted on; the losses are mean negative log-likelihoods per question, in nats.
+    """Fitted weights, with the number of questions and the mean negative log-likelihood per question, in nats.
 
     :ivar given: weights for passages without a retrieval's scores, fitted on the same spans
-    :ivar passages: weights of passages not yet read: which of them is of the right document?
+    :ivar passages: weights that predict, before reading, which passage is of the right document
     """
 
     weights: dict[str, float]
@@ -86,12 +87,12 @@ class FittedRanking:
     loss_after: float
 
     def json(self) -> dict[str, Any]:
-        """As the command line prints it."""
+        """The JSON that the command line prints."""
         return dict(vars(self))
 
 
 class _Cases:
-    """Questions as padded tensors, each with the weight that makes its kind count as it should."""
+    """Questions as padded tensors, each weighted so that its kind has its intended weight."""
 
     def __init__(
         self, rows: Sequence[Sequence[Sequence[float]]], right: Sequence[Sequence[bool]], kinds: Sequence[str]
@@ -110,14 +111,14 @@ class _Cases:
         self.shares /= self.shares.sum()
 
     def loss(self, weights: torch.Tensor) -> torch.Tensor:
-        """Mean negative log of the probability of all right spans together, or of "no answer" where none is right."""
+        """Mean negative log of the probability of all right spans together, or of "no answer" if none is right."""
         utilities = (self.rows @ weights).masked_fill(~self.there, -torch.inf)
         utilities = torch.cat([utilities, torch.zeros(len(utilities), 1, dtype=torch.float64)], dim=1)
         aimed = utilities.masked_fill(~self.right, -torch.inf)
         return ((torch.logsumexp(utilities, 1) - torch.logsumexp(aimed, 1)) * self.shares).sum()
 
     def fitted(self, names: Sequence[str]) -> torch.Tensor:
-        """The likeliest weights of some features, the others 0. *Shape:* (features,), float64."""
+        """Fit the weights of some features, with the others 0. *Shape:* (features,), float64."""
         used = torch.tensor([name in names for name in FEATURES], dtype=torch.float64)
         prior = torch.tensor([PRIOR.get(name, 0.0) for name in FEATURES], dtype=torch.float64)
         weights = prior.clone().requires_grad_()
@@ -134,7 +135,7 @@ class _Cases:
 
 
 def fit_ranking(questions: Sequence[Judged]) -> FittedRanking:
-    """Weights under which the right spans, or "no answer", are likeliest; kinds of answerable questions count alike."""
+    """Fit weights that make the right spans, or "no answer", likeliest; answerable kinds have equal weight."""
     used = [one for one in questions if one.spans]
     kinds = [one.asked.kind for one in used]
     spans = _Cases([one.rows for one in used], [one.right for one in used], kinds)
@@ -153,7 +154,7 @@ def fit_ranking(questions: Sequence[Judged]) -> FittedRanking:
 
 
 def _passages(one: Judged) -> list[tuple[list[float], bool]]:
-    """Of each passage read the features that it has unread, and whether it is of the right document."""
+    """Return each passage's features before reading, and whether it is of the right document."""
     found: dict[int, tuple[list[float], bool]] = {}
     of_passage = [name in PASSAGE_FEATURES for name in FEATURES]
     for span, in_gold in zip(one.spans, one.in_gold, strict=True):
@@ -163,7 +164,7 @@ def _passages(one: Judged) -> list[tuple[list[float], bool]]:
 
 
 def kind_weight(kind: str) -> float:
-    """What a question of this kind counts."""
+    """The weight of a kind of questions in the fit."""
     return _UNANSWERABLE if "unanswerable" in kind else 1.0
 
 

@@ -1,4 +1,4 @@
-"""Everything that a reader's answers are ranked and judged by, fitted in one run on what its training held back."""
+"""Fit everything that ranks and judges a reader's answers, in one run on questions that its training held back."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def fit_reader(
     on_event: Callable[[str], None] = lambda line: None,
     on_question: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Fit how spans are ranked, when an answer or a label is given, and what --max-risk needs, into reader.json.
+    """Fit the ranking, the confidences, the outcomes, the labels and the --max-risk thresholds into reader.json.
 
-    The ranking is fitted on the questions of one half of the articles and tables, confidences and outcomes on those of
-    the other half. The figures that come back, and the thresholds of --max-risk, are of that half too, each fifth of it
-    by confidences that were fitted on the other four.
+    The ranking is fitted on the questions of one half of the articles and tables, confidences and outcomes on the other
+    half. The returned figures and the thresholds of --max-risk come from the second half too; there each fifth has
+    confidences that were fitted on the other four.
 
     :param data: the folder with the files that the reader's recipe names.
-    :param n_each: questions of each kind at most.
-    :param n_others: documents of each source to search among, beside those that the questions are about.
-    :param store: kept for another run, whose passages then need not be encoded; a temporary one by default.
-    :raises BadTrainingData: where the data hold back nothing, or one half has no question.
+    :param n_each: the most questions of each kind.
+    :param n_others: how many other documents of each source to search among.
+    :param store: where to keep the store for another run, which then encodes nothing again; a temporary one by default.
+    :raises BadTrainingData: if nothing was held back, or one half has no question.
     """
     reader = SplitReader.load(folder)
     reader.precision = precision
