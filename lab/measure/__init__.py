@@ -1,1 +1,1 @@
-"""What answers are worth: figures of readers, of retrieval, of the whole path, and of a user's own questions."""
+"""How good are the answers? Figures of readers, of retrieval, of the whole path, and of a user's own questions."""

@@ -1,4 +1,4 @@
-"""How far can a confidence be trusted? Fitting it, measuring it, and answering at a stated risk."""
+"""Fit and measure confidences, and find the threshold for answering at a stated risk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deformer_qa.pipeline.errors import NothingToMeasure
 
 N_BINS = 15
 DELTA = 0.05
-"""How likely it may be, over the draw of the questions a threshold was fitted on, that its risk is higher than said."""
+"""The probability that the risk of a threshold is higher than stated, over the draw of the questions for the fit."""
 _CURVE_POINTS = 20
 _FIRST_SHARES = (0.025, 0.05, 0.1, 0.2)
 _SHARE_STEP = 0.01
@@ -24,7 +24,7 @@ Rights = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Calibration:
-    """Features in, the probability of being right out: a logistic regression (Platt 1999) on standardised features."""
+    """Predict the probability of being right by a logistic regression (Platt 1999) on standardised features."""
 
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
@@ -33,7 +33,7 @@ class Calibration:
 
     @classmethod
     def fit(cls, features: NDArray[np.float64], right: Rights) -> Calibration:
-        """:param features: *Shape:* (questions, features). :param right: *Shape:* (questions,), of either kind some."""
+        """:param features: *Shape:* (questions, features). :param right: *Shape:* (questions,), with both values."""
         from sklearn.linear_model import LogisticRegression
 
         mean, scale = features.mean(0), np.maximum(features.std(0), 1e-9)
@@ -41,14 +41,14 @@ class Calibration:
         return cls(mean, scale, model.coef_[0], float(model.intercept_[0]))
 
     def probabilities(self, features: NDArray[np.float64]) -> Probabilities:
-        """*Shape:* (questions,)."""
+        """Return the probability of being right, *Shape:* (questions,)."""
         logits = (features - self.mean) / self.scale @ self.weights + self.constant
         made: Probabilities = 1 / (1 + np.exp(-logits))
         return made
 
 
 def expected_calibration_error(probabilities: Probabilities, right: Rights, n_bins: int = N_BINS) -> float:
-    """Mean over questions of |share right - mean probability| of their bin; bins of equal width (Guo et al. 2017)."""
+    """Average over questions |share right - mean probability| of their bin; bins of equal width (Guo et al. 2017)."""
     bins = np.minimum((probabilities * n_bins).astype(int), n_bins - 1)
     gaps = [
         (bins == one).mean() * abs(right[bins == one].mean() - probabilities[bins == one].mean())
@@ -58,14 +58,14 @@ def expected_calibration_error(probabilities: Probabilities, right: Rights, n_bi
 
 
 def area_under_roc(probabilities: Probabilities, right: Rights) -> float | None:
-    """The chance that a right answer has a higher probability than a wrong one; None where all are of one kind."""
+    """The probability that a right answer is ranked above a wrong one; None if all are right or all wrong."""
     from sklearn.metrics import roc_auc_score
 
     return float(roc_auc_score(right, probabilities)) if 0 < right.sum() < len(right) else None
 
 
 def risk_coverage(probabilities: Probabilities, right: Rights, n_points: int = _CURVE_POINTS) -> list[dict[str, float]]:
-    """For shares of the questions answered, the most confident first, the share of those answers that is wrong."""
+    """Return the share of wrong answers for several shares of questions answered, the most confident first."""
     wrong = np.cumsum(~right[np.argsort(-probabilities, kind="stable")])
     counts = [max(1, round(len(right) * point / n_points)) for point in range(1, n_points + 1)]
     return [{"coverage": n / len(right), "risk": float(wrong[n - 1]) / n} for n in counts]
@@ -74,14 +74,15 @@ def risk_coverage(probabilities: Probabilities, right: Rights, n_points: int = _
 def threshold_at_risk(
     probabilities: Probabilities, right: Rights, risk: float, delta: float = DELTA
 ) -> tuple[float, float] | None:
-    """The lowest confidence to answer at so that at most a share ``risk`` of the answers given is wrong.
+    """Find the lowest confidence at which at most a share ``risk`` of the answers given is wrong.
 
     With probability 1 - ``delta`` over the draw of the questions given here, answers at or above the threshold to
-    questions drawn like them are wrong at most that often. Learn then Test (Angelopoulos et al. 2021) with fixed
-    sequences: from each of a few shares of the questions, chosen without their labels, thresholds are lowered as long
-    as the exact binomial bound on the share of wrong answers holds, each sequence at ``delta`` over their number.
+    questions drawn like them are wrong at most that often. The method is Learn then Test (Angelopoulos et al. 2021)
+    with fixed sequences. Each sequence starts at a share of the questions that is chosen without their labels. It
+    lowers the threshold as long as the exact binomial bound on the share of wrong answers holds, at ``delta`` divided
+    by the number of sequences.
 
-    :return: the threshold and the bound on the risk there; None where no threshold is known to hold it.
+    :return: the threshold and the bound on the risk there; None if no threshold satisfies the bound.
     """
     from scipy.stats import beta
 
@@ -91,7 +92,7 @@ def threshold_at_risk(
     for first in _FIRST_SHARES:
         for share in np.arange(first, 1 + _SHARE_STEP / 2, _SHARE_STEP):
             threshold = float(confidence[min(len(order), max(1, round(share * len(order)))) - 1])
-            count = int(np.searchsorted(-confidence, -threshold, side="right"))  # of equal ones all are answered
+            count = int(np.searchsorted(-confidence, -threshold, side="right"))  # equal confidences are all answered
             n_wrong = int(wrong[count - 1])
             level = delta / len(_FIRST_SHARES)
             bound = 1.0 if n_wrong == count else float(beta.ppf(1 - level, n_wrong + 1, count - n_wrong))
@@ -105,9 +106,9 @@ def threshold_at_risk(
 def measured(
     probabilities: Probabilities, right: Rights, thresholds: dict[float, float | None], delta: float = DELTA
 ) -> dict[str, Any]:
-    """All figures of confidences on questions that nothing was fitted on.
+    """Compute all figures of confidences, on questions that nothing was fitted on.
 
-    :param thresholds: by risk, the confidence to answer at; None where none is known to hold it.
+    :param thresholds: the confidence to answer at, by risk; None if there is none.
     """
     return {
         "n": len(right),
@@ -126,7 +127,7 @@ def _at(probabilities: Probabilities, right: Rights, threshold: float | None, de
 
 
 def halves(groups: Sequence[str] | NDArray[np.str_], seed: int) -> NDArray[np.bool_]:
-    """Which items are of the fitting half: whole groups (articles), drawn by the seed."""
+    """Tell which items belong to the fitting half: whole groups (articles), drawn by the seed."""
     names = sorted(set(groups))
     chosen = set(np.random.default_rng(seed).permutation(names)[: len(names) // 2].tolist())
     return np.array([one in chosen for one in groups])
@@ -137,14 +138,14 @@ _REPORTED_RISKS = (0.1, 0.2, 0.3)
 
 
 def calibration_figures(signs: NDArray[np.float64], right: Rights, articles: NDArray[np.str_]) -> dict[str, Any]:
-    """Confidences fitted on half of the articles, and what they are worth on the other half.
+    """Fit confidences on half of the articles, and measure them on the other half.
 
-    :param signs: *Shape:* (answers, signs), what a confidence is fitted on.
-    :param articles: *Shape:* (answers,), where each question comes from.
-    :raises NothingToMeasure: where a part has no right or no wrong answer.
+    :param signs: inputs of the confidence, *Shape:* (answers, signs).
+    :param articles: the article of each question, *Shape:* (answers,).
+    :raises NothingToMeasure: if a part has no right or no wrong answer.
     """
     fitting = halves(articles, _SEED)
-    # A threshold's bound is of questions that its probabilities were not fitted on: each has one half of the half.
+    # A threshold's bound needs questions that its probabilities were not fitted on, so that half is halved again.
     first = fitting & np.isin(articles, articles[fitting][halves(articles[fitting], _SEED)])
     second = fitting & ~first
     if len(set(right[first])) < 2 or not second.any() or fitting.all():

@@ -1,4 +1,4 @@
-"""Retrieve and read, measured: recall@k and MRR over a store, EM and F1 of the answers found there."""
+"""Measure retrieval and reading over a store: recall@k and MRR, EM and F1 of the answers found there."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ DEPTHS = (1, 5, 20)
 _RANKS_LOOKED_AT = 100
 _RIGHT_F1 = 0.6
 WITHOUT_ANSWER = 0.33
-"""Share of the questions that are asked where their own document is not, for measuring confidences."""
+"""The share of questions that are asked as if their own document were missing, for measuring confidences."""
 RISKS_SHOWN = (0.1, 0.2, 0.3)
 
 
 @dataclass(frozen=True)
 class OpenQuestion:
-    """A question and the document it came with."""
+    """A question and the document that answers it."""
 
     paragraph: SquadParagraph
     question: SquadQuestion
@@ -40,9 +40,10 @@ class OpenQuestion:
 
 
 def open_questions(snapshot: Snapshot, squad: SquadSet) -> list[OpenQuestion]:
-    """Each answerable question with its document in the store: the one whose whole text is the question's paragraph.
+    """Pair each answerable question with the document whose whole text is the question's paragraph.
 
-    :raises NothingToMeasure: where a paragraph is in no document; figures over a part would mislead.
+    :raises NothingToMeasure: if a paragraph is in no document, since figures over a part would mislead, or if no
+        question has an answer.
     """
     by_text = {snapshot.document(info.id).text.strip(): info.id for info in snapshot.iter_documents()}
     missing = [paragraph for paragraph in squad.paragraphs if paragraph.context.strip() not in by_text]
@@ -64,9 +65,9 @@ def open_questions(snapshot: Snapshot, squad: SquadSet) -> list[OpenQuestion]:
 def retrieval_figures(
     pipeline: Pipeline, questions: Sequence[OpenQuestion], on_question: Callable[[], None] = lambda: None
 ) -> dict[str, dict[str, float]]:
-    """recall@1/5/20 and MRR, in percent, for each of dense, bm25 and fused, over all the questions.
+    """Measure recall@1/5/20 and MRR, in percent, of dense, bm25 and fused, over all questions.
 
-    A passage counts where it is of the gold document; a text elsewhere that holds the answer does not.
+    Only passages of the gold document count; a passage elsewhere does not, even if it contains the answer.
     """
     ranks: dict[Method, list[int | None]] = {method: [] for method in METHODS}
     for one in questions:
@@ -81,7 +82,7 @@ def retrieval_figures(
 def _retrieved(
     pipeline: Pipeline, one: OpenQuestion, vector: NDArray[np.float32], also: Sequence[int] = ()
 ) -> Retrieved:
-    """What asking this question retrieves; ``also`` are passages that are scored wherever they stand."""
+    """Retrieve as asking this question does; passages in ``also`` are scored whatever their rank."""
     question, weights = one.question.question, pipeline.retrieval_weights
     return retrieve(pipeline.snapshot, question, vector, _RANKS_LOOKED_AT, weights=weights, also=also)
 
@@ -100,7 +101,7 @@ def _figures_of_ranks(ranks: Sequence[int | None]) -> dict[str, float]:
 
 
 def sampled(questions: Sequence[OpenQuestion], n: int, seed: int) -> list[OpenQuestion]:
-    """``n`` of the questions by a seeded draw, in their order; all of them where there are no more."""
+    """Draw ``n`` of the questions by the seed and keep their order; all of them if there are no more."""
     if n >= len(questions):
         return list(questions)
     return [questions[index] for index in sorted(random.Random(seed).sample(range(len(questions)), n))]
@@ -110,7 +111,7 @@ def sampled(questions: Sequence[OpenQuestion], n: int, seed: int) -> list[OpenQu
 class ReadQuestion:
     """The spans read for one question over the union of all rankings' first passages, each passage once.
 
-    :ivar in_gold: for each span, whether its passage is of the gold document
+    :ivar in_gold: whether each span's passage is of the gold document
     """
 
     question: OpenQuestion
@@ -134,9 +135,9 @@ def read_open(
     methods: Sequence[Method] = METHODS,
     with_gold: bool = False,
 ) -> Iterator[ReadQuestion]:
-    """Spans of every candidate of each question.
+    """Read every candidate of each question and yield the spans.
 
-    :param with_gold: whether the passages of the question's own document are read also where they were not retrieved.
+    :param with_gold: whether to read the passages of the question's own document even if they were not retrieved.
     """
     for one in questions:
         asked = pipeline.reader.encoder.encode(one.question.question, f"question {one.question.id}")
@@ -168,11 +169,12 @@ def answer_figures(
     on_read: Callable[[ReadQuestion, Sequence[int]], None] = lambda read, fused: None,
     on_question: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, float]]:
-    """EM and F1, in percent, of the answer that asking gives first among each ranking's first passages.
+    """Measure EM and F1, in percent, of the first answer that asking gives over each ranking's first passages.
 
-    Beside the rankings: ``given``, the best span of the question's own document, as if it alone had been retrieved; and
-    ``given_if_retrieved``, the same where one of its passages is among the fused candidates, else nothing. Of what is
-    lost of 100 % EM, reading loses 100 - given, retrieval given - given_if_retrieved, ranking the rest.
+    Two more rows follow the rankings: ``given`` is the best span of the question's own document, as if only that had
+    been retrieved; ``given_if_retrieved`` is the same if one of its passages is among the fused candidates, else no
+    answer. Of the EM missing to 100 %, the reader accounts for 100 - given, retrieval for given - given_if_retrieved,
+    and ranking for the rest.
 
     :param on_read: called with each question read and the spans in the fused ranking's first passages.
     """
@@ -191,9 +193,9 @@ def answer_figures(
 
 
 class _Judge:
-    """Of each question read the confidence of the first answer and whether it is right (``is_right``).
+    """Collect the confidence of the first answer to each question read, and whether it is right (``is_right``).
 
-    A seeded share of them is judged as if their own document were not there.
+    A seeded share of the questions is judged as if their own document were missing.
     """
 
     def __init__(self, pipeline: Pipeline, without_answer: float, seed: int) -> None:
@@ -213,18 +215,18 @@ class _Judge:
 
 
 def is_right(text: str, golds: Sequence[str], in_gold: bool) -> bool:
-    """Whether an answer equals an annotated one, or stands in the gold document and shares 0.6 of F1 with one."""
+    """Whether an answer equals an annotated one, or is in the gold document and has F1 of at least 0.6 with one."""
     return exact_match(text, golds) > 0 or (in_gold and f1(text, golds) >= _RIGHT_F1)
 
 
 def _of(read: ReadQuestion, method: Method, n_candidates: int) -> list[int]:
-    """Indices of the spans in a ranking's first passages."""
+    """Return the indices of the spans in a ranking's first passages."""
     allowed = set(read.retrieved.by(method)[:n_candidates])
     return [index for index, span in enumerate(read.spans) if span.candidate.passage_id in allowed]
 
 
 def _asked(pipeline: Pipeline, read: ReadQuestion, chosen: Sequence[int]) -> str:
-    """The text that asking answers first with these spans, "no answer" aside."""
+    """Return the text of the first answer that asking gives with these spans, ignoring "no answer"."""
     best = _first_answer(pipeline, read, [read.spans[index] for index in chosen])
     return best.place.text if best else ""
 
@@ -247,7 +249,7 @@ def evaluate_open(
     n_candidates: int = N_CANDIDATES,
     on_question: Callable[[str], None] = lambda phase: None,
 ) -> dict[str, Any]:
-    """Everything ``qa eval open`` prints."""
+    """Compute everything that ``qa eval open`` prints."""
     questions = open_questions(pipeline.snapshot, squad)
     chosen = sampled(questions, sample, seed)
     retrieval = retrieval_figures(pipeline, questions, lambda: on_question("retrieve"))

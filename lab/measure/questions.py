@@ -1,4 +1,4 @@
-"""What does a file of a user's own questions say? Each line is checked before anything is asked."""
+"""Read a file of a user's own questions; each line is checked before anything is asked."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _FIELDS = (
 
 @dataclass(frozen=True)
 class GoldQuestion:
-    """A question and what is right for it.
+    """A question and its right answers.
 
-    :ivar line: of its file, from 1
-    :ivar type: what its figures are grouped by
+    :ivar line: its line in the file, from 1
+    :ivar type: the group under which its figures are counted
     :ivar golds: spans of the documents, any of which is right
     :ivar yes_no: the right label of a yes/no question, else None
-    :ivar unanswerable: whether the documents do not say it
-    :ivar files: places that say it, relative to its collection's folder, or to the corpus where it has no collection
-    :ivar also: more of them in other collections, relative to the corpus
-    :ivar collection: the folder of the corpus that it is asked of; "" where it has none
+    :ivar unanswerable: whether the documents have no answer
+    :ivar files: files that contain the answer, relative to its collection's folder, or to the corpus if it has none
+    :ivar also: more such files in other collections, relative to the corpus
+    :ivar collection: the folder of the corpus that it is asked of; "" if it has none
     :ivar partial: halves of a two-part answer; one of them alone is not right
     """
 
@@ -49,10 +49,11 @@ class GoldQuestion:
 
 
 def read_gold_questions(file: Path, corpus: Path) -> list[GoldQuestion]:
-    """The questions of a file of JSON lines; blank lines are passed over.
+    """Read the questions of a JSON lines file; blank lines are skipped.
 
-    :param corpus: the folder of the documents; files and collections that a question names must be there.
-    :raises BadQuestionFile: naming the line, where something is missing, of the wrong kind or nowhere to be found.
+    :param corpus: the folder of the documents; files and collections that a question names must exist there.
+    :raises BadQuestionFile: if something is missing, of the wrong kind or names a file that does not exist; the message
+        names the line.
     """
     if not corpus.is_dir():
         raise BadQuestionFile(f"{corpus}: no folder there; expected the documents that the questions are about.")
@@ -182,7 +183,7 @@ def _checked_text(value: Any, what: str) -> str:
 
 
 def _check_places(question: GoldQuestion, corpus: Path, where: str) -> None:
-    """Each place named must be there: a misspelt one would count every right file as a wrong one."""
+    """Check that each place named exists: a misspelt one would count every right file as wrong."""
     folder = corpus
     if question.collection:
         if PurePosixPath(question.collection).name != question.collection or question.collection == "..":
@@ -199,7 +200,7 @@ def _check_places(question: GoldQuestion, corpus: Path, where: str) -> None:
 
 
 def file_of_record(place: str) -> str:
-    """The file that a record stands in: "a.jsonl" of "a.jsonl#3"; of any other place itself."""
+    """Return the file of a record, "a.jsonl" for "a.jsonl#3"; any other place is returned as it is."""
     file, mark, number = place.rpartition("#")
     return file if mark and number.isdecimal() else place
 

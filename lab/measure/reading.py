@@ -1,4 +1,4 @@
-"""How good is a reader on given passages? SQuAD, BoolQ and RACE as their authors measure it."""
+"""Measure a reader on given passages: SQuAD, BoolQ and RACE, by their authors' measures."""
 
 from __future__ import annotations
 
@@ -25,26 +25,27 @@ _PARAGRAPHS_KEPT = 32
 
 
 class PassageReader(Protocol):
-    """Whatever gives logits for a question on passages: their texts, each below a lead where it has one."""
+    """Computes logits for a question on passages; each passage may start with a lead."""
 
     tokenizer: TextTokenizer
     borders: PassageBorders
 
     def lead(self, title: str) -> str:
-        """What is read before the passages of an article of this title; '' for nothing."""
+        """Return the lead of the passages of an article with this title; '' for none."""
         ...
 
     def read_texts(self, question: str, passages: list[str]) -> list[NDArray[np.float32]]:
-        """Start and end logits (tokens, 2) of each passage, row 0 for "no answer here"."""
+        """Return start and end logits (tokens, 2) of each passage; row 0 is "no answer here"."""
         ...
 
 
 class SplitPassageReader:
-    """A split reader on texts: each passage encoded once and kept while its questions last.
+    """Read texts with a split reader; each passage is encoded once and kept for its questions.
 
-    :param through: what storing does to states (for example int8 and back), so that figures are of what is asked.
-    :param titles: whether passages are read below the title of their article, as those of a store are; None is as the
-        reader was trained, so that readers of any recipe are measured on what they know.
+    :param through: passes states through the store's encoding (for example int8 and back), so that figures hold for
+        asking a store.
+    :param titles: whether passages are read with the title of their article, as a store's are; None means as in the
+        reader's training, so that readers of any recipe are measured on inputs they know.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class SplitPassageReader:
         self._states = lru_cache(maxsize=_PARAGRAPHS_KEPT)(self._encode)
 
     def lead(self, title: str) -> str:
-        """What is read before the passages of an article of this title; '' where titles are left out."""
+        """Return the lead of the passages of an article with this title; '' if titles are left out."""
         return self.reader.encoder.lead(title, "") if self.titles else ""
 
     def _encode(self, text: str) -> NDArray[np.float32]:
@@ -69,17 +70,17 @@ class SplitPassageReader:
         return self._through(states) if self._through else states
 
     def read(self, question: str, passages: list[str]) -> list[PassageLogits]:
-        """The question encoded once, the passages' states from memory or encoded now."""
+        """Encode the question once, take the passages' states from memory or encode them, and read."""
         asked = self.reader.encoder.states(question, "question")
         return self.reader.read(asked, [self._states(text) for text in passages])
 
     def choose(self, asked: Sequence[str], passages: Sequence[str]) -> NDArray[np.float32]:
-        """A logit for each option, *Shape:* (options,), over the passages of one article read as one text."""
+        """Compute a logit for each option, *Shape:* (options,); the passages of an article are read as one text."""
         options = [self.reader.encoder.states(one, "option") for one in asked]
         return self.reader.choose(options, [self._states(text) for text in passages])
 
     def read_texts(self, question: str, passages: list[str]) -> list[NDArray[np.float32]]:
-        """As ``read``, of the spans alone."""
+        """Return the span logits of ``read`` alone."""
         return [made.spans for made in self.read(question, passages)]
 
 
@@ -87,9 +88,9 @@ class SplitPassageReader:
 class Prediction:
     """The answer given to one question.
 
-    :ivar margin: its score above "no answer here"
-    :ivar signs: what a confidence is fitted on, see ``spans.signs``; empty where there is no span at all
-    :ivar article: title of the article it was asked about
+    :ivar margin: its score minus that of "no answer here"
+    :ivar signs: inputs for fitting a confidence, see ``spans.signs``; empty if there is no span at all
+    :ivar article: title of the question's article
     """
 
     id: str
@@ -101,16 +102,16 @@ class Prediction:
 
     @property
     def is_right(self) -> bool:
-        """Whether a gold answer is exactly this; nothing is, where there is no gold."""
+        """Whether the text equals a gold answer; false if there is no gold answer."""
         return bool(self.golds) and exact_match(self.text, self.golds) > 0
 
 
 def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> Iterator[Prediction]:
-    """An answer to each question, from its own paragraph; the best over the passages the paragraph divides into.
+    """Answer each question from its own paragraph: the best span over the paragraph's passages.
 
-    Each is read below the title of its article, where the reader reads titles.
+    Each passage is read with the title of its article, if the reader reads titles.
 
-    :param limit: questions answered at most, the file's first; 0 is all.
+    :param limit: answer only the file's first ``limit`` questions; 0 is all.
     """
     tokenize = lru_cache(maxsize=_PARAGRAPHS_KEPT)(reader.tokenizer.tokenize)
     borders_of = lru_cache(maxsize=_PARAGRAPHS_KEPT)(
@@ -141,7 +142,7 @@ def predictions(reader: PassageReader, squad: SquadSet, *, limit: int = 0) -> It
 
 @dataclass(frozen=True)
 class SquadFigures:
-    """Percentages over ``n`` questions; in a file with unanswerable ones also over either kind."""
+    """Percentages over ``n`` questions; for a file with unanswerable questions also over each kind."""
 
     exact_match: float
     f1: float
@@ -150,14 +151,14 @@ class SquadFigures:
     unanswerable: SquadFigures | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, without those that are None."""
+        """Return plain values, without those that are None."""
         return asdict(self, dict_factory=lambda items: {key: value for key, value in items if value is not None})
 
 
 def figures(made: Sequence[Prediction], *, forced: bool, threshold: float = 0.0) -> SquadFigures:
-    """EM and F1.
+    """Compute EM and F1.
 
-    :param forced: every question has an answer (v1.1); otherwise one with a margin below ``threshold`` gets none.
+    :param forced: every question gets an answer (v1.1); otherwise one with a margin below ``threshold`` gets none.
     """
     if forced:
         return _mean([(one.text, one) for one in made])
@@ -177,7 +178,7 @@ def _mean(answered: Sequence[tuple[str, Prediction]]) -> SquadFigures:
 
 
 def verdicts(reader: SplitPassageReader, questions: Sequence[BoolqQuestion]) -> Iterator[float]:
-    """For each question how much more "yes" than "no" its passage says, in logits; the mean where it is divided."""
+    """Compute for each question its passage's logit of "yes" minus "no"; the mean if the passage is divided."""
     for number, one in enumerate(questions, 1):
         spans = reader.borders.split(one.passage, reader.tokenizer)
         if not spans:
@@ -191,7 +192,7 @@ def verdicts(reader: SplitPassageReader, questions: Sequence[BoolqQuestion]) -> 
 
 
 def choices(reader: SplitPassageReader, articles: Sequence[RaceArticle]) -> Iterator[int]:
-    """For each question of each article, in order, the option of the highest logit, counted from 0."""
+    """Choose the option with the highest logit for each question of each article, in order, counted from 0."""
     for number, article in enumerate(articles, 1):
         spans = reader.borders.split(article.text, reader.tokenizer)
         if not spans:

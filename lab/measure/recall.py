@@ -1,4 +1,4 @@
-"""How many of the passages that an exact search finds does the search with indexes find?"""
+"""Measure how many of the passages that an exact search finds the search with indexes finds."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from deformer_qa.store import Hit, Snapshot
 
 NOISE = 1.0
-"""Length of the noise in made-up questions' vectors, over that of a passage's: their cosine is then 0.7."""
+"""Length of the noise in a made-up question's vector, relative to the passage's vector: their cosine is then 0.7."""
 WORDS_PER_QUESTION = 6
 
 
 @dataclass(frozen=True)
 class MadeQuestion:
-    """A question for measuring.
+    """A made-up question for measuring recall.
 
     :ivar vector: *Shape:* (vector_width,), float32
     """
@@ -31,13 +31,13 @@ class MadeQuestion:
 
 @dataclass(frozen=True)
 class Recall:
-    """What one ranking finds.
+    """The recall of one ranking against the exact search.
 
     :ivar method: dense or bm25
-    :ivar recall: the share of the exact search's passages that are found, a mean over questions
-    :ivar lowest: that of the worst question
-    :ivar same_scores: the share of questions whose scores are those of the exact search, in order
-    :ivar milliseconds: median of a search; ``exact_milliseconds`` of the exact one
+    :ivar recall: the share of the exact search's passages that are found, mean over questions
+    :ivar lowest: the recall of the worst question
+    :ivar same_scores: the share of questions whose scores equal those of the exact search, in order
+    :ivar milliseconds: median time of a search; ``exact_milliseconds`` of the exact one
     """
 
     method: str
@@ -50,12 +50,12 @@ class Recall:
     exact_milliseconds: float
 
     def json(self) -> dict[str, Any]:
-        """As the command line prints it."""
+        """The JSON that the command line prints."""
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in vars(self).items()}
 
 
 def made_questions(snapshot: Snapshot, n: int, seed: int = 0) -> list[MadeQuestion]:
-    """Questions from passages drawn at random: a passage's vector and as much noise, and some of its words."""
+    """Make questions from passages drawn at random: a passage's vector plus equal noise, and some of its words."""
     chance = np.random.default_rng(seed)
     ids = sorted(chance.choice(snapshot.passage_ids(), min(n, snapshot.n_passages), replace=False).tolist())
     texts = snapshot.passage_texts(ids)
@@ -71,7 +71,7 @@ def made_questions(snapshot: Snapshot, n: int, seed: int = 0) -> list[MadeQuesti
 
 
 def recall(snapshot: Snapshot, questions: Sequence[MadeQuestion], depth: int) -> list[Recall]:
-    """Recall of the dense and the BM25 ranking at a depth."""
+    """Measure the recall of the dense and the BM25 ranking at a depth."""
     return [
         _compared("dense", depth, questions, lambda one, exact: snapshot.nearest(one.vector, depth, exact=exact)),
         _compared("bm25", depth, questions, lambda one, exact: snapshot.bm25(one.text, depth, exact=exact)),
@@ -93,7 +93,7 @@ def _compared(
         exact_seconds.append(time.perf_counter() - between)
         seconds.append(between - began)
         if wanted:
-            least = wanted[-1].score  # passages that tie with the last are as good
+            least = wanted[-1].score  # passages that tie with the last count as found
             n_found = sum(hit.score >= least for hit in found)
             shares.append(n_found / len(wanted))
             same.append([hit.score for hit in found] == [hit.score for hit in wanted])

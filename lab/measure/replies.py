@@ -1,4 +1,4 @@
-"""Ask a user's own questions, and keep each reply in a file, so that a run that was stopped goes on where it was."""
+"""Ask a user's own questions and keep each reply in a file, so that a stopped run can continue."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _FIRST_BYTES = b'{"id": '
 
 @dataclass(frozen=True)
 class Setting:
-    """What replies hang on: those of another reader, number of candidates or corpus cannot be mixed with these.
+    """The inputs that replies depend on; replies of different settings must not be mixed.
 
-    :ivar reader: digest of its weights and description
-    :ivar candidates: passages read for each question
+    :ivar reader: digest of the reader's weights and description
+    :ivar candidates: how many passages are read for each question
     :ivar together: whether one store holds all collections
     :ivar corpus: digest of the documents that were asked
     """
@@ -44,7 +44,7 @@ class Setting:
 
 
 def folder_digest(folder: Path) -> str:
-    """16 hex digits of the names and bytes of all files below a folder; hidden ones are left out, as in indexing."""
+    """Compute 16 hex digits of the names and bytes of all files below a folder, except hidden ones, as in indexing."""
     whole = hashlib.blake2b(digest_size=8)
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -67,22 +67,22 @@ def _is_json(line: bytes) -> bool:
 
 
 class ReplyFile:
-    """Replies as JSON lines, written as they come; without a file they are kept in memory alone.
+    """Replies as JSON lines, written one by one; without a file they are only kept in memory.
 
-    A line that was cut short when its run was killed is taken away, and its question asked again.
+    A line that was cut short when its run was killed is removed, and its question is asked again.
     """
 
     def __init__(self, file: Path | None) -> None:
-        """:raises BadQuestionFile: where the file is there and holds something else."""
+        """:raises BadQuestionFile: if the file exists and holds something else."""
         self.file = file
         self._lines: dict[str, dict[str, Any]] = {}
         if file is None:
             return
-        with file.open("a+b") as stream:  # made now: a place that cannot be written is told before the run
+        with file.open("a+b") as stream:  # created now, so that an unwritable place is reported before the run
             stream.seek(0)
             content = stream.read()
             if content and not content.endswith(b"\n") and _is_json(content.rpartition(b"\n")[2]):
-                content += b"\n"  # a whole line, of a reply or of something else
+                content += b"\n"  # a complete line: a reply or something else
                 stream.write(b"\n")
             whole, end, rest = content.rpartition(b"\n")
             for number, line in enumerate(whole.split(b"\n") if end else (), 1):
@@ -93,9 +93,9 @@ class ReplyFile:
             stream.truncate(len(whole) + len(end))
 
     def reply(self, question: GoldQuestion, setting: Setting) -> Reply | None:
-        """The reply kept for a question; None where there is none, or the question was another then.
+        """Return the reply kept for a question; None if there is none, or it was for another question text.
 
-        :raises BadQuestionFile: where it was given in another setting.
+        :raises BadQuestionFile: if it was given in another setting.
         """
         record = self._lines.get(question.id)
         if record is None or record["question"] != question.question:
@@ -110,7 +110,7 @@ class ReplyFile:
         return reply_of_line(record)
 
     def add(self, question: GoldQuestion, setting: Setting, answers: Answers) -> Reply:
-        """Keep what was answered, on disk at once."""
+        """Keep the answers to a question, on disk at once, and return them as a reply."""
         record = reply_line(question, setting, answers)
         self._lines[question.id] = record
         if self.file is not None:
@@ -126,9 +126,9 @@ def replies(
     kept: ReplyFile,
     on_question: Callable[[], None] = lambda: None,
 ) -> Iterator[Reply]:
-    """The reply to each question, in order; those kept are not asked again.
+    """Yield the reply to each question, in order; questions with kept replies are not asked again.
 
-    :raises TextTooLong: naming the line of the question, before anything is asked.
+    :raises TextTooLong: before anything is asked; the message names the line of the question.
     """
     for one in questions:
         pipeline.reader.encoder.tokenizer.tokenize(one.question, f"the question of line {one.line}")
@@ -142,9 +142,9 @@ def replies(
 
 
 def reply_line(question: GoldQuestion, setting: Setting, answers: Answers) -> dict[str, Any]:
-    """What is kept of the answers to a question, as one JSON object.
+    """Make one JSON object of the answers to a question, for the file.
 
-    The first answer's fields stand at the top, with the place for people to look at; ``more`` has the others.
+    The fields of the first answer are at the top, with its place for people to read; ``more`` has the other answers.
     """
     first = answers.answers[0] if answers.answers else None
     return {
@@ -176,12 +176,12 @@ def _answer_json(answer: Answer) -> dict[str, Any]:
 
 
 def _long_text(answer: Answer) -> str | None:
-    """The text that the answer is marked in, where it is shown with one."""
+    """The text around the answer, if it is shown with one."""
     return answer.long.text if answer.long else None
 
 
 def reply_of_line(record: Mapping[str, Any]) -> Reply:
-    """The reply that ``reply_line`` made the object of."""
+    """Make a reply of the object that ``reply_line`` made."""
     answers = [record, *record["more"]] if record["answer"] is not None else []
     return Reply(
         record["id"],

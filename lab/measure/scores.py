@@ -1,7 +1,7 @@
-"""Is an answer right? The rule for a user's own questions, and the figures over many of them; nothing is asked here.
+"""Judge whether answers to a user's own questions are right, and compute figures over many; nothing is asked here.
 
-A span is right where it equals a gold once both are normalised. It is right too where their words agree (token F1 of
-0.6 or more) and it has all numbers of the gold: "at least five years" must not pass for "at least three years".
+A span is right if it equals a gold answer after normalisation. It is also right if their words agree (token F1 of 0.6
+or more) and it has all numbers of the gold: "at least five years" must not pass for "at least three years".
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ N_FIRST = 3
 
 _MARKS = re.escape(string.punctuation + "“”‘’„…–—−·•¶→≤≥«»´")
 _WORD = re.compile(rf"(?:[^\s{_MARKS}]|(?<=\w)['’](?=\w)|(?<=\d)\.(?=\d)|(?<=\d),(?=\d\d\d\b))+")
-"""A run without blanks and punctuation. Marks inside stay: the apostrophe of "don't", the point of 2.5, the comma of
-1,600."""
+"""A run without blanks and punctuation. Some marks inside stay: the apostrophe of "don't", the point of 2.5, the comma
+of 1,600."""
 _LEFT_OUT = str.maketrans("", "", ",'’")
 _ARTICLES = frozenset(("a", "an", "the"))
 _NUMBER_WORDS = frozenset(
@@ -54,9 +54,9 @@ class ReplyAnswer:
     """One of the answers to a question.
 
     :ivar text: the exact span
-    :ivar file: relative to the indexed folder
-    :ivar label: "yes" or "no" where it was answered so, else None
-    :ivar long: the sentences or the list that the span is marked in, None where the span stands alone
+    :ivar file: its path, relative to the indexed folder
+    :ivar label: "yes" or "no" if the answer is one of them, else None
+    :ivar long: the sentences or the list around the span; None if the span is shown alone
     """
 
     text: str
@@ -68,10 +68,10 @@ class ReplyAnswer:
 
 @dataclass(frozen=True)
 class Reply:
-    """What was answered to a question.
+    """The answers to a question.
 
-    :ivar answers: best first; the first counts as the answer whatever was said of it
-    :ivar is_given: whether the first was asserted, as sure
+    :ivar answers: best first; the first counts as the answer, even if it was not asserted
+    :ivar is_given: whether the first was asserted as sure
     :ivar found_nothing: whether the user was told that nothing was found
     """
 
@@ -82,20 +82,20 @@ class Reply:
 
     @property
     def confidence(self) -> float:
-        """Of the first answer; 0 where there is none."""
+        """Confidence of the first answer; 0 if there is none."""
         return self.answers[0].confidence if self.answers else 0.0
 
 
 def words_of(text: str) -> list[str]:
-    """Its words in lower case, without punctuation and articles; "1,600" is 1600, "don't" is dont, 2.5 stays."""
+    """Split a text into lower-case words without punctuation and articles; "1,600" is 1600, "don't" dont, 2.5 stays."""
     words = (word.translate(_LEFT_OUT) for word in _WORD.findall(text.lower()))
     return [word for word in words if word and word not in _ARTICLES]
 
 
 def span_is_right(span: str, golds: Iterable[str]) -> bool:
-    """Whether a span says the same as one of the golds, by the rule of this module.
+    """Whether a span says the same as one of the gold answers, by the rule of this module.
 
-    Equal but for blanks and case is right too: of a path, a code or a command that is all punctuation no word is left.
+    A span that differs only in blanks and case is right too: a path, code or command of punctuation alone has no words.
     """
     found, letters = words_of(span), _letters(span)
     return any(_says(found, words_of(gold)) or letters == _letters(gold) != "" for gold in golds)
@@ -120,7 +120,7 @@ def _letters(text: str) -> str:
 
 
 def answer_is_right(question: GoldQuestion, answer: ReplyAnswer) -> bool:
-    """By its label where the question and the answer have one, else by its span, or by the long text around it."""
+    """Judge an answer by its label if question and answer have one, else by its span or the long text around it."""
     if question.unanswerable:
         return False
     if question.yes_no is not None and answer.label is not None:
@@ -130,7 +130,7 @@ def answer_is_right(question: GoldQuestion, answer: ReplyAnswer) -> bool:
 
 
 def file_is_right(question: GoldQuestion, file: str) -> bool:
-    """Whether a file is one of those that say it; a gold "a.jsonl" means any record of it, "a.jsonl#3" that one."""
+    """Whether a file is one of the right ones; a gold "a.jsonl" means any of its records, "a.jsonl#3" only that one."""
     below = f"{question.collection}/" if question.collection else ""
     right = {*question.files, *(below + one for one in question.files), *question.also}
     return any(one in right for one in (file, file_of_record(file)))
@@ -138,12 +138,12 @@ def file_is_right(question: GoldQuestion, file: str) -> bool:
 
 @dataclass(frozen=True)
 class Judged:
-    """A question, what was answered, and what of it is right.
+    """A question and its reply, judged.
 
-    :ivar right: whether the first answer is
-    :ivar right_in_first: whether one of the first ``N_FIRST`` is
-    :ivar right_file: whether the first answer stands in a right file
-    :ivar half_right: whether the first answer, not right, is one half of a two-part answer
+    :ivar right: whether the first answer is right
+    :ivar right_in_first: whether one of the first ``N_FIRST`` answers is right
+    :ivar right_file: whether the first answer is in a right file
+    :ivar half_right: whether the first answer is not right, but one half of a two-part answer
     """
 
     question: GoldQuestion
@@ -155,7 +155,7 @@ class Judged:
 
 
 def judged(question: GoldQuestion, reply: Reply) -> Judged:
-    """What of a reply is right."""
+    """Judge a reply."""
     first = reply.answers[0] if reply.answers else None
     right = first is not None and answer_is_right(question, first)
     return Judged(
@@ -170,14 +170,14 @@ def judged(question: GoldQuestion, reply: Reply) -> Judged:
 
 @dataclass(frozen=True)
 class Share:
-    """Some of several."""
+    """A share: ``n`` out of ``of``."""
 
     n: int
     of: int
 
     @property
     def percent(self) -> float | None:
-        """None where there is nothing to have a share of."""
+        """The share in percent; None if ``of`` is 0."""
         return 100 * self.n / self.of if self.of else None
 
     def json(self) -> dict[str, Any]:
@@ -186,22 +186,22 @@ class Share:
 
 @dataclass(frozen=True)
 class Figures:
-    """The figures of some questions. "Whatever was said" means: of the first answer, also where it was not asserted.
+    """Figures of some questions. "Asserted or not" counts first answers even if they were not asserted.
 
-    :ivar right_first: of the answerable, the first answer is right, whatever was said
-    :ivar right_in_first_3: of the answerable, one of the first three is right
-    :ivar right_and_given: of the answerable, asserted and right
-    :ivar right_of_given: of those asserted, right
-    :ivar wrongly_given: of all, asserted and not right
-    :ivar not_given: of the answerable, not asserted
+    :ivar right_first: of the answerable, the first answer is right, asserted or not
+    :ivar right_in_first_3: of the answerable, one of the first three answers is right
+    :ivar right_and_given: of the answerable, the first answer was asserted and is right
+    :ivar right_of_given: of the asserted, the first answer is right
+    :ivar wrongly_given: of all, the first answer was asserted and is not right
+    :ivar not_given: of the answerable, no answer was asserted
     :ivar found_nothing: of the answerable, the user was told that nothing was found
-    :ivar unanswerable_not_given: of the unanswerable, not asserted
-    :ivar right_file: of the answerable that name a file, the first answer stands in a right one, whatever was said
-    :ivar right_and_file: of the same, right as well
+    :ivar unanswerable_not_given: of the unanswerable, no answer was asserted
+    :ivar right_file: of the answerable that name a file, the first answer is in a right one, asserted or not
+    :ivar right_and_file: of the same, the first answer is right as well
     :ivar half_right: of those with a two-part answer, the first answer is one half
-    :ivar wrong_at_half: of those asserted at a confidence of 0.5 or more, not right
-    :ivar wrong_above_0_8: of those whose first answer has a confidence above 0.8, not right, whatever was said
-    :ivar expected_calibration_error: between the confidence of the first answer and its being right, over all
+    :ivar wrong_at_half: of those asserted at a confidence of 0.5 or more, the first answer is not right
+    :ivar wrong_above_0_8: of those whose first answer has a confidence above 0.8, it is not right, asserted or not
+    :ivar expected_calibration_error: of the first answer's confidence, over all questions
     """
 
     n: int
@@ -221,7 +221,7 @@ class Figures:
     expected_calibration_error: float
 
     def json(self) -> dict[str, Any]:
-        """Shares as how many, of how many, and percent."""
+        """The figures as JSON; a share has ``n``, ``of`` and ``percent``."""
         return {
             name: value.json() if isinstance(value, Share) else value
             for name in self.__dataclass_fields__
@@ -230,7 +230,7 @@ class Figures:
 
 
 def figures(judged: Sequence[Judged]) -> Figures:
-    """The figures of at least one question."""
+    """Compute the figures of at least one question."""
     answerable = [one for one in judged if not one.question.unanswerable]
     unanswerable = [one for one in judged if one.question.unanswerable]
     given = [one for one in judged if one.reply.is_given]
@@ -263,14 +263,14 @@ def _share(among: Sequence[Judged], holds: Callable[[Judged], bool]) -> Share:
 
 @dataclass(frozen=True)
 class Report:
-    """The figures of all questions, and of those of each type and each collection, in the order of the file."""
+    """The figures of all questions, of each type and of each collection, in the order of the file."""
 
     all: Figures
     by_type: Mapping[str, Figures]
     by_collection: Mapping[str, Figures]
 
     def json(self) -> dict[str, Any]:
-        """All figures."""
+        """All figures as JSON."""
         return {
             "all": self.all.json(),
             "type": {name: one.json() for name, one in self.by_type.items()},
@@ -279,7 +279,7 @@ class Report:
 
 
 def report(judged: Sequence[Judged]) -> Report:
-    """What is printed of at least one question; questions without a collection are in no row of collections."""
+    """Compute the report of at least one question; questions without a collection are in no collection's row."""
     return Report(
         figures(judged),
         _grouped(judged, lambda one: one.question.type),
@@ -295,6 +295,6 @@ def _grouped(judged: Sequence[Judged], name: Callable[[Judged], str]) -> dict[st
 
 
 def worst(judged: Sequence[Judged], n: int) -> list[Judged]:
-    """The ``n`` most confident replies that are not right; to an unanswerable question only where it was given."""
+    """Return the ``n`` most confident replies that are not right; to unanswerable questions only if asserted."""
     wrong = [one for one in judged if not one.right and (one.reply.is_given or not one.question.unanswerable)]
     return sorted(wrong, key=lambda one: -one.reply.confidence)[:n]

@@ -10,9 +10,9 @@ _FOLDER = Path(__file__).parent
 
 
 def recipe_file(name: str) -> Path:
-    """The file of a recipe that ships, or a recipe's own file.
+    """Find a shipped recipe by name, or a recipe file by its path.
 
-    :raises BadTrainingData: where it is neither.
+    :raises BadTrainingData: if it is neither.
     """
     shipped = _FOLDER / f"{name}.toml"
     if shipped.is_file():
