@@ -25,7 +25,7 @@ _PARAGRAPHS_KEPT = 32
 
 
 class PassageReader(Protocol):
-    """Computes logits for a question on passages; each passage may start with a lead."""
+    """Compute logits for a question on passages; each passage may start with a lead."""
 
     tokenizer: TextTokenizer
     borders: PassageBorders

@@ -1,1 +1,1 @@
-"""How is a reader trained? Recipe, examples, losses, the run."""
+"""How is a reader trained? Recipe, examples, losses, and the run."""

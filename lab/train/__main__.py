@@ -1,4 +1,4 @@
-"""``python -m deformer_qa.lab.train``: ``qa train reader`` without the command line."""
+"""Run ``qa train reader`` without the command line: ``python -m deformer_qa.lab.train``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deformer_qa.reader.kernel_defaults import set_kernel_defaults
 
 
 def main() -> int:
-    """Parse, train; 2 for bad input."""
+    """Parse the arguments and train; return 2 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m deformer_qa.lab.train")
     parser.add_argument("recipe", help="a TOML file, or the name of a recipe that ships")
     parser.add_argument("--data", type=Path, required=True, help="the folder of the recipe's data files")

@@ -1,4 +1,4 @@
-"""Token ids of several texts as one batch."""
+"""Pad token ids of several texts to one batch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor
 
 
 def padded(texts: Sequence[Sequence[int]], step: int) -> tuple[Tensor, Tensor]:
-    """Ids and mask, *Shape:* (texts, tokens), int64 and bool, true at tokens.
+    """Return ids and mask, *Shape:* (texts, tokens), int64 and bool, true at tokens.
 
-    :param step: the width is a multiple of it: CPU kernels are made for each shape, and few shapes are made once.
+    :param step: the width is a multiple of it. CPU kernels are compiled for each shape, so few shapes save time.
     """
     width = -(-max(map(len, texts)) // step) * step
     ids = torch.zeros(len(texts), width, dtype=torch.int64)

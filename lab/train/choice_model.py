@@ -1,4 +1,4 @@
-"""The network as it is trained on multiple-choice questions: every option against the whole article."""
+"""Train the network on multiple-choice questions: every option against the whole article."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNSEEN = -30_000.0
 
 
 class ChoiceReaderInTraining(LayersInTraining):
-    """``forward(batch)`` gives the loss and the options' logits of a batch as ``choices.collate_choices`` makes it."""
+    """``forward(batch)`` returns the loss and the options' logits for a batch of ``choices.collate_choices``."""
 
     def forward(
         self,
@@ -26,7 +26,7 @@ class ChoiceReaderInTraining(LayersInTraining):
         of_article: Tensor,
         answer: Tensor,
     ) -> dict[str, Tensor]:
-        """Loss (scalar) and logits (questions, most options), a large negative number where there is no option."""
+        """Return loss (scalar) and logits (questions, most options), a large negative number for a missing option."""
         frozen, recipe = self._frozen, self.recipe
         articles, article_mask = joined(self._apart(passage, passage_mask), passage_mask, of_article)
         article_mask = article_mask[of_question]
@@ -54,11 +54,11 @@ class ChoiceReaderInTraining(LayersInTraining):
 
 
 def joined(states: Tensor, mask: Tensor, of_article: Tensor) -> tuple[Tensor, Tensor]:
-    """Passages of an article one behind the other, padded to the longest article.
+    """Join the passages of each article one after the other, padded to the longest article.
 
     :param states: *Shape:* (passages, tokens, hidden).
     :param mask: *Shape:* (passages, tokens), bool.
-    :param of_article: *Shape:* (passages,), ascending: whose passage each is.
+    :param of_article: *Shape:* (passages,), ascending: the article of each passage.
     :return: *Shape:* (articles, tokens, hidden) and (articles, tokens).
     """
     n_articles = int(of_article[-1]) + 1

@@ -1,4 +1,4 @@
-"""Multiple-choice questions as tensors: every option's question, the article's passages, which option is right."""
+"""Turn multiple-choice questions into tensors: the question with each option, the passages, the right option."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from deformer_qa.reader.errors import BadTrainingData, TextTooLong
 
 
 class ChoiceExample(NamedTuple):
-    """One question.
+    """One multiple-choice question.
 
     :ivar options: token ids of the question completed by each option
-    :ivar passages: token ids of the passages that its article divides into; together they are read as one text
+    :ivar passages: token ids of the article's passages, which are read together as one text
     """
 
     options: tuple[tuple[int, ...], ...]
@@ -31,13 +31,13 @@ class ChoiceExample(NamedTuple):
 
     @property
     def n_tokens(self) -> int:
-        """Of the article."""
+        """Number of tokens of the article."""
         return sum(map(len, self.passages))
 
 
 @dataclass(frozen=True)
 class ChoiceSet:
-    """As ``examples.ExampleSet``; articles are held back by their ids."""
+    """Like ``examples.ExampleSet``; articles are held back by their ids."""
 
     items: list[ChoiceExample]
     held_back: tuple[str, ...]
@@ -47,9 +47,9 @@ class ChoiceSet:
 def make_choice_examples(
     recipe: Recipe, folder: Path, encoder: Encoder, on_event: Callable[[str], None] = lambda line: None
 ) -> ChoiceSet:
-    """Examples over the passages that the indexer would cut.
+    """Make examples over the same passages that the indexer would cut.
 
-    :raises BadTrainingData: where a file is missing or not of its kind, or none of its questions can be used.
+    :raises BadTrainingData: if a file is missing or of another kind, or no question can be used.
     """
     files = [read_race(folder / source.file) for source in recipe.sources]
     reserve = held_back_articles(files[0], recipe.held_back_articles)[1]
@@ -72,17 +72,18 @@ def make_choice_examples(
 
 
 def held_back_articles(articles: Sequence[RaceArticle], n: int) -> tuple[list[RaceArticle], list[RaceArticle]]:
-    """All but the last ``n``, and those."""
+    """Split off the last ``n`` articles; return the others and those."""
     if n >= len(articles):
         raise BadTrainingData(f"held_back_articles is {n}, and the data have {len(articles)} articles.")
     return list(articles[: len(articles) - n]), list(articles[len(articles) - n :])
 
 
 def collate_choices(items: Sequence[ChoiceExample]) -> dict[str, Tensor]:
-    """A batch: all options of all questions, all passages of all articles, and what belongs to what.
+    """Make a batch of all options of all questions and all passages of all articles.
 
-    ``option`` and its mask (options, tokens); ``of_question`` and ``place`` (options,): the question, and which of its
-    options; ``passage`` and its mask (passages, tokens); ``of_article`` (passages,); ``answer`` (questions,).
+    The tensors are ``option`` and its mask (options, tokens); ``of_question`` (options,), the question of each option;
+    ``place`` (options,), its index among the question's options; ``passage`` and its mask (passages, tokens);
+    ``of_article`` (passages,), the article of each passage; ``answer`` (questions,).
     """
     option, option_mask = padded([one for item in items for one in item.options], step=8)
     passage, passage_mask = padded([one for item in items for one in item.passages], step=16)
@@ -99,7 +100,7 @@ def collate_choices(items: Sequence[ChoiceExample]) -> dict[str, Tensor]:
 
 
 def _of_article(article: RaceArticle, encoder: Encoder) -> list[ChoiceExample | None]:
-    """An example for each question, None for one with an option that is too long."""
+    """Make an example for each question, None for one with an option that is too long."""
     tokenizer = encoder.tokenizer
     spans = encoder.borders.split(article.text, tokenizer)
     passages = tuple(tokenizer.tokenize(article.text[span.start : span.end]).ids for span in spans)

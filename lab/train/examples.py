@@ -1,4 +1,4 @@
-"""Questions as tensors: question tokens, passage tokens, and what is to be said of them."""
+"""Turn questions into training tensors: question tokens, passage tokens, and the right answer."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from deformer_qa.reader.tokens import TokenizedText
 
 _NEIGHBOURS = 20
 _HARDNESS = 0.3
-"""Passages without the answer are drawn by their rank among those retrieved, the rank's mean being about 3."""
+"""Rate at which passages without the answer are drawn by retrieval rank; the mean rank is about 3."""
 
 _WITHOUT_OWN = 0.25
-"""How often a question that is read beside others loses its own passage."""
+"""How often a question read on several passages loses its own passage."""
 
 NO_VERDICT, NO, YES = -1, 0, 1
 
@@ -38,10 +38,10 @@ _Item = TypeVar("_Item")
 
 
 class Example(NamedTuple):
-    """One question on one passage, or on several that are read as one choice.
+    """One question on one passage, or on several passages that compete.
 
-    :ivar passages: token ids, leads included; the first is the one that ``start`` and ``end`` mean
-    :ivar start, end: token rows of the first passage; 0 and 0 for no answer in any
+    :ivar passages: token ids, leads included; ``start`` and ``end`` refer to the first passage
+    :ivar start, end: token rows of the first passage; both 0 if no passage has the answer
     :ivar verdict: YES or NO for a yes/no question, which has no span and one passage; else NO_VERDICT
     """
 
@@ -53,15 +53,15 @@ class Example(NamedTuple):
 
     @property
     def n_tokens(self) -> int:
-        """Of the question with its longest passage: what it takes in a padded batch."""
+        """Tokens of the question plus its longest passage, which count in a padded batch."""
         return len(self.question) + max(map(len, self.passages))
 
 
 @dataclass(frozen=True)
 class ExampleSet:
-    """What a recipe's sources give, shuffled.
+    """The examples of a recipe's sources, shuffled.
 
-    :ivar held_back: articles that no source gave a question of, by the first source's spelling
+    :ivar held_back: articles from which no source took a question, as the first source spells them
     :ivar n_left_out: questions that could not be used: too long, or with an answer across a border of passages
     """
 
@@ -73,11 +73,11 @@ class ExampleSet:
 def make_examples(
     recipe: Recipe, folder: Path, encoder: Encoder, on_event: Callable[[str], None] = lambda line: None
 ) -> ExampleSet:
-    """Examples over the passages that the indexer would cut, so that training reads what asking reads.
+    """Make examples over the same passages that the indexer would cut, so that training and asking read alike.
 
-    :param folder: of the files that the recipe's sources name; all are read before anything is computed.
-    :param on_event: called with a line on what is being done.
-    :raises BadTrainingData: where a file is missing or not of its kind, or none of its questions can be used.
+    :param folder: the folder of the files that the recipe's sources name; all are read before anything is computed.
+    :param on_event: called with a line about each phase.
+    :raises BadTrainingData: if a file is missing or of another kind, or no question can be used.
     """
     files = [_read(folder / source.file, source) for source in recipe.sources]
     squads = [one for one in files if isinstance(one, SquadSet)]
@@ -101,13 +101,13 @@ _Content = SquadSet | list[BoolqQuestion] | list[Table]
 
 
 def is_held_back(key: str, share: float) -> bool:
-    """Whether an article, passage or table is of the share that a source holds back: by a hash of its name or text."""
+    """Whether a source holds back this article, passage or table, by a hash of its name or text."""
     digest = hashlib.blake2b(article_key(key).encode(), digest_size=4).digest()
     return int.from_bytes(digest) < share * 2**32
 
 
 def _trained_on(source: Source, content: _Content, articles: set[str]) -> _Content:
-    """A source's content without the held-back articles, and without the share of it that is held back."""
+    """Remove from a source the held-back articles, and the share of it that is held back."""
     if isinstance(content, SquadSet):
         kept = without(content, articles)[0]
         inside = tuple(one for one in kept.paragraphs if not is_held_back(one.article, source.held_back))
@@ -121,7 +121,7 @@ def _trained_on(source: Source, content: _Content, articles: set[str]) -> _Conte
 
 
 def held_back(squad: SquadSet, n_articles: int) -> tuple[SquadSet, SquadSet]:
-    """The set without its last ``n_articles`` articles (by the file's order), and those."""
+    """Split off the last ``n_articles`` articles, in the file's order; return the others and those."""
     names = list(dict.fromkeys(paragraph.article for paragraph in squad.paragraphs))
     if n_articles >= len(names):
         raise BadTrainingData(f"held_back_articles is {n_articles}, and the data have {len(names)} articles.")
@@ -129,7 +129,7 @@ def held_back(squad: SquadSet, n_articles: int) -> tuple[SquadSet, SquadSet]:
 
 
 def without(squad: SquadSet, articles: set[str]) -> tuple[SquadSet, SquadSet]:
-    """The set without the articles named, in whatever spelling a file has, and those."""
+    """Split off the named articles, in whatever spelling the file has; return the others and those."""
     keys = {article_key(name) for name in articles}
     inside = [article_key(paragraph.article) in keys for paragraph in squad.paragraphs]
     kept, others = (
@@ -140,14 +140,14 @@ def without(squad: SquadSet, articles: set[str]) -> tuple[SquadSet, SquadSet]:
 
 
 def article_key(title: str) -> str:
-    """One spelling for an article's titles: files differ in case, and in underscores for blanks."""
+    """Normalise an article's title: files differ in case, and in underscores for blanks."""
     return " ".join(title.replace("_", " ").casefold().split())
 
 
 def collate(items: Sequence[Example]) -> dict[str, Tensor]:
-    """A batch, padded: ids and masks (passages, tokens), and ``of_example`` (passages,), whose passage each is.
+    """Make a padded batch: ids and masks (passages, tokens), and ``of_example`` (passages,), each passage's example.
 
-    The question stands beside each of its passages. ``start``, ``end`` and ``verdict`` are (examples,).
+    The question is repeated for each of its passages. ``start``, ``end`` and ``verdict`` are (examples,).
     """
     question, question_mask = padded([item.question for item in items for _ in item.passages], step=8)
     passage, passage_mask = padded([passage for item in items for passage in item.passages], step=16)
@@ -170,7 +170,7 @@ def _read(path: Path, source: Source) -> _Content:
 
 
 class _Chance(random.Random):
-    """Random draws of one source; each kind of example has its own, so that none hangs on what others drew."""
+    """Random draws of one source; each kind of example has its own stream, so that none depends on other draws."""
 
     def __init__(self, seed: str) -> None:
         super().__init__(seed)
@@ -180,17 +180,17 @@ class _Chance(random.Random):
         return _Chance(f"{self._seed}/{kind}")
 
     def sampled(self, items: list[_Item], passes: float) -> list[_Item]:
-        """Every item ``int(passes)`` times, and a random share of them once more."""
+        """Return every item ``int(passes)`` times, and a random share of them once more."""
         whole, rest = divmod(passes, 1)
         return items * int(whole) + self.sample(items, round(rest * len(items)))
 
 
 @dataclass(frozen=True)
 class _Passage:
-    """A passage as it is read.
+    """A passage as the encoder reads it.
 
     :ivar first: where its text begins in the context
-    :ivar start: where its text begins in what is read, behind the lead
+    :ivar start: where its text begins in the encoder's input, after the lead
     """
 
     first: int
@@ -199,17 +199,17 @@ class _Passage:
     tokens: TokenizedText
 
     def rows(self, start: int, end: int) -> list[int]:
-        """The token rows of characters ``start`` to ``end`` of the context; none where they are not all in it."""
+        """Return the token rows of characters ``start`` to ``end`` of the context; none unless all are inside."""
         start, end = start - self.first, end - self.first
         if start < 0 or end > len(self.text):
             return []
-        # [CLS] and [SEP] lie at (0, 0), which is never beyond a start.
+        # [CLS] and [SEP] have the offsets (0, 0), which never lie after a start.
         offsets = ((first - self.start, last - self.start) for first, last in self.tokens.offsets)
         return [row for row, (first, last) in enumerate(offsets) if last > start and first < end and first >= 0]
 
 
 class _Asked(NamedTuple):
-    """A question with its answer, and what other examples are made of."""
+    """A question with its example, from which other examples are made."""
 
     paragraph: SquadParagraph
     question: SquadQuestion
@@ -229,7 +229,7 @@ class _Maker:
         self.passages = cache(self._cut)
 
     def of_source(self, source: Source, content: _Content, chance: _Chance) -> Iterator[Example]:
-        """All examples of one source."""
+        """Make all examples of one source."""
         if isinstance(content, SquadSet):
             yield from self.spans(content, source, chance)
         elif source.is_of_tables:
@@ -275,13 +275,13 @@ class _Maker:
         for one in questions:
             ids = self._question(one.question)
             here = self.passages(one.passage, _lead_of(one.article, one.passage, source.titles))
-            if ids is None or len(here) != 1:  # of a divided passage nobody knows which part says so
+            if ids is None or len(here) != 1:  # in a divided passage it is unknown which part has the answer
                 self.n_left_out += 1
             else:
                 yield Example(ids, (here[0].tokens.ids,), verdict=YES if one.answer else NO)
 
     def tables(self, tables: Sequence[Table], source: Source, chance: _Chance) -> Iterator[Example]:
-        """Questions about cells, each on the passage that holds it beside others of its table."""
+        """Make questions about cells, each on the passage that holds the cell, beside other passages of its table."""
         draw = chance.of("lookups")
         asked = [(one, one.questions) for one in tables]
         cells = [one for table, questions in asked for one in self._of_table(table, questions, source, chance)]
@@ -315,7 +315,7 @@ class _Maker:
             yield _beside(example, _drawn(others, source.rivals, chance), chance)
 
     def _rivals(self, asked: list[_Asked], squad: SquadSet, source: Source) -> list[list[tuple[int, ...]]]:
-        """For each question the passages nearest to it by vector that do not hold its answer's text, nearest first."""
+        """Find for each question the nearest passages by vector without the answer's text, nearest first."""
         if not asked:
             return []
         passages = list(dict.fromkeys(one for para in squad.paragraphs for one in self._of_paragraph(para, source)))
@@ -329,7 +329,7 @@ class _Maker:
         ]
 
     def _claims(self, asked: list[_Asked], chance: _Chance) -> Iterator[Example]:
-        """The question with an answer behind it, its own or another of its paragraph: does that follow?"""
+        """Append an answer to each question, its own or another of the paragraph, and ask whether it is right."""
         for one in asked:
             others = [gold.text for other in one.paragraph.questions for gold in other.answers]
             wrong = sorted({text for text in others if not _overlap(text, one.question.answers)})
@@ -361,12 +361,12 @@ class _Maker:
 
 
 def _lead_of(title: str, text: str, share: float) -> str:
-    """The title that a share of the texts is read with, by a hash of the text: every question on it reads the same."""
+    """Return the title for a share of the texts, chosen by a hash, so that all questions on a text read the same."""
     return title.replace("_", " ") if is_held_back(text, share) else ""
 
 
 def _drawn(nearest: Sequence[tuple[int, ...]], n: int, chance: _Chance) -> list[tuple[int, ...]]:
-    """``n`` of some passages, the nearer the likelier."""
+    """Draw ``n`` passages, nearer ones with higher probability."""
     left = list(nearest)
     drawn: list[tuple[int, ...]] = []
     while left and len(drawn) < n:
@@ -375,14 +375,14 @@ def _drawn(nearest: Sequence[tuple[int, ...]], n: int, chance: _Chance) -> list[
 
 
 def _beside(example: Example, others: Sequence[tuple[int, ...]], chance: _Chance) -> Example:
-    """A question on its passage beside others; now and then on the others alone, where none says it."""
+    """Put a question's passage beside others; sometimes leave it out, so that no passage has the answer."""
     if others and chance.random() < _WITHOUT_OWN:
         return Example(example.question, tuple(others))
     return example._replace(passages=(*example.passages, *others))
 
 
 def _overlap(text: str, answers: Sequence[GoldAnswer]) -> bool:
-    """Whether one holds the other, for any of the answers."""
+    """Whether the text contains any of the answers, or one contains it."""
     return any(text.lower() in gold.text.lower() or gold.text.lower() in text.lower() for gold in answers)
 
 

@@ -1,4 +1,4 @@
-"""What training reads and never changes: the encoder, whose states are kept, and the teacher."""
+"""Hold the networks that training reads but never changes: the encoder, with cached states, and the teacher."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from deformer_qa.reader.joint import JointLayers, JointLogits
 from deformer_qa.reader.layers import Context
 
 _BYTES_KEPT = 4 << 30
-"""Of layer-k states, in half precision, while training on CPU."""
+"""The most bytes of layer-k states to cache, in half precision, while training on CPU."""
 
 
 class Frozen:
-    """An encoder, and the joint layers of a whole reader of the same encoder where there is a teacher."""
+    """An encoder, and if there is a teacher, the joint layers of a whole reader of the same encoder."""
 
     def __init__(self, encoder: Encoder, teacher: JointLayers | None) -> None:
         self.backbone = encoder.backbone
@@ -31,14 +31,14 @@ class Frozen:
         return run_layers(self._encoder.lower, states, self.backbone.alone(states, mask))
 
     def lower_once(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """As ``lower``; on CPU a text met before is not run again, a passage has several questions."""
+        """Run ``lower``, but on CPU run each text only once, since a passage has several questions."""
         if ids.device.type != "cpu" or not self._encoder.k:
             return self.lower(ids, mask)
         keys = [row[tokens].numpy().tobytes() for row, tokens in zip(ids, mask, strict=True)]
         new = [row for row, key in enumerate(keys) if key not in self._kept]
         states = torch.zeros(*ids.shape, self.backbone.shape.hidden_width)
         if new:
-            states[new] = self.lower(ids[new], mask[new]).half().float()  # rounded the first time as every time
+            states[new] = self.lower(ids[new], mask[new]).half().float()  # rounded as in the cache
         for row, key in enumerate(keys):
             n = int(mask[row].sum())
             if key in self._kept:
@@ -50,7 +50,7 @@ class Frozen:
 
     @torch.no_grad()
     def embed(self, ids: Tensor) -> Tensor:
-        """Layer-0 states, each text from position 0."""
+        """Compute layer-0 states, each text from position 0."""
         return self.backbone.embed(ids)
 
     @property
@@ -59,18 +59,18 @@ class Frozen:
 
     @torch.no_grad()
     def teacher_states(self, question: Tensor, passage: Tensor, context: Context) -> list[Tensor]:
-        """After each layer of the teacher, over layer-0 states of question and passage."""
+        """Compute the states after each layer of the teacher, from layer-0 states of question and passage."""
         assert self._teacher is not None
         return self._teacher.layer_states(self._teacher.mark(question, passage), context)
 
     @torch.no_grad()
     def teacher_logits(self, rows: Tensor) -> JointLogits:
-        """Of the teacher's last states at the passage's rows."""
+        """Compute logits from the teacher's last states at the passage's rows."""
         assert self._teacher is not None
         return self._teacher.logits(rows)
 
     def moved(self, ids: Tensor, mask: Tensor, states: Tensor) -> Tensor:
-        """Mean of 1 - cosine between vectors that tuned layer-k states lead to and the encoder's own as it was."""
+        """Compute the mean of 1 - cosine between vectors from tuned layer-k states and the original encoder's."""
         context, k, n = self.backbone.alone(states, mask), self._encoder.k, self.backbone.shape.n_layers
         with torch.no_grad():
             before = pooled(self.backbone.run(self.lower(ids, mask), context, k, n), mask, self._encoder.pooling)

@@ -1,4 +1,4 @@
-"""The losses of DeFormer: cross entropy, distillation of the logits, similarity of the layers' states."""
+"""Compute the losses of DeFormer: cross entropy, distillation of the logits, similarity of the layers' states."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor
 
 
 def compared_cross_entropy(logits: Tensor, mask: Tensor, of_example: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """Mean of the cross entropies of start and end among all tokens of all passages of an example, or "none of them".
+    """Mean cross entropy of start and end over all tokens of an example's passages, or "none of them".
 
-    Each passage's logits count from those of its own "no answer here" (row 0), and "none of them" is 0; over a single
-    passage that is the cross entropy over its tokens and row 0. With more it is the shared normalisation of Clark and
-    Gardner (2018), which makes margins comparable across passages.
+    The logits of "no answer here" (row 0) are subtracted from each passage's logits, and "none of them" is 0. For a
+    single passage this is the cross entropy over its tokens and row 0. For several it is the shared normalisation of
+    Clark and Gardner (2018), which makes margins comparable across passages.
 
     :param logits: *Shape:* (passages, tokens, 2).
-    :param mask: *Shape:* (passages, tokens), bool; padding takes no probability.
-    :param of_example: *Shape:* (passages,), ascending from 0: whose passage each is; an example's first is the one that
-        ``start`` and ``end`` mean.
+    :param mask: *Shape:* (passages, tokens), bool; padding gets no probability.
+    :param of_example: *Shape:* (passages,), ascending from 0: the example of each passage; ``start`` and ``end`` refer
+        to an example's first passage.
     :param start, end: *Shape:* (examples,), rows; 0 for "none of them".
     """
     scores = _masked(logits - logits[:, :1].float(), mask)
@@ -35,7 +35,7 @@ def compared_cross_entropy(logits: Tensor, mask: Tensor, of_example: Tensor, sta
 
 
 def distillation(logits: Tensor, teacher: Tensor, mask: Tensor, temperature: float) -> Tensor:
-    """KL(teacher || student) of start and end at a temperature, times its square (Hinton et al. 2015).
+    """KL(teacher || student) of start and end at a temperature, times the temperature squared (Hinton et al. 2015).
 
     :param logits, teacher: *Shape:* (batch, tokens, 2).
     """
@@ -46,7 +46,7 @@ def distillation(logits: Tensor, teacher: Tensor, mask: Tensor, temperature: flo
 
 
 def choice_distillation(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """KL(teacher || student) over the options at a temperature, times its square.
+    """KL(teacher || student) over the options at a temperature, times the temperature squared.
 
     :param logits, teacher: *Shape:* (questions, options).
     """
@@ -56,7 +56,7 @@ def choice_distillation(logits: Tensor, teacher: Tensor, temperature: float) -> 
 
 
 def layerwise_similarity(states: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:
-    """Mean squared difference of student's and teacher's states, over layers and tokens, padding left out.
+    """Mean squared difference of student's and teacher's states, over layers and tokens, without padding.
 
     :param states, teacher: one (batch, tokens, hidden) for each joint layer.
     :param mask: *Shape:* (batch, tokens), bool.

@@ -1,7 +1,7 @@
-"""The mean of readers: ``python -m deformer_qa.lab.train.mean READER READER --out DIR``.
+"""Average readers: ``python -m deformer_qa.lab.train.mean READER READER --out DIR``.
 
-Readers of which one was trained on from the other lie in one basin, and the mean of their weights is often better than
-each (Wortsman et al. 2022).
+If one reader was trained further from the other, both lie in one basin, and the mean of their weights is often better
+than either (Wortsman et al. 2022).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from deformer_qa.reader.errors import BadTrainingData, ReaderError
 
 
 def mean_of_readers(folders: Sequence[Path], out: Path) -> None:
-    """Write a reader whose weights are the mean of others'; it is described as the last of them, not yet fitted.
+    """Write a reader with the mean weights of several; it has the description of the last and is not yet fitted.
 
-    :raises BadTrainingData: where they differ in shape or encoder, or ``out`` is there.
+    :raises BadTrainingData: if they differ in shape or encoder, or ``out`` exists.
     """
     about = [describe_reader(folder) for folder in folders]
     weights = [load_file(folder / WEIGHTS) for folder in folders]
@@ -46,7 +46,7 @@ def mean_of_readers(folders: Sequence[Path], out: Path) -> None:
 
 
 def main() -> int:
-    """Parse, write; 2 for bad input."""
+    """Parse the arguments and write the mean; return 2 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m deformer_qa.lab.train.mean")
     parser.add_argument("readers", nargs="+", type=Path, help="folders of readers of one shape")
     parser.add_argument("--out", type=Path, required=True, help="where the mean goes")

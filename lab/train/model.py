@@ -1,4 +1,4 @@
-"""The network as it is trained: lower layers, joint layers, and beside them a frozen whole reader."""
+"""Train the network: lower layers and joint layers, beside a frozen whole reader as the teacher."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.joint import JointLayers
 
 _ROWS_COMPARED = 2
-"""Of each batch, where tuned layers are held to the vectors of before: on all rows that would double a step."""
+"""How many rows of a batch keep tuned layers close to the original vectors; all rows would double a step's time."""
 
 
 class LayersInTraining(nn.Module):
-    """The layers that learn are its parameters; a subclass has the loss of one kind of example.
+    """Hold the layers that learn as parameters; a subclass has the loss of one kind of example.
 
-    What stays as it is, the encoder and the teacher, is no submodule, so that neither a checkpoint nor the optimizer
-    holds it; both are on the device where this will be.
+    Encoder and teacher stay unchanged. They are no submodules, so that neither a checkpoint nor the optimizer contains
+    them; both must already be on the device where this module will be.
 
     :param teacher: the joint layers of a whole reader (k = 0) of the same encoder, to distil from.
-    :param lower: layers 1..k as they begin, where the recipe tunes them.
+    :param lower: layers 1..k at the start, if the recipe tunes them.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class LayersInTraining(nn.Module):
         self._frozen = Frozen(encoder, teacher)
 
     def _apart(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Layer-k states of texts, each alone: by the layers that learn where lower ones do, else frozen and kept."""
+        """Compute layer-k states of each text alone: with tuned lower layers if any, else frozen and cached."""
         if not self.recipe.tune_lower:
             return self._frozen.lower_once(ids, mask)
         states = self._frozen.embed(ids)
@@ -53,7 +53,7 @@ class LayersInTraining(nn.Module):
 
 
 class ReaderInTraining(LayersInTraining):
-    """Spans, and yes or no: ``forward(batch)`` gives the loss and the span logits."""
+    """Train spans and yes/no: ``forward(batch)`` returns the loss and the span logits."""
 
     def forward(
         self,
@@ -66,7 +66,7 @@ class ReaderInTraining(LayersInTraining):
         end: Tensor,
         verdict: Tensor,
     ) -> dict[str, Tensor]:
-        """Loss (scalar) and logits (passages, tokens, 2) of a padded batch, see ``examples.collate``."""
+        """Return loss (scalar) and logits (passages, tokens, 2) of a padded batch, see ``examples.collate``."""
         frozen, recipe = self._frozen, self.recipe
         texts = ((question, question_mask), (passage, passage_mask))
         apart = [self._apart(ids, mask) for ids, mask in texts]
@@ -81,7 +81,7 @@ class ReaderInTraining(LayersInTraining):
             aim = frozen.teacher_states(frozen.embed(question), frozen.embed(passage), context)
         spans = verdict == NO_VERDICT
         rows = spans[of_example]
-        share = spans.float().mean()  # losses are means over the batch, of either kind its share
+        share = spans.float().mean()  # the loss is a mean over the batch, so each kind has its share
         loss = logits.new_zeros(())
         if spans.any():
             numbers = (torch.cumsum(spans, 0) - 1)[of_example[rows]]
@@ -91,7 +91,7 @@ class ReaderInTraining(LayersInTraining):
                 aimed = frozen.teacher_logits(aim[-1][:, passage_rows]).spans
                 kd = distillation(logits[rows], aimed[rows], passage_mask[rows], recipe.temperature)
                 loss = loss + share * recipe.kd * kd
-        if not spans.all():  # each of these has one passage
+        if not spans.all():  # each yes/no question has one passage
             loss = loss + (1 - share) * recipe.ce * F.cross_entropy(yes_no[~rows], verdict[~spans])
         if aim and recipe.lrs:
             loss = loss + recipe.lrs * layerwise_similarity(states, aim[-len(states) :], both_mask)

@@ -1,4 +1,4 @@
-"""Which passages would retrieval bring for a question? Those without its answer are what training must see too."""
+"""Find the passages that retrieval would return for a question; training needs those without the answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _QUESTIONS_AT_ONCE = 1_024
 def nearest_passages(
     encoder: Encoder, questions: Sequence[tuple[int, ...]], passages: Sequence[tuple[int, ...]], n: int
 ) -> list[list[int]]:
-    """Rows of the ``n`` passages nearest to each question by inner product of vectors, best first.
+    """Return the rows of the ``n`` passages nearest to each question by inner product, best first.
 
     :param questions, passages: token ids.
     """
@@ -30,7 +30,7 @@ def nearest_passages(
 
 @torch.inference_mode()
 def _vectors(encoder: Encoder, texts: Sequence[tuple[int, ...]]) -> Tensor:
-    """*Shape:* (texts, hidden), float32, of length 1; in bf16, near enough for choosing neighbours."""
+    """Encode texts to vectors of length 1, *Shape:* (texts, hidden), float32; bf16 is precise enough for neighbours."""
     backbone, device = encoder.backbone, encoder.device
     vectors = torch.empty(len(texts), backbone.shape.hidden_width)
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))

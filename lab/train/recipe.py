@@ -1,4 +1,4 @@
-"""A training recipe: a TOML file, checked key by key before anything is computed."""
+"""Read a training recipe: a TOML file, checked key by key before anything is computed."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from deformer_qa.reader.models import DEFAULT_ENCODER
 
 @dataclass(frozen=True)
 class Source:
-    """A data file and how often its questions are seen: passes, where 0.5 is a seeded half of them and 2.0 each twice.
+    """A data file, and the number of passes over each kind of its questions: 0.5 is a seeded half, 2.0 is each twice.
 
     :ivar file: a name inside the folder of training data
-    :ivar answerable: questions with an answer, each on the passage that holds it
-    :ivar unanswerable: questions marked as having none, on a passage of their paragraph
-    :ivar elsewhere: questions with an answer, on a passage retrieved for them that does not hold it
-    :ivar claims: questions with an answer, made yes/no questions: does their own answer follow, or another of the
-        paragraph's answers; a coin decides
-    :ivar compared: questions with an answer, on its passage beside ``rivals`` others retrieved for them, all read as
-        one choice; every fourth of them without its own passage, so that none of the others is to be believed
-    :ivar keywords: questions with an answer, cut to their words that say something, each on its passage
-    :ivar rivals: passages beside the own one, of ``compared`` questions and of those about tables
-    :ivar titles: share of the paragraphs that are read with their article's title as the lead, as passages in use are
+    :ivar answerable: questions with an answer, each on the passage that contains it
+    :ivar unanswerable: questions marked as having no answer, on a passage of their paragraph
+    :ivar elsewhere: questions with an answer, on a retrieved passage that does not contain it
+    :ivar claims: questions with an answer, turned into yes/no questions: does an answer follow, by a coin their own or
+        another of the paragraph
+    :ivar compared: questions with an answer, on their passage beside ``rivals`` retrieved ones, all competing; every
+        fourth lacks its own passage, so that none of the others is right
+    :ivar keywords: questions with an answer, reduced to their content words, each on its passage
+    :ivar rivals: how many passages compete with a question's own, for ``compared`` questions and those about tables
+    :ivar titles: share of the paragraphs that are read with their article's title as the lead, as in asking
     :ivar yes_no: yes/no questions (BoolQ's records), on their passage
     :ivar cells: questions about tables whose answer is a cell or a part of one (WikiTableQuestions' records)
     :ivar lookups: made-up questions about the same tables: a cell by its row and column
     :ivar made_tables: made-up tables, as a share of the file's own, each with a few look-ups
-    :ivar held_back: share of the articles, passages or tables that no question is taken of, for choosing and fitting
-    :ivar choices: multiple-choice questions (RACE's records), on their article; a recipe of these has no other source
+    :ivar held_back: share of the articles, passages or tables that are kept for choosing and fitting, not trained on
+    :ivar choices: multiple-choice questions (RACE's records), on their article; such a recipe has no other kind
     """
 
     file: str
@@ -53,26 +53,28 @@ class Source:
 
     @property
     def is_of_tables(self) -> bool:
-        """Whether its file is one of tables and questions about them."""
+        """Whether the file has tables and questions about them."""
         return bool(self.cells or self.lookups or self.made_tables)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a run depends on, data files and the readers it starts from apart.
+    """Everything that a run depends on, except data files and the readers it starts from.
 
-    :ivar k: layers that run apart, unchanged unless ``tune_lower``; 0 makes a whole reader, all of its layers joint
+    :ivar k: layers that run separately, unchanged unless ``tune_lower``; 0 makes a whole reader with all layers joint
     :ivar joint_layers: layers above them; 0 takes as many as the backbone has, n - k
-    :ivar feed_forward_width: of the joint layers; 0 as in those they begin as, fewer keep the units of largest weights
-    :ivar examples: seen at most, the first of a seeded shuffle of all sources; 0 is all
-    :ivar held_back_articles: the last of the first source in SQuAD's format, never trained on in any, for choosing
-    :ivar tune_lower: whether layers 1..k are trained too; the reader then comes with an encoder of its own, which
-        makes states by them and vectors by the layers as they were
-    :ivar retrieval: weight of what lets tuned layers make the vectors too: 1 - their cosine to those of before
+    :ivar feed_forward_width: width in the joint layers; 0 keeps that of the layers they start from, a smaller one keeps
+        the units of largest weights
+    :ivar examples: the most examples to train on, the first of a seeded shuffle of all sources; 0 is all
+    :ivar held_back_articles: how many articles, the last of the first source in SQuAD's format, are never trained on
+        from any source, for choosing
+    :ivar tune_lower: whether layers 1..k are trained too; the reader then has its own encoder, which makes states with
+        the tuned layers and vectors with the original ones
+    :ivar retrieval: weight of the loss that lets tuned layers make the vectors too: 1 - cosine to the original vectors
     :ivar kd, lrs, ce: weights of the losses (alpha, beta, gamma of the paper, equation 5)
-    :ivar temperature: of the distillation's softmax
-    :ivar layer_decay: each layer's learning rate as a share of that of the layer above it
-    :ivar average_last: the weights are the mean of those at the last so many saves, 250 steps apart; 0 takes the last
+    :ivar temperature: temperature of the distillation's softmax
+    :ivar layer_decay: each layer's learning rate as a share of the next higher layer's
+    :ivar average_last: average the weights of this many last saves, 250 steps apart; 0 takes the last weights
     :ivar warmup: share of the steps over which the learning rate rises
     """
 
@@ -101,14 +103,14 @@ class Recipe:
 
     @property
     def is_of_choices(self) -> bool:
-        """Whether its questions are multiple-choice ones."""
+        """Whether its questions are multiple-choice."""
         return bool(self.sources[0].choices)
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe in a file.
+    """Read the recipe in a file.
 
-    :raises BadTrainingData: naming an unknown or missing key, or a value of the wrong kind.
+    :raises BadTrainingData: if a key is unknown or missing, or a value is of the wrong kind; the message names it.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -120,7 +122,7 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def recipe_from(content: dict[str, Any], where: str) -> Recipe:
-    """A recipe from plain values, checked; ``where`` opens the error messages."""
+    """Make a recipe of plain values and check it; ``where`` opens the error messages."""
     entries = content.get("sources")
     if not isinstance(entries, list) or not entries:
         raise BadTrainingData(f"{where}: expected at least one [[sources]], found none.")

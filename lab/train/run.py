@@ -1,4 +1,4 @@
-"""One training run: recipe and data in, a reader checkpoint out; stopped at any moment, it goes on where it was."""
+"""Run one training: recipe and data in, a reader out; a stopped run continues where it was."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ def train_reader(
 ) -> Path:
     """Train a reader by a recipe and save it in ``out``.
 
-    A run that was stopped goes on from the last whole checkpoint in ``out/steps``; one that ended is left as it is.
+    A stopped run continues from the last complete checkpoint in ``out/steps``; a finished run is left as it is.
 
     :param data: the folder with the files that the recipe's sources name.
-    :param teacher: a whole reader (k = 0) to distil from; needed where the recipe weighs KD or LRS.
-    :param start_from: a reader whose joint layers are the start; the teacher's by default, else the backbone's own.
-    :param device: "cpu" or "cuda"; the accelerator, where there is one, by default.
-    :param on_log: called every 25 steps with step, loss, learning rate.
-    :param on_event: called with a line on what is being prepared.
+    :param teacher: a whole reader (k = 0) to distil from; required if the recipe has weights for KD or LRS.
+    :param start_from: a reader whose joint layers are the start; by default the teacher, else the backbone.
+    :param device: "cpu" or "cuda"; by default the accelerator if there is one.
+    :param on_log: called every 25 steps with step, loss and learning rate.
+    :param on_event: called with a line about each phase.
     :return: the folder of the reader, ``out``.
-    :raises BadTrainingData: before any step is taken; also where ``out`` holds another run.
+    :raises BadTrainingData: before any step is taken, if the input cannot be used or ``out`` holds another run.
     """
     if (recipe.kd or recipe.lrs) and teacher is None:
         raise BadTrainingData(f"recipe {recipe.name}: kd and lrs need a teacher; pass one, or set both to 0.")
@@ -127,13 +127,13 @@ def _usable_device(name: str | None) -> str:
     return chosen
 
 
-# Is what lies in ``out`` this run?
+# Check that ``out`` holds this run.
 
 
 def _identity(
     recipe: Recipe, data: Path, encoder: Encoder, teacher: Path | None, start_from: Path | None
 ) -> dict[str, Any]:
-    """What a run hangs on; two of equal identity are one."""
+    """Collect the inputs that a run depends on; runs with equal identity are the same run."""
     return {
         "recipe": _plain(recipe),
         "encoder": encoder.encoder_id,
@@ -149,9 +149,9 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
 
 
 def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
-    """Whether this very run has ended in ``out``.
+    """Whether this very run is finished in ``out``.
 
-    :raises BadTrainingData: where another one was begun there.
+    :raises BadTrainingData: if another run was begun there.
     """
     file = out / _RUN
     if out.exists() and not out.is_dir():
@@ -162,7 +162,7 @@ def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
             recipe = recipe_from(found["recipe"], str(file))
         except (KeyError, TypeError, ValueError):
             raise BadTrainingData(f"{file}: not the record of a run; remove it, or take another folder.") from None
-        found["recipe"] = _plain(recipe)  # keys it did not know have their defaults
+        found["recipe"] = _plain(recipe)  # keys missing from an older record get their defaults
         other = [key for key in identity if found.get(key) != identity[key]]
         if other:
             raise BadTrainingData(
@@ -175,7 +175,7 @@ def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
 
 
 def _begin(out: Path, identity: dict[str, Any]) -> None:
-    """Note in ``out`` which run this is, once nothing of its input can be refused any more."""
+    """Record in ``out`` which run this is, once its whole input is accepted."""
     out.mkdir(parents=True, exist_ok=True)
     beside = out / f"{_RUN}.new"
     beside.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
@@ -183,13 +183,13 @@ def _begin(out: Path, identity: dict[str, Any]) -> None:
 
 
 def _checkpoints(steps: Path) -> list[Path]:
-    """Checkpoints written to their end (its state is what is written last), the oldest first."""
+    """List complete checkpoints, oldest first; ``trainer_state.json`` is the file written last."""
     whole = [path for path in steps.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
     return sorted(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]))
 
 
 def _last_whole_checkpoint(steps: Path) -> str | None:
-    """Where to go on; what a kill left half written is removed."""
+    """Return the checkpoint to continue from; half-written ones are removed."""
     whole = _checkpoints(steps)
     for path in steps.glob("checkpoint-*"):
         if path not in whole:
@@ -206,7 +206,7 @@ def _load_mean(model: LayersInTraining, checkpoints: Sequence[Path]) -> None:
 
 
 class _LengthGrouped(Sampler[int]):
-    """Batches of like lengths, so that little is padding; the order hangs on the seed alone, for resuming."""
+    """Batch examples of similar length, to save padding; the order depends on the seed alone, for resuming."""
 
     def __init__(self, lengths: list[int], batch: int, seed: int) -> None:
         self._lengths, self._batch, self._seed = lengths, batch, seed
@@ -220,7 +220,7 @@ class _LengthGrouped(Sampler[int]):
 
 
 class _GroupedTrainer(Trainer):  # type: ignore[misc]
-    """The Trainer, with examples of like lengths together and a learning rate for each layer."""
+    """A Trainer that batches examples of similar length and has a learning rate for each layer."""
 
     layer_decay = 1.0
 
@@ -237,7 +237,7 @@ class _GroupedTrainer(Trainer):  # type: ignore[misc]
 
 
 def _decay_by_layer(optimizer: torch.optim.Optimizer, model: LayersInTraining, decay: float) -> None:
-    """Give each layer its own parameter group; the heads, and the last layer, keep the recipe's learning rate."""
+    """Give each layer its own parameter group; the heads and the last layer keep the recipe's learning rate."""
     layers = [*model.lower, *model.joint.layers]
     depth = {id(one): len(layers) - 1 - index for index, layer in enumerate(layers) for one in layer.parameters()}
     depth[id(model.joint.marker)] = len(model.joint.layers)
@@ -250,7 +250,7 @@ def _decay_by_layer(optimizer: torch.optim.Optimizer, model: LayersInTraining, d
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]
-    """One JSON line per log, on a file, and a call to whoever listens; training for hours must be watchable."""
+    """Write one JSON line per log to a file and call the listener, so that long training can be watched."""
 
     def __init__(self, path: Path, on_log: Callable[[dict[str, Any]], None]) -> None:
         self.path, self.listener = path, on_log
@@ -298,7 +298,7 @@ def _trainer(
         data_collator=collate_choices if recipe.is_of_choices else collate,
         callbacks=[_Progress(out / "progress.jsonl", on_log)],
     )
-    trainer.args._n_gpu = min(1, trainer.args.n_gpu)  # what is frozen lies on one
+    trainer.args._n_gpu = min(1, trainer.args.n_gpu)  # the frozen networks are on one device
     trainer.layer_decay = recipe.layer_decay
-    trainer.remove_callback(PrinterCallback)  # it prints on stdout, which is for data
+    trainer.remove_callback(PrinterCallback)  # it prints on stdout, which is for data only
     return trainer

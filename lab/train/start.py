@@ -1,4 +1,4 @@
-"""Where do joint layers begin? As the last layers of another reader, or of the backbone."""
+"""Load the layers that training starts from: the last layers of another reader, or of the backbone."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from deformer_qa.reader.joint import JointLayers
 
 
 def starting_joint(encoder: Encoder, recipe: Recipe, start_from: Path | None) -> JointLayers:
-    """The recipe's joint layers, beginning as the last ones of the reader in ``start_from``, else of the backbone.
+    """Make the recipe's joint layers from the last ones of the reader in ``start_from``, else of the backbone.
 
-    :raises BadTrainingData: where those are too few, too narrow, or of another shape.
+    :raises BadTrainingData: if those are too few, too narrow, or of another shape.
     """
     given = None
     if start_from is not None:
@@ -51,9 +51,9 @@ def starting_joint(encoder: Encoder, recipe: Recipe, start_from: Path | None) ->
 
 
 def starting_lower(encoder: Encoder, recipe: Recipe, start_from: Path | None) -> nn.ModuleList | None:
-    """Layers 1..k as they begin where the recipe tunes them.
+    """Return layers 1..k at the start, if the recipe tunes them; else None.
 
-    The encoder's own where its vectors are to be kept; else those of a whole reader to start from, which know the task.
+    They are the encoder's own if its vectors are to be kept; else those of a whole ``start_from``, which know the task.
     """
     if not recipe.tune_lower:
         return None
@@ -65,9 +65,9 @@ def starting_lower(encoder: Encoder, recipe: Recipe, start_from: Path | None) ->
 
 
 def whole_joint(folder: Path) -> JointLayers:
-    """All layers of a whole reader.
+    """Load all layers of a whole reader.
 
-    :raises BadTrainingData: where it is a split one.
+    :raises BadTrainingData: if it is a split one.
     """
     if describe_reader(folder).k:
         raise BadTrainingData(f"{folder}: expected a whole reader (k=0), found k={describe_reader(folder).k}.")
@@ -80,7 +80,7 @@ def _joint_of(folder: Path) -> JointLayers:
 
 
 def _narrowed(layer: Mapping[str, Tensor], width: int) -> dict[str, Tensor]:
-    """A layer's tensors with the ``width`` feed-forward units whose weights in and out have the largest norms."""
+    """Return a layer's tensors with only the ``width`` feed-forward units of largest norms of weights in and out."""
     found = len(layer["feed_in.weight"])
     if width > found:
         raise BadTrainingData(f"feed_forward_width: {width} is more than the {found} of the layers to begin as.")

@@ -1,4 +1,4 @@
-"""Tables as the indexer writes them, and questions about their cells: people's own, and made-up look-ups."""
+"""Make tables as the indexer writes them, and questions about their cells: annotated ones, and made-up look-ups."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from deformer_qa.lab.data.json_files import is_text, read_json
 from deformer_qa.reader.errors import BadTrainingData
 
 _BARS, _COLONS = 0.12, 0.05
-"""Shares of the tables that are written as people write them in plain text: between bars, or with colons between."""
+"""Shares of the tables written as people do in plain text: with bars around the cells, or with colons between them."""
 _EMPTY = 0.03
-"""Share of the cells of made-up tables that have nothing in them."""
+"""Share of empty cells in made-up tables."""
 _LONGEST_TABLE = 60
-"""Rows of a table that are used: longer ones have nothing that a shorter one does not teach."""
+"""How many rows of a table are used: more rows teach nothing new."""
 _SPACES = re.compile(r"\s+")
 
 
 @dataclass(frozen=True)
 class CellQuestion:
-    """A question whose answer is a cell of a table, or stands in one.
+    """A question whose answer is a cell of a table, or part of one.
 
-    :ivar row: of the table's rows, the header being row 0
+    :ivar row: index of the row; the header is row 0
     """
 
     question: str
@@ -42,7 +42,7 @@ class CellQuestion:
 class Table:
     """A table with the questions about it.
 
-    :ivar rows: the header first; every row as long as it
+    :ivar rows: the header first; all rows have its length
     """
 
     name: str
@@ -51,7 +51,7 @@ class Table:
     questions: tuple[CellQuestion, ...] = ()
 
     def written(self, chance: random.Random | None = None) -> WrittenTable:
-        """As a document's text: as the indexer writes it, by chance sometimes as plain text has it."""
+        """Write the table as a document's text: as the indexer does, or at random as people do in plain text."""
         form = chance.random() if chance else 1.0
         if form < _BARS:
             lines = [f"| {' | '.join(cells)} |" for cells in self.rows]
@@ -66,18 +66,18 @@ class Table:
 
 @dataclass(frozen=True)
 class WrittenTable:
-    """A table's text, a line a row."""
+    """A table's text, one line for each row."""
 
     table: Table
     lines: tuple[str, ...]
 
     @cached_property
     def text(self) -> str:
-        """All lines."""
+        """The whole text."""
         return "\n".join(self.lines)
 
     def place(self, asked: CellQuestion) -> tuple[int, int] | None:
-        """Where in the text the answer to a question stands; None where that is not certain."""
+        """Locate the answer to a question in the text; None if that is not certain."""
         if len(self.lines) != len(self.table.rows):
             return None  # a row without cells has no line
         first = sum(len(line) + 1 for line in self.lines[: asked.row])
@@ -85,7 +85,7 @@ class WrittenTable:
         cells = self.table.rows[asked.row]
         before = [cell for cell in cells[: asked.column] if cell]
         at = 0
-        for cell in before:  # past the cells that stand before it
+        for cell in before:  # skip the cells before it
             at = line.find(cell, at)
             if at < 0:
                 return None
@@ -98,11 +98,10 @@ class WrittenTable:
 
 
 def read_tables(path: Path, part: str = "train") -> list[Table]:
-    """The tables of a file with its questions whose answer is in one cell.
+    """Read the tables of a file, with those of its questions whose answer is in one cell.
 
-    :param part: "train" or "dev"; tables that no question of it is about are left out.
-
-    :raises BadTrainingData: where it is missing or not of the kind.
+    :param part: "train" or "dev"; tables without a question in this part are left out.
+    :raises BadTrainingData: if the file is missing or of another kind.
     """
     content = read_json(path)
     try:
@@ -130,7 +129,7 @@ def _rectangle(rows: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
 
 
 def _cell_question(entry: dict[str, object], rows: Sequence[Sequence[str]]) -> CellQuestion | None:
-    """A question with its cell; None where several cells say the answer, or none does."""
+    """Make a question with its cell; None if several cells contain the answer, or none does."""
     question, answers = entry["question"], entry["answers"]
     if entry["answer_is"] not in ("cell", "inside") or not isinstance(answers, list) or len(answers) != 1:
         return None
@@ -171,7 +170,7 @@ _LONGEST_CELL = 60
 
 
 def lookups(table: Table, n: int, chance: random.Random) -> Iterator[CellQuestion]:
-    """Questions for single cells: by row and column, sometimes for the row by one of its values."""
+    """Ask for single cells by row and column, sometimes for the row by one of its values."""
     header, *rows = table.rows
     keys = [cells[0] for cells in rows]
     counted = Counter(key.lower() for key in keys)
@@ -186,7 +185,7 @@ def lookups(table: Table, n: int, chance: random.Random) -> Iterator[CellQuestio
             asked = chance.choice(_OF_KEYS).format(key_column=_spoken(header[0]), column=_spoken(name), value=value)
             yield CellQuestion(asked, number + 1, 0, key)
             continue
-        of, what = (name, key) if _YEAR.fullmatch(name) else (key, name)  # a column a year: the row says what of
+        of, what = (name, key) if _YEAR.fullmatch(name) else (key, name)  # for a column of a year, the row names what
         is_count = what.endswith("s") and is_value(value) and "." not in value
         forms = _OF_COUNTS if is_count and _YEAR.fullmatch(of) else _OF_YEARS if _YEAR.fullmatch(of) else _OF_VALUES
         asked = chance.choice(forms).format(column=_spoken(what), key=of)
@@ -194,12 +193,12 @@ def lookups(table: Table, n: int, chance: random.Random) -> Iterator[CellQuestio
 
 
 def _spoken(name: str) -> str:
-    """A column's name as people say it inside a sentence: in small letters unless it is an abbreviation."""
+    """Write a column's name as inside a sentence: in lower case unless it is an abbreviation."""
     return " ".join(word if word.isupper() and len(word) > 1 else word.lower() for word in name.split()).rstrip(":")
 
 
 def _as_typed(question: str, chance: random.Random) -> str:
-    """With or without a question mark and a capital letter."""
+    """Vary a question: with or without a question mark and a capital letter."""
     question = question.rstrip("?") if chance.random() < 0.3 else question
     return question[:1].upper() + question[1:] if chance.random() < 0.6 else question
 
@@ -236,7 +235,7 @@ _SYLLABLES = (
 
 
 def made_table(number: int, chance: random.Random) -> Table:
-    """A table of random names, dates and numbers, of one of the shapes that tables have; with its look-ups."""
+    """Make a table of random names, dates and numbers in one of several shapes, with its look-ups."""
     by_years = chance.random() < 0.4
     n_rows = chance.choice((3, 4, 5, 6, 8, 10, 12, 16, 24, 40))
     if by_years:
@@ -258,7 +257,7 @@ def made_table(number: int, chance: random.Random) -> Table:
     ]
     title = f"{_name(chance)} {chance.choice(header[1:])}" if chance.random() < 0.5 else ""
     grid = [tuple(header), *rows]
-    if by_years and n_rows <= 12 and chance.random() < 0.5:  # a column a year
+    if by_years and n_rows <= 12 and chance.random() < 0.5:  # one column for each year
         grid = [(chance.choice(("Kind", "Item", "Group", "Name")), *keys), *list(zip(*grid, strict=True))[1:]]
     table = Table(f"made-{number}", title, tuple(grid))
     return Table(table.name, title, table.rows, tuple(lookups(table, 5, chance)))
@@ -295,6 +294,6 @@ def _name(chance: random.Random) -> str:
 
 
 def _capitals(names: Sequence[str], chance: random.Random) -> list[str]:
-    """Names of columns, some of them in small letters."""
+    """Capitalise names of columns; some tables keep them in lower case."""
     small = chance.random() < 0.15
     return [name if small else name[:1].upper() + name[1:] for name in names]
