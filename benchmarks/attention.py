@@ -1,8 +1,8 @@
-"""Which attention is fastest here, and what does encoding one text at a time cost? The table of decisions 2 and 3.
+"""Time attention implementations, and what encoding one text at a time costs: the table of decisions 2 and 3.
 
     python benchmarks/attention.py [--layers 6] [--threads 2] [--runs 5]
 
-Runs take turns; medians of seconds. Compare columns of one printing only: machines are shared and differ.
+Runs take turns; the table has medians. Compare only rows of one printout: machines are shared and differ.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many passages does an edit re-encode? The figures of decision 4, on texts of one's own.
+"""Count the passages that an edit re-encodes, on texts of your own: the figures of decision 4.
 
 python benchmarks/borders.py FOLDER_OF_TXT_FILES [--trials 60]
 """
@@ -18,7 +18,7 @@ CHARACTERS = 700_000
 
 
 def main() -> None:
-    """Print counts of new passages after an insertion, and the passages' sizes."""
+    """Print counts of new passages after an insertion, and the passages' lengths."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--trials", type=int, default=60)

@@ -1,10 +1,10 @@
-"""What do the two defaults of the CPU kernels that qa sets save, and what do they cost? The figures of decision 6.
+"""Measure what qa's two defaults for the CPU kernels save and cost: the figures of decision 6.
 
     python benchmarks/kernel_defaults.py [--runs 3] [--reads 15] [--busy 2]
 
-Each line is a process that reads 20 passages for each of some questions with the shipped reader; the environments take
-turns. Waiting: with nothing else running, and beside as many busy processes as --busy. Memory: the peak after ten times
-as many questions on passages of other lengths each time.
+Each line is a process that reads 20 passages for each of several questions with the shipped reader; the environments
+take turns. Waiting is timed with nothing else running, and beside --busy busy processes. Memory is the peak after ten
+times as many questions, each on passages of different lengths.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CANDIDATES = 20
 
 
 def child(reads: int) -> None:
-    """Read; print the median seconds of a question and the peak resident MiB."""
+    """Read questions; print the median seconds of one and the peak resident MiB."""
     import numpy as np
 
     from deformer_qa.reader.reading import SplitReader
@@ -50,7 +50,7 @@ def child(reads: int) -> None:
 
 
 def run(environment: dict[str, str], reads: int) -> dict[str, float]:
-    """The figures of a child with qa's environment but for what is given."""
+    """Return the figures of a child process with qa's environment, changed as given."""
     command = [sys.executable, __file__, "--child", "--reads", str(reads)]
     done = subprocess.run(
         command, env={**os.environ, **KERNEL_DEFAULTS, **environment}, capture_output=True, text=True, check=True

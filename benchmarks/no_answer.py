@@ -1,10 +1,10 @@
-"""When to say that nothing is found, or that an answer is a guess: rules, on questions of the held-back articles.
+"""Compare rules that decide whether nothing is found or an answer is a guess, on held-back articles.
 
     python benchmarks/no_answer.py --data squad-v1.1-train.json --reader DIR [--questions 300]
 
-For half of the questions the gold document's spans are taken away. Printed for each rule, which says "none" or not: how
-often it is right about whether there is an answer among the candidates, and its two kinds of error. The last two rules
-are the reader's own: a guess counts as an answer in the first of them, as none in the second.
+For half of the questions the gold document's spans are removed. Each rule decides whether the candidates hold an
+answer; printed are how often it is right, and its two kinds of error. The last two rules are the reader's own: the
+first counts a guess as an answer, the second counts it as none.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SEED = 99
 
 
 def main() -> None:
-    """Ask, and print a line for each rule."""
+    """Ask, and print one line for each rule."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the SQuAD file the reader was trained on")
     parser.add_argument("--reader", type=Path, required=True)
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def judged(pipeline: Pipeline, read: ReadQuestion, take_away: bool) -> tuple[float, float, float, float, float]:
-    """Whether there is an answer, the probabilities of none and of the best one, and what the reader's rule says."""
+    """Return whether there is an answer, the probabilities of none and of the best, and the reader's two verdicts."""
     kept = [index for index, in_gold in enumerate(read.in_gold) if not (take_away and in_gold)]
     spans = [read.spans[index] for index in kept]
     answer, none = first_answer(pipeline, read.question.question.question, spans, read.places)

@@ -1,8 +1,8 @@
-"""Which library reads the text of a PDF, how well and how quickly? The figures of decision 17.
+"""Compare libraries that read the text of a PDF, by quality and speed: the figures of decision 17.
 
 python benchmarks/pdf_text.py [FILE.pdf ...]
 
-reads the samples of the tests, whose text is known, and the files given. pypdf is compared where it is installed.
+reads the samples of the tests, whose text is known, and the files given. pypdf is compared if it is installed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def known_texts() -> list[tuple[Path, str]]:
-    """The samples and the words they were made of."""
+    """Return the samples with the words they were made of."""
     sys.path.insert(0, str(TESTS))
     from parts import paper_samples as made
 
@@ -62,7 +62,7 @@ def known_texts() -> list[tuple[Path, str]]:
 
 
 def found(known: str, text: str) -> str:
-    """How many of the words of a known text came out whole and in order."""
+    """Count the words of a known text that were read whole and in order."""
     if not known:
         return ""
     words = [word for word in known.split() if word not in "|-"]

@@ -1,10 +1,10 @@
-"""What a reader gets right when the passage, or the table, is given: by kind of question, none of them trained on.
+"""Measure a reader by kind of question when the passage or table is given; it was trained on none of the questions.
 
     python benchmarks/reading_by_kind.py --data DIR --reader DIR [DIR ...] [--limit 1000]
 
-Kinds: SQuAD's articles that the first reader's recipe held back, the Natural Questions that it held back, and
-WikiTableQuestions dev, questions whose answer is one cell, each over its own table as the indexer writes it. Passages
-are read below the titles of their articles, and again without. States are not stored.
+The kinds are the SQuAD articles and the Natural Questions that the first reader's recipe held back, and those questions
+of WikiTableQuestions dev whose answer is one cell, each on its own table as the indexer writes it. Passages are read
+with the titles of their articles, and again without. States are not stored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from deformer_qa.reader.reading import SplitReader
 
 
 def main() -> None:
-    """Read, and print a line for each reader, kind, and way of reading."""
+    """Print one line for each reader, kind, and way of reading."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of training data")
     parser.add_argument("--reader", type=Path, nargs="+", required=True)
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def kinds_of(reader: SplitReader, data: Path) -> dict[str, SquadSet]:
-    """Questions by kind, as sets in SQuAD's form."""
+    """Collect questions by kind, as sets in SQuAD's form."""
     assert reader.about is not None
     recipe = recipe_from(reader.about.training["recipe"], "recipe")
     shares = {source.file: source.held_back for source in recipe.sources}
@@ -73,7 +73,7 @@ def _paragraphs(file: Path) -> list[SquadParagraph]:
 
 
 def figures(made: Sequence[Prediction]) -> tuple[float, float]:
-    """EM and F1 in percent."""
+    """Compute EM and F1 in percent."""
     n = max(1, len(made))
     em = 100 * sum(exact_match(one.text, one.golds) for one in made) / n
     return em, 100 * sum(f1(one.text, one.golds) for one in made) / n

@@ -1,13 +1,13 @@
-"""What do the scores of a retrieval weigh, and how well do they find? The weights and the table of decision 21.
+"""Choose the weights of the retrieval's scores and measure how well they find: the table of decision 21.
 
     python benchmarks/retrieval.py DATA CACHE [--last 1500]
 
 DATA holds squad-v1.1-train.json.xz, nq-spans-train.json.xz and wikitablequestions-train-dev.json.xz, for ``--last``
 also squad-v1.1-dev.json.xz. Vectors are kept in CACHE: the first run encodes some 12,000 passages. Half of each kind's
-questions choose the weights by MRR, as a mean over groups of kinds: of a grid the smallest share of BM25 that comes
-within half a point of the highest, because who wrote these questions had the text before them and shares more words
-with it than who asks; and the best weight of names beside it. The other half is what the table says. ``--last N`` adds
-N questions of SQuAD dev, which choose nothing.
+questions choose the weights from a grid by MRR, as a mean over groups of kinds: the smallest share of BM25 within half
+a point of the highest MRR, and the best weight of names beside it. The smallest share is taken because the writers of
+these questions saw the text and share more words with it than users do. The table is about the other half. ``--last N``
+adds N questions of SQuAD dev, on which nothing is chosen.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from deformer_qa.store import DocumentRecord, EncoderInfo, PassageDraft, Writer,
 SHARES = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0)
 EXACTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 ABOUT_EQUAL = 0.5  # points of MRR
-RANK_CONSTANT = 60  # of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009), as it was before
-K = 2  # layers that run apart; vectors do not depend on it
+RANK_CONSTANT = 60  # of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009), the former method
+K = 2  # layers that run separately; vectors do not depend on it
 
 
 @dataclass(frozen=True)
 class Searched:
-    """What was found for a question, and the ids of the passages that answer it.
+    """The passages found for a question, and the ids of those that answer it.
 
-    :ivar bm25_before: the BM25 ranking by all words of the question, as it was before function words were left out
+    :ivar bm25_before: the BM25 ranking by all words of the question, without leaving out function words
     """
 
     gold: frozenset[int]
@@ -49,7 +49,7 @@ class Searched:
 
 
 def main() -> None:
-    """Search, choose the weights, print the table."""
+    """Search, choose the weights and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("cache", type=Path)
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def searches(kind: Kind, encoder: Encoder, vectors: VectorCache) -> list[Searched]:
-    """What is found for each question among the kind's passages."""
+    """Search the kind's passages for each question."""
     inputs = [with_lead(encoder.lead(one.title, ""), one.text) for one in kind.texts]
     of_questions = vectors.vectors([one.question for one in kind.asked])
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ def searches(kind: Kind, encoder: Encoder, vectors: VectorCache) -> list[Searche
 
 
 def fill(store: Path, texts: Sequence[Text], encoder: Encoder, vectors: NDArray[np.float32]) -> list[int]:
-    """A store in which each text is a document of one passage, with states of one token; the passages' ids."""
+    """Fill a store with each text as a document of one passage with states of one token; return the passages' ids."""
     width = encoder.hidden_width
     states = np.zeros((1, width), np.float32)
     with Writer.open(store, EncoderInfo(encoder.encoder_id, width, width, {})) as writer:
@@ -106,9 +106,9 @@ def fill(store: Path, texts: Sequence[Text], encoder: Encoder, vectors: NDArray[
 
 
 def chosen(groups: Sequence[Sequence[Sequence[Searched]]]) -> RetrievalWeights:
-    """The smallest share of the grid that is about as good as the best, and the best weight of names beside it.
+    """Choose the smallest BM25 share of the grid that is about as good as the best, and the best weight of names.
 
-    Prints the means along each weight.
+    The means along each weight are printed.
     """
 
     def mean(weights: RetrievalWeights) -> float:
@@ -129,13 +129,13 @@ def _mrr(of_kind: Sequence[Searched], weights: RetrievalWeights) -> float:
 
 
 def by_sum(one: Searched, weights: RetrievalWeights) -> list[int]:
-    """The passages found, best first, as asking with these weights ranks them."""
+    """Rank the passages found as asking with these weights does, best first."""
     fused = {id_: scores.fused(weights) for id_, scores in one.found.scores.items()}
     return sorted(fused, key=lambda id_: (-fused[id_], id_))
 
 
 def by_ranks(one: Searched) -> list[int]:
-    """The passages found, best first, by the sum of 1 / (60 + rank), as it was before."""
+    """Rank the passages found by the sum of 1 / (60 + rank), the former method, best first."""
     fused: dict[int, float] = {}
     for ranking in (one.found.dense, one.bm25_before):
         for rank, id_ in enumerate(ranking, start=1):
@@ -144,18 +144,18 @@ def by_ranks(one: Searched) -> list[int]:
 
 
 def _rank(one: Searched, order: Sequence[int]) -> int | None:
-    """That of the first passage that answers."""
+    """Return the rank of the first passage that answers."""
     return next((rank for rank, id_ in enumerate(order, start=1) if id_ in one.gold), None)
 
 
 def figures(ranks: Sequence[int | None]) -> tuple[float, ...]:
-    """Recall at 1, 8 and 20 and MRR, in percent."""
+    """Compute recall at 1, 8 and 20 and MRR, in percent."""
     recalls = [100 * float(np.mean([rank is not None and rank <= k for rank in ranks])) for k in (1, 8, 20)]
     return (*recalls, 100 * float(np.mean([1 / rank if rank else 0.0 for rank in ranks])))
 
 
 def print_table(searched: dict[str, list[Searched]], weights: RetrievalWeights) -> None:
-    """Recall at 1, 8 and 20 and MRR of each kind, by each way of ranking."""
+    """Print recall at 1, 8 and 20 and MRR of each kind, by each way of ranking."""
     ways: dict[str, Callable[[Searched], Sequence[int]]] = {
         "dense": lambda one: one.found.dense,
         "BM25, all words": lambda one: one.bm25_before,

@@ -1,7 +1,7 @@
-"""Kinds of questions over passages, each with the passages that answer it: what retrieval is fitted and judged on.
+"""Make kinds of questions with the passages that answer them, on which retrieval is fitted and measured.
 
-Made of public data sets, which ``benchmarks/retrieval.py`` is told where to find, and of tables made up here. No reader
-is trained to retrieve, and the encoder is frozen, so a set that readers are trained on may be asked about.
+They come from public data sets, whose folder ``benchmarks/retrieval.py`` is given, and from tables made up here. No
+reader is trained to retrieve, and the encoder is frozen, so data sets that readers are trained on may be used.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from deformer_qa.reader.encoder import Encoder
 
 SEED = 12
 T = TypeVar("T")
-ARTICLES_HELD_BACK = 20  # of SQuAD train, the last: no reader is trained on them
-N_DISTRACTORS = 1500  # paragraphs of five times as many other articles, among which they are searched
+ARTICLES_HELD_BACK = 20  # the last of SQuAD train: no reader is trained on them
+N_DISTRACTORS = 1500  # paragraphs of five times as many other articles to search among
 N_PARAGRAPHS = 2600  # of Natural Questions
 N_TABLES = 250
 N_QUESTIONS = 1000  # of a kind, at most
@@ -35,7 +35,7 @@ _CODE = re.compile(r"\b(?=\w*[-_/]?\w*\d)[A-Za-z]+[-_/.]?\d[\w-]*\b|\b[a-z]+(?:_
 
 @dataclass(frozen=True)
 class Text:
-    """A passage under its document's title, '' where its document has none."""
+    """A passage with its document's title, '' if the document has none."""
 
     title: str
     text: str
@@ -51,7 +51,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Kind:
-    """Questions of one kind; kinds of one ``corpus`` search the same passages, kinds of one ``group`` weigh as one."""
+    """Questions of one kind; kinds with the same ``corpus`` share passages, kinds of one ``group`` count as one."""
 
     name: str
     group: str
@@ -61,7 +61,7 @@ class Kind:
 
 
 def fitting_kinds(data: Path, encoder: Encoder) -> Iterator[Kind]:
-    """The kinds on which weights may be chosen."""
+    """Yield the kinds on which weights may be chosen."""
     squad, asked = _squad_train(data / "squad-v1.1-train.json.xz", encoder)
     yield Kind("SQuAD", "SQuAD", "squad", squad, asked)
     yield Kind("key words", "words", "squad", squad, _key_words(squad))
@@ -78,7 +78,7 @@ def fitting_kinds(data: Path, encoder: Encoder) -> Iterator[Kind]:
 
 
 def last_kind(data: Path, encoder: Encoder, n_questions: int) -> Kind:
-    """SQuAD dev, which nothing is chosen on."""
+    """Return SQuAD dev, on which nothing is chosen."""
     texts, asked = _read(_content(data / "squad-v1.1-dev.json.xz")["data"], encoder)
     return Kind("SQuAD dev", "SQuAD", "squad-dev", texts, _sample(asked, n_questions))
 
@@ -98,13 +98,13 @@ def _shuffled(items: Sequence[T]) -> list[T]:
 
 
 def _cut(text: str, encoder: Encoder) -> Iterator[tuple[int, int]]:
-    """Where the passages of a text begin and end, as they are indexed."""
+    """Yield where the indexed passages of a text begin and end."""
     for span in encoder.borders.split(text, encoder.tokenizer):
         yield span.start, span.end
 
 
 def _read(articles: Sequence[dict[str, Any]], encoder: Encoder) -> tuple[tuple[Text, ...], list[Asked]]:
-    """Passages of SQuAD's form with their articles' titles, and the questions; equal texts are one passage."""
+    """Read passages of SQuAD's form with their articles' titles, and the questions; equal texts are one passage."""
     numbers: dict[Text, int] = {}
     asked = []
     for article in articles:
@@ -135,7 +135,7 @@ def _squad_train(path: Path, encoder: Encoder) -> tuple[tuple[Text, ...], tuple[
 
 
 def _tables(content: dict[str, Any], encoder: Encoder) -> tuple[tuple[Text, ...], tuple[Asked, ...]]:
-    """Tables as the indexer lays them out; a question is answered by passages of its table that have all answers."""
+    """Lay out tables as the indexer does; passages of a question's table that contain all answers are right."""
     used = sorted({one["table"] for one in content["train"]})
     numbers: dict[str, dict[Text, int]] = {}
     texts: dict[Text, int] = {}
@@ -159,7 +159,7 @@ def _tables(content: dict[str, Any], encoder: Encoder) -> tuple[tuple[Text, ...]
 
 
 def laid_out(rows: Sequence[Sequence[str]]) -> str:
-    """A table's text, a line a row, each cell after its column's name."""
+    """Lay out a table as text, one line for each row, each cell after its column's name."""
     layout = Layout()
     lay_out(
         layout, [row(n, [" ".join(cell.split()) for cell in cells]) for n, cells in enumerate(rows, 1)], DEFAULT_LIMITS
@@ -168,7 +168,7 @@ def laid_out(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _made_tables(encoder: Encoder, first: int) -> tuple[tuple[Text, ...], tuple[Asked, ...]]:
-    """Tables whose rows have keys, and a question about each of some rows."""
+    """Make tables whose rows have keys, and a question about each of some rows."""
     chance = random.Random(SEED)
     texts: list[Text] = []
     asked = []
@@ -241,7 +241,7 @@ _SHAPES: tuple[_Shape, ...] = (
 
 
 def _codes(texts: Sequence[Text]) -> tuple[Asked, ...]:
-    """Names with digits or joined words, alone, that stand in three passages at most."""
+    """Ask for single names with digits or joined words that occur in at most three passages."""
     holders: dict[str, set[int]] = {}
     for number, one in enumerate(texts):
         for found in set(_CODE.findall(one.text)):
@@ -251,7 +251,7 @@ def _codes(texts: Sequence[Text]) -> tuple[Asked, ...]:
 
 
 def _rare_words(texts: Sequence[Text]) -> tuple[Asked, ...]:
-    """Words, alone, that stand in three passages at most."""
+    """Ask for single words that occur in at most three passages."""
     holders: dict[str, set[int]] = {}
     for number, one in enumerate(texts):
         for word in {word.casefold() for word in _WORD.findall(one.text) if word.isalpha()}:
@@ -261,7 +261,7 @@ def _rare_words(texts: Sequence[Text]) -> tuple[Asked, ...]:
 
 
 def _key_words(texts: Sequence[Text]) -> tuple[Asked, ...]:
-    """Two to four of the rarer words of one sentence of a passage, in their order."""
+    """Ask with two to four of the rarer words of one sentence of a passage, in their order."""
     chance = random.Random(SEED)
     frequency = Counter(word for one in texts for word in {word.casefold() for word in _WORD.findall(one.text)})
     asked = []

@@ -1,12 +1,13 @@
-"""What does a store of a million passages cost over one of ten thousand? The figures of decision 11.
+"""Compare the costs of a store of a million passages with one of ten thousand: the figures of decision 11.
 
     python benchmarks/scale.py FOLDER [--small 10000] [--large 1000000] [--runs 5] [--questions 40]
 
-Builds both stores in FOLDER through the writer that `qa index` uses, of synthetic passages of 24 tokens: words of the
-reader's vocabulary in Zipf's proportions, vectors around random centres, random states. It keeps them, and goes on
-where it was interrupted. Then opening and asking, with the shipped reader, take turns on both, and so do fresh
-processes whose private memory is read. "At work" leaves out what other programs took. Ratios of medians; recall is that
-of `qa bench recall`. A million passages take about 12 GB with int8 states, twice as much while they are merged.
+Builds both stores in FOLDER through the writer that `qa index` uses, from synthetic passages of 24 tokens: words of the
+reader's vocabulary in Zipf's proportions, vectors around random centres, random states. The stores are kept, and an
+interrupted build continues. Then both stores are opened and asked in turn with the shipped reader, and fresh processes
+measure their private memory in turn. "At work" is processor time, without that of other programs. Ratios are of
+medians; recall is that of `qa bench recall`. A million passages take about 12 GB with int8 states, and twice as much
+while they are merged.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ import numpy as np
 
 from deformer_qa.reader.kernel_defaults import KERNEL_DEFAULTS
 
-TOKENS = 24  # of a passage, the two special ones included
+TOKENS = 24  # of a passage, including the two special ones
 PASSAGES_PER_DOCUMENT = 50
 PASSAGES_PER_CENTRE = 200
-SPREAD = 0.75  # length of what sets a passage's vector apart from its centre, which has length 1
+SPREAD = 0.75  # length of the offset of a passage's vector from its centre, which has length 1
 KINDS_OF_STATES = 512
 COMMIT_BYTES = 256 << 20  # as qa index does
 OPENINGS = 50
@@ -36,7 +37,7 @@ WARM_UP = 5
 
 
 class Corpus:
-    """Synthetic passages, the same whenever they are made."""
+    """Generate synthetic passages, the same ones every time."""
 
     def __init__(self, n_passages: int, tokenizer: Any, width: int) -> None:
         vocabulary = (word for word in tokenizer._tokenizer.get_vocab() if word.isascii() and word.isalpha())
@@ -49,7 +50,7 @@ class Corpus:
         self.states = chance.standard_normal((KINDS_OF_STATES, TOKENS, width), np.float32)
 
     def document(self, number: int) -> tuple[list[str], np.ndarray, list[np.ndarray]]:
-        """Texts, vectors and states of the passages of one document."""
+        """Return texts, vectors and states of the passages of one document."""
         chance = np.random.default_rng([2, number])
         drawn = np.searchsorted(self.shares, chance.random((PASSAGES_PER_DOCUMENT, TOKENS - 2)))
         texts = [" ".join(words) for words in self.words[np.minimum(drawn, len(self.words) - 1)].tolist()]
@@ -64,7 +65,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def build(path: Path, n_passages: int) -> None:
-    """Fill a store; one that is there is continued."""
+    """Fill a store, continuing one that exists."""
     from deformer_qa.reader.reading import SplitReader
     from deformer_qa.store import DocumentRecord, EncoderInfo, PassageDraft, Writer, block_key
 
@@ -96,7 +97,7 @@ def build(path: Path, n_passages: int) -> None:
 
 
 def compare(paths: list[Path], n_questions: int) -> list[dict[str, list[float]]]:
-    """Milliseconds of every opening and every ask and its parts for each store; both take turns in one process."""
+    """Measure each opening, each ask and its parts in milliseconds, on all stores in turn in one process."""
     from deformer_qa.lab.measure.recall import made_questions
     from deformer_qa.pipeline.ask import Pipeline
     from deformer_qa.pipeline.retrieve import DEPTH
@@ -131,7 +132,7 @@ def compare(paths: list[Path], n_questions: int) -> list[dict[str, list[float]]]
 
 
 def memory(path: Path, n_questions: int) -> float:
-    """MiB of private memory of a fresh process that opened a store and asked some questions."""
+    """Measure this process's private memory in MiB after it opened a store and asked some questions."""
     from deformer_qa.lab.measure.recall import made_questions
     from deformer_qa.pipeline.ask import Pipeline
     from deformer_qa.reader.reading import SplitReader
@@ -143,7 +144,7 @@ def memory(path: Path, n_questions: int) -> float:
 
 
 def anonymous_mib() -> float:
-    """Memory of this process that no file backs. Pages of mapped files are the page cache's, whoever maps them."""
+    """Return this process's memory in MiB that no file backs; pages of mapped files belong to the page cache."""
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
         if line.startswith("Anonymous:"):
             return int(line.split()[1]) / 1024
@@ -151,7 +152,7 @@ def anonymous_mib() -> float:
 
 
 def in_fresh_process(*arguments: str) -> Any:
-    """What this file prints with these arguments."""
+    """Run this file with these arguments and return the JSON it prints."""
     command = [sys.executable, __file__, *arguments]
     done = subprocess.run(command, env={**os.environ, **KERNEL_DEFAULTS}, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)

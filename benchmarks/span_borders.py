@@ -1,11 +1,11 @@
-"""What do the borders of spans change? EM and F1 on given passages with and without them: the table of decision 20.
+"""Measure EM and F1 on given passages with and without the borders of spans: the table of decision 20.
 
     python benchmarks/span_borders.py --squad squad-v1.1-train.json --held-back 20 --questions 1500
     python benchmarks/span_borders.py --squad nq-spans-train.json --questions 500
     python benchmarks/span_borders.py --tables wikitablequestions-train-dev.json --questions 300
 
-Questions are drawn by a fixed seed. Of a table, written as the indexer writes it, questions are asked whose answer is a
-cell. Printed too: the share of annotated answers that the borders do not allow, and the processor time of a passage.
+Questions are drawn by a fixed seed. Tables are written as the indexer does, and only questions answered by a cell are
+asked. The share of annotated answers that the borders do not allow and the processor time of a passage are printed too.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from deformer_qa.reader.spans import MAX_ANSWER_TOKENS, best_spans
 
 SEED = 0
 Asked = tuple[str, str, list[str], int]
-"""Question, text, annotated answers, and where the first of them begins in the text; -1 where that is not known."""
+"""Question, text, annotated answers, and where the first of them begins in the text; -1 if not known."""
 
 
 def main() -> None:
-    """Print a line for each way of choosing spans, then what the borders refuse and cost."""
+    """Print one line for each way of choosing spans, then how many answers the borders refuse and what they cost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--squad", type=Path, help="a file in SQuAD's format")
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def _allows(borders: SpanBorders, start: int, gold: str) -> bool:
-    """Whether an annotated answer comes back as it is, but for what EM does not see."""
+    """Whether the borders give an annotated answer back unchanged, up to the normalisation of EM."""
     rows = np.flatnonzero((borders.ends > start) & (borders.starts < start + len(gold)))
     rows = rows[borders.ends[rows] > borders.starts[rows]]
     fitted = borders.fitted(int(rows[0]), int(rows[-1]), MAX_ANSWER_TOKENS) if len(rows) else None

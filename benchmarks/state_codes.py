@@ -1,4 +1,4 @@
-"""Which codes of states lose least at about 100 bytes a token? The figures of decision 10 beside its table.
+"""Compare codes of states of about 100 bytes a token by their loss: the figures of decision 10 beside its table.
 
 python benchmarks/state_codes.py --data squad-v1.1-train.json.xz
 """
@@ -59,7 +59,7 @@ def unrotated(fitted: States) -> Callable[[States], States]:
 
 
 def two_bits(fitted: States) -> Callable[[States], States]:
-    """Each value of the rotated token to the nearest of four levels times its standard deviation."""
+    """Round each value of the rotated token to the nearest of four levels times its standard deviation."""
     width = fitted.shape[1]
     rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((width, width)))[0].astype(np.float32)
     mean = fitted.mean(axis=0)
@@ -74,7 +74,7 @@ def two_bits(fitted: States) -> Callable[[States], States]:
 
 
 def bits_by_eigenvalue(fitted: States) -> Callable[[States], States]:
-    """Each value of the token along the covariance's eigenvectors, with as many bits as lower the error most."""
+    """Quantise the token along the covariance's eigenvectors, giving each bit where it reduces the error most."""
     mean = fitted.mean(axis=0)
     vectors = np.linalg.eigh(np.cov((fitted - mean).T))[1].astype(np.float32)
     rotated = (fitted - mean) @ vectors
@@ -98,7 +98,7 @@ def bits_by_eigenvalue(fitted: States) -> Callable[[States], States]:
 
 
 def _levels(ordered: States, bits: int) -> States:
-    """Lloyd's levels of ordered numbers."""
+    """Compute Lloyd's levels of ordered numbers."""
     n = 2**bits
     levels = np.quantile(ordered, (np.arange(n) + 0.5) / n).astype(np.float32)
     for _ in range(25):

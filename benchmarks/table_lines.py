@@ -1,7 +1,7 @@
-"""How many questions about a table are answered, by the form in which its rows are written? For decision 16.
+"""Count the questions about a table that are answered, by the form in which its rows are written, for decision 16.
 
-``python benchmarks/table_lines.py [NUMBER ...]`` prints a line for each form (about a minute each), or for those of
-these numbers. The last ones are pages of HTML, whose text is what their format makes of them.
+``python benchmarks/table_lines.py [NUMBER ...]`` prints a line for each form, or for the forms with these numbers; each
+takes about a minute. The last forms are HTML pages, whose text comes from the HTML parser.
 """
 
 from __future__ import annotations

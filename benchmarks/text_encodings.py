@@ -1,9 +1,9 @@
-"""How often is a text in an unknown encoding read right, refused, or wrong in silence? The tables of decision 15.
+"""Count how often a text in an unknown encoding is read right, refused, or silently wrong: the tables of decision 15.
 
 python benchmarks/text_encodings.py [--each 6] [--hostile]
 
-Compared: what this project does, what chardet and charset-normalizer answer (both installed), and Windows-1252 for
-whatever is no UTF-8. The texts are those of tests/parts/encoded_texts.py.
+Compared are this project's decoder, chardet, charset-normalizer (both must be installed), and Windows-1252 for
+everything that is not UTF-8. The texts are those of tests/parts/encoded_texts.py.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ MIB = 1 << 20
 
 
 def by_chardet(raw: bytes) -> str:
-    """Whatever chardet puts first."""
+    """Decode with chardet's first guess."""
     return raw.decode(chardet.detect(raw, compat_names=False)["encoding"] or "no encoding")
 
 
 def by_charset_normalizer(raw: bytes) -> str:
-    """Whatever charset-normalizer puts first."""
+    """Decode with charset-normalizer's first guess."""
     best = charset_normalizer.from_bytes(raw).best()
     return raw.decode(best.encoding if best else "no encoding")
 
 
 def by_windows(raw: bytes) -> str:
-    """UTF-8, else Windows-1252."""
+    """Decode as UTF-8, else as Windows-1252."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -58,7 +58,7 @@ READERS: dict[str, Callable[[bytes], str]] = {
 
 
 def outcome(reader: Callable[[bytes], str], text: str, raw: bytes) -> str:
-    """'right', 'refused' or 'wrong'."""
+    """Return 'right', 'refused' or 'wrong'."""
     try:
         return "right" if reader(raw) == text else "wrong"
     except (NotReadable, UnicodeError, LookupError):
@@ -66,7 +66,7 @@ def outcome(reader: Callable[[bytes], str], text: str, raw: bytes) -> str:
 
 
 def measure(name: str, texts: Iterable[tuple[str, str, str]]) -> None:
-    """Print a row per reader, and what ours got wrong."""
+    """Print a row for each reader, and the errors of ours."""
     cases = [(language, encoding, text, text.encode(encoding)) for language, encoding, text in texts]
     for reader_name, reader in READERS.items():
         start = time.perf_counter()
@@ -81,7 +81,7 @@ def measure(name: str, texts: Iterable[tuple[str, str, str]]) -> None:
 
 
 def measure_hostile() -> None:
-    """Print seconds and the process's largest memory so far, for 1 and 64 MiB that no text is made of."""
+    """Print seconds and the process's peak memory so far, for 1 and 64 MiB of hostile bytes."""
     noise = random.Random(0).randbytes(MIB)
     printable = bytes(byte if byte >= 0x20 and byte != 0x7F else 0x41 for byte in noise)
     patterns = {

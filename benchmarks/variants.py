@@ -1,11 +1,11 @@
-"""Which layers run apart, which of them learn, and what helps? The table of decision 7, on articles held back.
+"""Compare which layers run separately, which are trained, and what helps, on held-back articles: decision 7's table.
 
     python benchmarks/variants.py --data DIR --teacher WHOLE_READER --out runs/variants [--only NAME ...]
     python benchmarks/variants.py --times
     python benchmarks/variants.py --data DIR --readers DIR ...
 
 Each variant is trained by the same recipe on the same examples, from the last layers of the same whole reader, and
-asked about articles held back from all training. Trained ones are not trained again; a stopped one goes on.
+asked about articles held back from all training. Trained variants are not trained again; stopped ones continue.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ BASE = Recipe(
     lrs=0.5,
 )
 HALF, THIRD, SIXTH = 768, 512, 256
-"""Of the feed-forward width: four, five or six layers cost no more than three whole ones."""
+"""Reduced feed-forward widths: with them four, five or six layers cost no more than three whole ones."""
 DEEP = replace(BASE, k=2, joint_layers=5, feed_forward_width=THIRD)
 VARIANTS: dict[str, Recipe] = {
     "F, k=2, 4 layers": replace(BASE, k=2),
@@ -86,14 +86,14 @@ VARIANTS: dict[str, Recipe] = {
     "three times as long": replace(DEEP, examples=19_200),
     "three times as long, mean of the last 2 saves": replace(DEEP, examples=19_200, average_last=2),
 }
-"""Levers, named alone, change the fifth of F."""
+"""All variants. Those without layers in their name change one thing in "F, k=2, 5 layers, 1/3 wide"."""
 TURNS = 15
 TOKENS = (16, 160)
-"""Of the question and of the passage whose operations are counted."""
+"""Tokens of the question and of the passage for which operations are counted."""
 
 
 def main() -> None:
-    """Train what is missing; print one JSON line for each variant."""
+    """Train the missing variants and print one JSON line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of the training data")
     parser.add_argument("--teacher", type=Path, help="a whole reader, by qa train reader whole")
@@ -134,7 +134,7 @@ def _logged(line: dict[str, Any]) -> None:
 
 
 def print_held_back(folder: Path, train: Path, n: int) -> None:
-    """F1 and EM of a reader made by a recipe on the articles held back from it."""
+    """Print F1 and EM of a recipe's reader on the articles that its training held back."""
     reader = SplitReader.load(folder)
     reader.precision = "bf16"
     found = figures(list(predictions(_through_int8(reader), _held_back(reader, train, n))), forced=True)
@@ -147,7 +147,7 @@ def _held_back(reader: SplitReader, train: Path, n: int) -> SquadSet:
 
 
 def _through_int8(reader: SplitReader) -> SplitPassageReader:
-    """The reader behind the store's encoding; a whole reader stores nothing."""
+    """Wrap a reader so that it reads states through the store's int8; a whole reader stores none."""
     codec = encoding_named("int8")
     return SplitPassageReader(reader, (lambda one: codec.decode(codec.encode(one))) if reader.encoder.k else None)
 
@@ -156,7 +156,7 @@ def _measured(folder: Path, recipe: Recipe, train: Path, n: int) -> dict[str, An
     reader = SplitReader.load(folder)
     asked = _held_back(reader, train, n)
     found = figures(list(predictions(_through_int8(reader), asked)), forced=True)
-    # A tuned encoder whose vectors were not kept needs the first one beside it: for its vectors, and to index.
+    # A tuned encoder whose vectors were not kept needs the original one too, for vectors and for indexing.
     own_vectors = not recipe.tune_lower or bool(recipe.retrieval)
     vectors_by = reader.encoder if own_vectors else Encoder.load(recipe.encoder, k=0)
     whole = JointLayers(reader.encoder.backbone.shape, reader.encoder.backbone.shape.n_layers)
@@ -173,7 +173,7 @@ def _measured(folder: Path, recipe: Recipe, train: Path, n: int) -> dict[str, An
 
 
 def sample(squad: SquadSet, n: int) -> SquadSet:
-    """``n`` questions by a seeded draw, each still with its paragraph."""
+    """Draw ``n`` questions by a fixed seed, each still with its paragraph."""
     ids = [question.id for _, question in squad.questions()]
     chosen = set(random.Random(0).sample(ids, min(n, len(ids))))
     return SquadSet(
@@ -186,7 +186,7 @@ def sample(squad: SquadSet, n: int) -> SquadSet:
 
 
 def operations(joint: JointLayers) -> int:
-    """Floating-point operations of the joint layers for one candidate, the last layer without the question's rows."""
+    """Count the joint layers' floating-point operations for one candidate; the last layer skips the question's rows."""
     width = joint.marker.shape[1]
     question, passage = (torch.zeros(1, tokens, width) for tokens in TOKENS)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -195,7 +195,7 @@ def operations(joint: JointLayers) -> int:
 
 
 def print_times() -> None:
-    """Time and operations of each shape on 20 candidates, as shares of the whole model's; medians in turn, fp32."""
+    """Print each shape's time and operations on 20 candidates, as shares of the whole's; medians in turn, fp32."""
     shape = Encoder.load(k=0).backbone.shape
     built = {"whole": JointLayers(shape, shape.n_layers).eval()}
     for recipe in VARIANTS.values():
@@ -219,7 +219,7 @@ def print_times() -> None:
 
 
 def recall(encoder: Encoder, squad: SquadSet, n: int) -> float:
-    """Percent of questions whose paragraph is among the ``n`` nearest by vector, of all held-back paragraphs."""
+    """Percentage of questions whose paragraph is among the ``n`` nearest by vector, of all held-back paragraphs."""
     rows, passages = [], []
     for index, paragraph in enumerate(squad.paragraphs):
         for span in encoder.borders.split(paragraph.context, encoder.tokenizer):

@@ -1,4 +1,4 @@
-"""Vectors of texts in one SQLite file, so that a benchmark encodes each text once, whoever stops it."""
+"""Cache vectors of texts in an SQLite file, so that a benchmark encodes each text once, even if it is interrupted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deformer_qa.reader.encoder import Encoder
 
 
 class VectorCache:
-    """What an encoder makes of texts; several processes may fill one file."""
+    """An encoder's vectors of texts; several processes may fill one file."""
 
     def __init__(self, file: Path, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -22,7 +22,7 @@ class VectorCache:
         self._connection.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """*Shape:* (texts, hidden), float32."""
+        """Return the vectors, encoding missing texts. *Shape:* (texts, hidden), float32."""
         return np.stack([self._vector(text) for text in texts])
 
     def _vector(self, text: str) -> NDArray[np.float32]:

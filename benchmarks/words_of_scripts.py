@@ -1,4 +1,4 @@
-"""Which words should BM25 see of a text without blanks? Questions about places, each answered by one passage of many.
+"""Compare ways to give BM25 words of a text without blanks, by questions about places, each with one right passage.
 
 python benchmarks/words_of_scripts.py
 """
@@ -15,7 +15,7 @@ from itertools import pairwise, product
 from deformer_qa.store.segments import catalogue as schema
 from deformer_qa.store.segments import words
 
-# Places, what a passage says of each, what is asked of it; both in the words of a person, not the same ones.
+# Places, sentences about each, and questions about each; both as people write, in different words.
 LANGUAGES = {
     "Chinese": (
         "北京 上海 南京 東京 西安 西宁 南宁 海口 上饶 北海 "
@@ -120,7 +120,7 @@ def _in_words(words: Callable[[list[str]], list[str]]) -> Callable[[str], str]:
     return lambda text: words._RUN.sub(of_run, text).translate(words._MARKS)
 
 
-FIRST = 2  # of 120 passages, four of which are about the place
+FIRST = 2  # of 120 passages, four of them about the place
 WAYS: dict[str, Callable[[str], str]] = {
     "FTS5 alone": str,
     "letters": _in_words(list),

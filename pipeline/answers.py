@@ -47,7 +47,7 @@ class EmptySpans:
     """Recognise spans that cannot answer one question, such as function words or the question's own words."""
 
     def __init__(self, question: str, wanted: Wanted | None = None) -> None:
-        """:param wanted: the kind of answer wanted, where it is known already."""
+        """:param wanted: the kind of answer wanted, if already known."""
         wanted = wanted or wanted_by(question)
         # A choice names its answers, and a sentence that confirms a yes/no question repeats its words.
         repeats = wanted.kind == "yes_no" or wanted.is_choice or "between" in question.lower()

@@ -44,7 +44,7 @@ class Pipeline:
 
     @classmethod
     def open(cls, store: Path, reader: SplitReader) -> Pipeline:
-        """:raises StoreError: where there is no usable store, or one of another encoder."""
+        """:raises StoreError: if there is no usable store, or it is of another encoder."""
         return cls(open_snapshot(store, encoder_id=reader.encoder.encoder_id), reader)
 
     def __enter__(self) -> Self:

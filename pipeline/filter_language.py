@@ -1,4 +1,4 @@
-"""Parse the language of `--where`, such as ``year >= 2020 and lang == "en"``, or say where the text is at fault.
+"""Parse the language of `--where`, such as ``year >= 2020 and lang == "en"``, and point at errors in it.
 
 ::
 

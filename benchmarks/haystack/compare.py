@@ -1,13 +1,13 @@
-"""One question through a Haystack pipeline and through ours: the same passages, vectors and backbone, in turn.
+"""Compare a Haystack pipeline with ours on the same passages, vectors and backbone, asked in turn.
 
     pip install sentence-transformers-haystack transformers-haystack
     python benchmarks/haystack/compare.py [--squad FILE --paragraphs 200] [--checkpoint DIR] [--out FILE.json]
 
 Theirs: a text embedder, the in-memory store's embedding retriever, ``TransformersExtractiveReader``. Ours: the
 pipeline of ``question_answering``. Both read 20 passages. Without ``--checkpoint`` their reader is our backbone with
-an untrained head, which takes the same time and answers nothing; with one, a fine-tuned folder or hub id, EM and F1 of
-both are printed. "Cold" is a script from a shell to its first answer, stores ready on disk. Medians; ratios are theirs
-over ours.
+an untrained head, which takes the same time but gives no answers. With a checkpoint (a fine-tuned folder or hub id)
+EM and F1 of both are printed. "Cold" is the time of a script from the shell to its first answer, with stores ready on
+disk. Times are medians; ratios are theirs over ours.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ CPU = ComponentDevice.from_str("cpu")
 
 @dataclass(frozen=True)
 class Asked:
-    """A question, and its answers where they are known."""
+    """A question, and its answers if known."""
 
     text: str
     answers: tuple[str, ...]
 
 
 def main() -> None:
-    """Build both, ask in turn, print and write what was measured."""
+    """Build both pipelines, ask them in turn, print and write the measurements."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--squad", type=Path, help="passages and questions of a SQuAD file; else the sample corpus")
     parser.add_argument("--paragraphs", type=int, default=200, help="of the SQuAD file, the first so many")
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def prepare(folder: Path, squad: Path | None, n_paragraphs: int) -> list[Asked]:
-    """Our store, and theirs with the same passages and vectors, on disk; the questions."""
+    """Make our store, and theirs with the same passages and vectors, on disk; return the questions."""
     if squad is None:
         source = REPOSITORY / "examples" / "corpus"
         content = json.loads((REPOSITORY / "examples" / "questions.json").read_text(encoding="utf-8"))["questions"]
@@ -122,7 +122,7 @@ def prepare(folder: Path, squad: Path | None, n_paragraphs: int) -> list[Asked]:
 
 
 def write_untrained_checkpoint(folder: Path) -> None:
-    """The backbone of our encoder with a fresh head, as a checkpoint for question answering."""
+    """Write our encoder's backbone with a fresh head as a checkpoint for question answering."""
     from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
     model = find_model(DEFAULT_ENCODER).path
@@ -134,7 +134,7 @@ Ask = Callable[[str], str]
 
 
 def build_theirs(folder: Path, checkpoint: str | None) -> Ask:
-    """Their pipeline, warm, over the passages on disk."""
+    """Build and warm up their pipeline over the passages on disk."""
     from haystack_integrations.components.embedders.sentence_transformers import SentenceTransformersTextEmbedder
     from haystack_integrations.components.readers.transformers import TransformersExtractiveReader
 
@@ -157,7 +157,7 @@ def build_theirs(folder: Path, checkpoint: str | None) -> Ask:
 
 
 def build_ours(folder: Path, checkpoint: str | None = None) -> Ask:
-    """Our pipeline, warm."""
+    """Build and warm up our pipeline."""
     pipeline = question_answering(folder / "store", top_k=N_ANSWERS, device=CPU)
     pipeline.warm_up()
     return lambda question: first(pipeline.run({"retriever": {"query": question}, "reader": {"query": question}}))
@@ -167,12 +167,12 @@ BUILD: dict[str, Callable[[Path, str | None], Ask]] = {"theirs": build_theirs, "
 
 
 def first(result: dict[str, Any]) -> str:
-    """The text of the best answer that has one."""
+    """Return the text of the best answer that has one."""
     return next((one.data for one in result["reader"]["answers"] if one.data is not None), "")
 
 
 def warm(folder: Path, asked: Sequence[Asked], checkpoint: str | None) -> dict[str, Any]:
-    """Each question to both, in turn, after a round that is not counted."""
+    """Ask both each question in turn, after three uncounted ones."""
     built = {whose: build(folder, checkpoint) for whose, build in BUILD.items()}
     seconds: dict[str, list[float]] = {whose: [] for whose in built}
     texts: dict[str, list[str]] = {whose: [] for whose in built}
@@ -193,7 +193,7 @@ def warm(folder: Path, asked: Sequence[Asked], checkpoint: str | None) -> dict[s
 
 
 def cold(folder: Path, question: str, checkpoint: str | None, turns: int) -> dict[str, Any]:
-    """A script of each, and ``qa ask``, in turn, after a round that is not counted."""
+    """Run a script of each, and ``qa ask``, in turn, after an uncounted round."""
     here = [sys.executable, str(Path(__file__).resolve())]
     more = ["--checkpoint", checkpoint] if checkpoint else []
     qa = [str(Path(sys.executable).with_name("qa")), "ask", question, "--store", str(folder / "store")]
@@ -210,7 +210,7 @@ def cold(folder: Path, question: str, checkpoint: str | None, turns: int) -> dic
 
 
 def compared(seconds: dict[str, list[float]]) -> dict[str, Any]:
-    """The ratio of the medians, and the spread of the ratios in turn."""
+    """Return the ratio of the medians, and the range of the ratios turn by turn."""
     ratios = sorted(one / other for one, other in zip(seconds["theirs"], seconds["ours"], strict=True))
     return {
         "ratio": round(statistics.median(seconds["theirs"]) / statistics.median(seconds["ours"]), 2),
