@@ -84,7 +84,7 @@ class Answer:
         return "span" if self.long is None else "passage"
 
     def json(self) -> dict[str, Any]:
-        """The answer as the command line and the REST interface print it."""
+        """The JSON of one answer, as the command line prints it."""
         return {
             "kind": self.kind,
             "label": self.label,

@@ -49,7 +49,7 @@ class SquadParagraph:
 
 @dataclass(frozen=True)
 class SquadSet:
-    """A whole file.
+    """The paragraphs and questions of a whole file.
 
     :ivar has_impossible: whether the file marks unanswerable questions (v2.0); if not, every question has an answer
     """
