@@ -110,7 +110,7 @@ def _fitting(pattern: Path) -> list[Path]:
         relative = pattern.relative_to(pattern.anchor) if pattern.anchor else pattern
         found = sorted(Path(pattern.anchor or ".").glob(str(relative)))
     except (ValueError, NotImplementedError, OSError) as error:
-        raise click.UsageError(f"{pattern}: not a pattern ({error}).") from error
+        raise click.UsageError(f"{pattern}: invalid pattern ({error}).") from error
     if not any(_is_hidden(name) for name in relative.parts):
         found = [path for path in found if not any(map(_is_hidden, path.parts))]
     if not found:

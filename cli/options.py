@@ -127,7 +127,7 @@ class Pattern:
             self._relative = re.compile(_expression(pattern))
             self._full = re.compile(here + _expression(pattern))
         except re.error as error:
-            raise ValueError(f"not a pattern ({error.msg})") from error
+            raise ValueError(f"invalid pattern ({error.msg})") from error
 
     def names(self, full: str, relative: str) -> bool:
         """Whether it fits a document's full place, or its path relative to its root."""

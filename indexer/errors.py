@@ -29,7 +29,7 @@ class BadPattern(IndexerError):
     """A pattern of what to index makes no sense; nothing was changed."""
 
     def __init__(self, option: str, pattern: str, problem: str) -> None:
-        super().__init__(f"{option} {pattern!r}: not a pattern ({problem}). Patterns are those of .gitignore.")
+        super().__init__(f"{option} {pattern!r}: invalid pattern ({problem}). Patterns follow .gitignore.")
         self.pattern = pattern
 
 
@@ -48,8 +48,8 @@ class RootGone(IndexerError):
 
     def __init__(self, root: str, n_documents: int) -> None:
         super().__init__(
-            f"{root}: this was indexed ({n_documents:,} documents) and is gone. If it was renamed, index it under its "
-            'new path; to drop it from the index, run "qa index --prune".'
+            f"{root}: was indexed ({n_documents:,} documents) and no longer exists. If it was renamed, index it under "
+            'its new path; to drop it from the index, run "qa index --prune".'
         )
         self.root = root
         self.n_documents = n_documents
@@ -61,6 +61,6 @@ class EncoderFailing(IndexerError):
     def __init__(self, n_documents: int, error: Exception) -> None:
         super().__init__(
             f"The encoder failed on {n_documents} documents in a row ({type(error).__name__}: {error}), so indexing "
-            "stopped. What is complete is committed, and the next run takes up there."
+            "stopped. Complete documents are committed, and the next run continues from there."
         )
         self.n_documents = n_documents

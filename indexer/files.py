@@ -120,7 +120,7 @@ def list_files(
     try:
         is_folder = stat.S_ISDIR(os.stat(top).st_mode)
     except OSError as error:
-        reason = f"cannot be looked at: {reason_of(error, root)}"
+        reason = f"cannot be accessed: {reason_of(error, root)}"
         return Listing((), (Unread(root, "", reason, kind_of(error), hides_content=True),))
     walk = _Walk(root, top if is_folder else top.parent, never, selection)
     if is_folder:
@@ -143,7 +143,7 @@ def read_file(file: FoundFile, max_bytes: int) -> FileContent:
         beside, its_state = _read(file.source.with_name(file.sidecar), 4 * MOST_CHARACTERS, option="")
     except (OSError, NotReadable) as error:
         reason = reason_of(error, file.shown) if isinstance(error, OSError) else str(error)
-        return FileContent(raw, ("", b""), "", (f"its metadata in {file.sidecar} are not used: {reason}",))
+        return FileContent(raw, ("", b""), "", (f"its metadata file {file.sidecar} is not used: {reason}",))
     return FileContent(raw, (file.sidecar, beside), _both(state, its_state))
 
 
@@ -152,7 +152,7 @@ def _read(place: Path, max_bytes: int, option: str = " (--max-file-size)") -> tu
     with os.fdopen(fd, "rb") as stream:
         before = os.fstat(fd)
         if not stat.S_ISREG(before.st_mode):
-            raise NotReadable("no regular file any more", "gone")
+            raise NotReadable("no longer a regular file", "gone")
         if before.st_size > max_bytes:
             reason = f"{before.st_size:,} bytes, at most {max_bytes:,} are read{option}"
             raise NotReadable(reason, "limit")
@@ -160,7 +160,7 @@ def _read(place: Path, max_bytes: int, option: str = " (--max-file-size)") -> tu
         if len(raw) > before.st_size:  # a log, say
             raw += stream.read(min(_GROWTH_BYTES, max_bytes + 1 - len(raw)))
         if len(raw) > min(max_bytes, before.st_size + _GROWTH_BYTES):
-            raise NotReadable("it grows while it is read", "gone")
+            raise NotReadable("it grew while it was read", "gone")
         after = os.fstat(fd)
     return raw, _state(after) if _state(before) == _state(after) and len(raw) == after.st_size else ""
 
@@ -260,14 +260,14 @@ class _Walk:
         elif (state.st_dev, state.st_ino) in self._kept_out:
             return
         elif file_of(path) != path:
-            self._skip(path, "its name is as that of a record of a JSON lines file; rename it", "name")
+            self._skip(path, "name looks like a record of a .jsonl file (NAME.jsonl#12); rename the file", "name")
         elif stat.S_ISREG(state.st_mode):
             sidecar, its_state = _sidecar_of(place)
             file_state = _both(_state(state), its_state) if sidecar else _state(state)
             self._files.append(FoundFile(self._root, path, place, state.st_size, file_state, sidecar))
         else:
             kind = next((name for test, name in _KINDS if test(state.st_mode)), "special file")
-            self._skip(path, f"a {kind}, no file", "special")
+            self._skip(path, f"a {kind}, not a regular file", "special")
 
     def _is_metadata(self, place: Path, path: str) -> bool:
         """Whether this holds the metadata of a file beside it; of several, one is used and the others are told."""
@@ -279,7 +279,7 @@ class _Walk:
             return False
         used, _ = _sidecar_of(place.with_name(described))
         if used != place.name:
-            self._skip(path, f"the metadata of {described} are read from {used}", "metadata")
+            self._skip(path, f"not used: the metadata of {described} are read from {used}", "metadata")
         return True
 
     def follow_links(self) -> None:
@@ -289,9 +289,9 @@ class _Walk:
             for place, path in links:
                 real = Path(os.path.realpath(place))
                 if not os.path.lexists(real) or real.is_symlink():  # the latter: links in a circle
-                    self._skip(path, "a link to nothing", "link")
+                    self._skip(path, "a broken link", "link")
                 elif not real.is_relative_to(self._top):
-                    self._skip(path, "a link out of the indexed folder", "link")
+                    self._skip(path, "a link that leads out of the indexed folder", "link")
                 elif self._is_hidden(real):
                     self.enter(real, path)
 

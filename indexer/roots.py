@@ -60,7 +60,7 @@ def existing_place(path: Path) -> str:
     except UnicodeEncodeError:
         raise PathUnusable(path, "its name is not UTF-8; rename it") from None
     except (OSError, ValueError) as error:
-        raise PathUnusable(path, f"cannot be looked at ({getattr(error, 'strerror', None) or error})") from None
+        raise PathUnusable(path, f"cannot be accessed ({getattr(error, 'strerror', None) or error})") from None
     return place
 
 

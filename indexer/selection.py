@@ -124,7 +124,7 @@ class Chooser:
         good = [line for line in lines if line.strip() and not line.startswith("#") and not _problem(line)]
         bad = [number for number, line in enumerate(lines, start=1) if _problem(line)]
         if bad:
-            self.refused.append((path, f"an ignore file with patterns that are not used (line {bad[0]:,} first)"))
+            self.refused.append((path, f"an ignore file with invalid patterns, not used (line {bad[0]:,} first)"))
         if len(good) > MOST_PATTERNS:
             self.refused.append((path, f"an ignore file of more than {MOST_PATTERNS:,} patterns is not used"))
             return None
@@ -157,9 +157,9 @@ def _problem(pattern: str) -> str:
     if pattern.count("**") > _MOST_STARS or any(
         len(re.findall(r"\*+", name)) > _MOST_STARS for name in pattern.split("/")
     ):
-        return f"more than {_MOST_STARS} of * in one name, or of ** in all"
+        return f"more than {_MOST_STARS} of * in one name, or of ** in the whole pattern"
     if re.search(r"\[[^\]]*\[[:.=]", pattern):
-        return "classes such as [:alpha:] are not known here"
+        return "classes such as [:alpha:] are not supported"
     try:
         _spec([pattern])
     except ValueError as error:

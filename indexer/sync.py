@@ -287,7 +287,7 @@ def _unwanted(name: str, raw: bytes, limits: FileLimits) -> NotReadable | None:
     if len(raw) > limits.file_bytes:
         return NotReadable(f"more than {limits.file_bytes:,} bytes (--max-file-size)", "limit")
     if file_of(name) != name:
-        return NotReadable("its name is as that of a record of a JSON lines file; choose another", "name")
+        return NotReadable("name looks like a record of a .jsonl file (NAME.jsonl#12); choose another", "name")
     return None
 
 

@@ -38,9 +38,9 @@ def keep_up(store: Path, paths: Sequence[Path], sync: Callable[[], object], tell
         if len(places) != told:
             told = len(places)
             tell(
-                "nothing to watch yet; Ctrl-C ends it."
+                "nothing to watch yet; stop with Ctrl-C."
                 if not places
-                else f"watching {told:,} indexed places; Ctrl-C ends it."
+                else f"watching {told:,} indexed places; stop with Ctrl-C."
             )
         if not places:
             time.sleep(_LOOK_SECONDS)

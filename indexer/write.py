@@ -28,7 +28,7 @@ from deformer_qa.store import (
 )
 from deformer_qa.store.locations import LOCATIONS, kept_locations, own_metadata
 
-NO_RECORD = "no record of it can be read"
+NO_RECORD = "none of its records can be read"
 
 _LEADS_KEPT = 64  # of the last headings; a heading has many passages
 _LONGEST_MARKS = 1_000  # characters; so that a text of marks alone costs no more than any other
@@ -303,7 +303,7 @@ class CorpusWriter:
         except Exception as error:  # whatever it stumbles over is this text
             raise self._refusal(error) from error
         if not spans:
-            raise _Refused("no text in it that the encoder has tokens for")
+            raise _Refused("contains no text that the model's tokenizer knows")
         return spans
 
     def _encode_passage(self, key: bytes, whole: str) -> None:
@@ -323,7 +323,7 @@ class CorpusWriter:
         self._n_refused += 1
         if self._n_refused >= _MOST_REFUSED:
             return EncoderFailing(self._n_refused, error)
-        return _Refused(one_line(f"the encoder failed on it: {type(error).__name__}: {error}"))
+        return _Refused(one_line(f"the encoder failed: {type(error).__name__}: {error}"))
 
     # Bookkeeping
 

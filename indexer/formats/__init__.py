@@ -77,7 +77,7 @@ def parse(format_: Format, name: str, raw: bytes, limits: FileLimits) -> ParsedF
         if _is_for_memory(error):
             raise NotReadable(memory_reason(limits), "limit") from None
         found = one_line(f"{type(error).__name__}: {error}")[:200]
-        raise NotReadable(f"the reader of {format_.name} failed on it: {found}") from error
+        raise NotReadable(f"the {format_.name} parser failed: {found}") from error
     if not any(document.text.strip() for document in parsed.documents) and not parsed.bad_records:
         raise NotReadable("no text in it", "no text")
     lengths = [len(document.text) for document in parsed.documents]

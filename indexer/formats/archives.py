@@ -34,11 +34,11 @@ def open_archive(raw: bytes, limits: FileLimits) -> zipfile.ZipFile:
         raise NotReadable("encrypted: it opens with a password only", "encrypted")
     n_bytes = sum(one.file_size for one in members)
     if n_bytes > limits.unpacked_bytes:
-        reason = f"{n_bytes:,} bytes when unpacked, at most {limits.unpacked_bytes:,} are (--max-unpacked)"
+        reason = f"{n_bytes:,} bytes when unpacked, at most {limits.unpacked_bytes:,} are read (--max-unpacked)"
         raise NotReadable(reason, "limit")
     for one in members:
         if one.file_size > max(_SMALL_BYTES, limits.ratio * one.compress_size):
-            reason = f"a member is packed more than {limits.ratio:,} times (--max-ratio)"
+            reason = f"a member is compressed to less than 1/{limits.ratio:,} of its size (--max-ratio)"
             raise NotReadable(reason, "limit")
     return archive
 
@@ -48,9 +48,9 @@ def member(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         return archive.read(name)
     except KeyError:
-        raise NotReadable(f"damaged: it has no {name[:100]}") from None
+        raise NotReadable(f"damaged: {name[:100]} is missing") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
-        raise NotReadable(f"damaged: {name[:100]} in it cannot be unpacked ({error})") from None
+        raise NotReadable(f"damaged: {name[:100]} cannot be unpacked ({error})") from None
 
 
 def refuse_entities(archive: zipfile.ZipFile, limits: FileLimits) -> None:
@@ -60,4 +60,4 @@ def refuse_entities(archive: zipfile.ZipFile, limits: FileLimits) -> None:
     """
     for one in archive.infolist():
         if one.filename.endswith((".xml", ".rels")) and _ENTITY.search(member(archive, one.filename)[:4096]):
-            raise NotReadable("its XML declares entities, as no office document does", "damaged")
+            raise NotReadable("its XML declares entities, which no office document does", "damaged")

@@ -43,7 +43,7 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
         if not heading:
             continue
         if len(outline) == _MOST_HEADINGS:
-            notes.append(f"only its first {_MOST_HEADINGS:,} definitions are headings")
+            notes.append(f"only its first {_MOST_HEADINGS:,} definitions become headings")
             break
         outline.append((start + len(line) - len(line.lstrip()), heading))
     document = ParsedDocument("", "", text, tuple(outline), locations={"line": ((0, 1),)})

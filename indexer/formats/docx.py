@@ -110,7 +110,7 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
         main = Package.open(io.BytesIO(raw)).main_document_part
         body = _root(main).find(qn("w:body"))
         if body is None:
-            raise NotReadable("damaged: it is no whole Word document (no body)")
+            raise NotReadable("damaged: not a complete Word document (no body)")
         reader = _Reader(main, limits)
         reader.read(body)
     text, outline = reader.layout.finish()

@@ -53,7 +53,7 @@ class _Mail:
 
     def _read_part(self, part: EmailMessage, depth: int) -> None:
         if depth > self._deepest:
-            raise NotReadable(f"more than {self._deepest:,} parts in each other (--max-nesting)", "limit")
+            raise NotReadable(f"parts nested more than {self._deepest:,} deep (--max-nesting)", "limit")
         parts = [one for one in part.iter_parts() if isinstance(one, EmailMessage)] if part.is_multipart() else []
         kind = part.get_content_type()
         if kind == "message/rfc822":

@@ -78,7 +78,7 @@ class _Book:
         items = {item.get("id"): item for item in _all(package, "item") if item.get("href")}
         spine = [items[ref.get("idref")] for ref in _all(package, "itemref") if ref.get("idref") in items]
         if not spine:
-            raise NotReadable("damaged: it names no chapters")
+            raise NotReadable("damaged: the package file names no chapters")
         pages = [item for item in spine if item.get("media-type", "") in _PAGES or not item.get("media-type")]
         tables = [item for item in items.values() if _is_table(item)]
         self.chapters = [
@@ -98,7 +98,7 @@ class _Book:
                     return self._member(path, "")
         packages = [one for one in self._archive.namelist() if one.endswith(".opf")]
         if not packages:
-            raise NotReadable("damaged: no package with its chapters in it")
+            raise NotReadable("damaged: the package file (.opf) is missing")
         return packages[0]
 
     def _member(self, href: str, base: str) -> str:
@@ -113,7 +113,7 @@ class _Book:
             methods = {method.get("Algorithm") for method in _all(one, "EncryptionMethod")}
             paths = {self._member(reference.get("URI", ""), "") for reference in _all(one, "CipherReference")}
             if not methods <= _OBFUSCATED_FONTS and not paths.isdisjoint(self.chapters):
-                raise NotReadable("encrypted: it opens in the shop's own reader only", "encrypted")
+                raise NotReadable("encrypted: it opens only in the shop's own app", "encrypted")
 
     def _read_contents(self, name: str) -> None:
         """Add the headings of a table of contents, of EPUB 3 (nav) or 2 (NCX); a bad one is no reason to stop."""
@@ -160,7 +160,7 @@ def _tree(archive: zipfile.ZipFile, name: str) -> etree._Element:
     try:
         tree = etree.fromstring(member(archive, name), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise NotReadable(f"damaged: {name[:100]} in it is no XML ({one_line(str(error))[:100]})") from None
+        raise NotReadable(f"damaged: {name[:100]} is not XML ({one_line(str(error))[:100]})") from None
     if tree is None:
-        raise NotReadable(f"damaged: {name[:100]} in it is no XML")
+        raise NotReadable(f"damaged: {name[:100]} is not XML")
     return tree

@@ -127,7 +127,7 @@ def _check_depth(source: str) -> None:
     for tag in _NESTING_TAG.finditer(source):
         depth = max(0, depth - 1) if tag[1] else depth + 1
         if depth > _DEEPEST:
-            raise NotReadable(f"more than {_DEEPEST:,} elements in each other", "limit")
+            raise NotReadable(f"elements nested more than {_DEEPEST:,} deep", "limit")
 
 
 def _text_of(tree: LexborHTMLParser, selector: str) -> str:

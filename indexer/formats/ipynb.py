@@ -95,7 +95,7 @@ def _notes(cut: list[int]) -> Iterator[str]:
     if cut:
         named = ", ".join(map(str, cut[:5])) + (" and others" if len(cut) > 5 else "")
         cells = "cell" if len(cut) == 1 else "cells"
-        yield f"of what {cells} {named} printed the first {_MOST_OUTPUT:,} characters are read"
+        yield f"only the first {_MOST_OUTPUT:,} characters printed by {cells} {named} are read"
 
 
 def _object(value: Any) -> dict[str, Any]:

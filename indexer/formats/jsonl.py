@@ -40,7 +40,7 @@ def records(raw: bytes) -> Iterator[tuple[str, bytes]]:
     """Each record, good or bad, by its name, without parsing it. :raises NotReadable: where they are too many."""
     raw = _as_utf8(raw)
     if raw.count(b"\n") > MOST_RECORDS:
-        raise NotReadable(f"more than {MOST_RECORDS:,} lines; divide it into several files", "limit")
+        raise NotReadable(f"more than {MOST_RECORDS:,} lines; split it into several files", "limit")
     for number, line in enumerate(raw.split(b"\n")):
         if stripped := line.strip():
             yield f"#{number}", stripped
@@ -97,7 +97,7 @@ def _kind(value: object) -> str:
         return "an array"
     if isinstance(value, str):
         return "a string"
-    return "null" if value is None else "a number" if not isinstance(value, bool) else "a truth value"
+    return "null" if value is None else "a number" if not isinstance(value, bool) else "a boolean"
 
 
 def _is_scalar(value: object) -> bool:

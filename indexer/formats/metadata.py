@@ -62,7 +62,7 @@ def _check_nesting(events: Iterable[Any]) -> None:
         kind = type(event).__name__
         depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
         if depth > _DEEPEST:
-            raise NotReadable(f"not YAML that is read (more than {_DEEPEST} lists or fields in each other)", "metadata")
+            raise NotReadable(f"YAML nested more than {_DEEPEST} deep", "metadata")
 
 
 def plain(fields: Any) -> tuple[dict[str, Any], list[str]]:
@@ -75,19 +75,19 @@ def plain(fields: Any) -> tuple[dict[str, Any], list[str]]:
     if fields is None:
         return {}, []
     if not isinstance(fields, Mapping):
-        raise NotReadable("expected fields with names", "metadata")
+        raise NotReadable("expected a mapping of names to values", "metadata")
     if len(fields) > MOST_FIELDS:
         raise NotReadable(f"{len(fields):,} fields, at most {MOST_FIELDS:,} are kept", "metadata")
     kept, left_out, n_left = {}, [], MOST_CHARACTERS
     for name, value in fields.items():
         if (size := _size(value, n_left)) > n_left:
-            left_out.append(f"its metadata {one_line(str(name))[:50]!r} is too long, or all of them together are")
+            left_out.append(f"its metadata field {one_line(str(name))[:50]!r} is too long, or all fields together are")
             continue
         n_left -= size
         if _is_plain(value) or (isinstance(value, list) and all(map(_is_plain, value))):
             kept[storable(str(name))] = [_scalar(one) for one in value] if isinstance(value, list) else _scalar(value)
         elif value is not None:
-            left_out.append(f"its metadata {one_line(str(name))[:50]!r} is no text, number, date or list of them")
+            left_out.append(f"its metadata field {one_line(str(name))[:50]!r} is no text, number, date or list of them")
     return kept, left_out
 
 

@@ -45,7 +45,7 @@ def checked(raw: bytes, limits: FileLimits) -> dict[str, Any]:
         refuse_entities(archive, limits)
         relations = member(archive, "_rels/.rels")
         if _STRICT in relations:
-            raise NotReadable('saved as "Strict Open XML"; save it in the ordinary format to have it read', "no reader")
+            raise NotReadable('saved as "Strict Open XML"; save it in the ordinary format', "no reader")
         try:
             return _properties(archive.read("docProps/core.xml"))
         except (KeyError, etree.XMLSyntaxError, zipfile.BadZipFile, zlib.error, EOFError, ValueError):
@@ -85,8 +85,8 @@ def library(what: str) -> Iterator[None]:
             raise MemoryError from None  # lxml's own way to say so
         if "xcessive depth" in str(error):
             raise NotReadable("nested too deeply", "limit") from None
-        raise NotReadable(f"damaged: XML in it is not whole ({one_line(str(error))[:100]})") from None
+        raise NotReadable(f"damaged: its XML is malformed ({one_line(str(error))[:100]})") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise NotReadable(f"damaged: a part of it cannot be unpacked ({one_line(str(error))[:100]})") from None
     except (KeyError, ValueError) as error:
-        raise NotReadable(f"damaged: it is no whole {what} ({one_line(str(error))[:100]})") from None
+        raise NotReadable(f"damaged: not a complete {what} ({one_line(str(error))[:100]})") from None

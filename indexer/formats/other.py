@@ -45,11 +45,11 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
         found = one_line(str(error))[:150]
         if "password" in found.lower() or "encrypted" in found.lower():
             raise NotReadable("encrypted: it opens with a password only", "encrypted") from None
-        raise NotReadable(f"damaged: kreuzberg does not read it ({found})") from None
+        raise NotReadable(f"damaged: kreuzberg cannot read it ({found})") from None
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of Rust, which is no Exception
             raise
-        raise NotReadable("damaged: kreuzberg does not read it") from None
+        raise NotReadable("damaged: kreuzberg cannot read it") from None
     layout = Layout()
     nodes = (result.document or {}).get("nodes") or []
     _lay_out(layout, nodes, "spreadsheet" in media_type or "excel" in media_type, limits)
@@ -71,7 +71,7 @@ def _media_type(raw: bytes, limits: FileLimits) -> str:
         return _of_compound(raw)
     if b"<FictionBook" in raw[:2_000]:
         return "application/x-fictionbook+xml"
-    raise NotReadable("no reader for such content", "no reader")
+    raise NotReadable("no reader for this kind of content", "no reader")
 
 
 def _of_archive(raw: bytes, limits: FileLimits) -> str:
@@ -92,7 +92,7 @@ def _of_compound(raw: bytes) -> str:
             if stream == "WordDocument" and _is_encrypted_word(raw):
                 raise NotReadable("encrypted: it opens with a password only", "encrypted")
             return media_type
-    raise NotReadable("no reader for such content", "no reader")
+    raise NotReadable("no reader for this kind of content", "no reader")
 
 
 def _is_encrypted_word(raw: bytes) -> bool:

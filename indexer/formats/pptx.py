@@ -51,7 +51,7 @@ def _presentation(raw: bytes) -> Any:
     package: OpcPackage = Package.open(io.BytesIO(raw))
     part: Any = package.main_document_part
     if not hasattr(part, "presentation"):
-        raise NotReadable("damaged: it is no whole presentation")
+        raise NotReadable("damaged: not a complete presentation")
     return part.presentation
 
 

@@ -140,7 +140,7 @@ def format_of(path: str, raw: bytes) -> Format:
     """
     found = _format_of(path, raw)
     if found.name == "other" and not has_all_formats():
-        what = suffix_of(path) or "such content"
+        what = suffix_of(path) or "this kind of content"
         raise NotReadable(f"no reader for {what}; install deformer-qa[all-formats] for it", "no reader")
     return found
 
@@ -180,7 +180,7 @@ def _of_archive(raw: bytes, named: Format | None) -> Format:
             return BY_NAME[name]
     if named and not named.is_text:
         return named
-    raise NotReadable("a zip archive; unpack it to have its files read", "no reader")
+    raise NotReadable("a zip archive; unpack it to index its files", "no reader")
 
 
 def _of_text(raw: bytes, suffix: str, named: Format | None) -> Format:
@@ -196,7 +196,7 @@ def _of_text(raw: bytes, suffix: str, named: Format | None) -> Format:
         return BY_NAME["text"]
     if named:
         return named  # it will say what is missing
-    raise NotReadable(f"no reader for {suffix}" if suffix else "no reader for such content", "no reader")
+    raise NotReadable(f"no reader for {suffix}" if suffix else "no reader for this kind of content", "no reader")
 
 
 def _is_plain(raw: bytes) -> bool:

@@ -209,7 +209,7 @@ def decode_seven_bit(raw: bytes) -> str | None:
             return text
     if names == ("hz",):
         return None
-    raise NotReadable("damaged text: it has the escapes of ISO-2022, but is not in it everywhere")
+    raise NotReadable("damaged text: it has the escape sequences of ISO-2022, but parts of it are not ISO-2022")
 
 
 def _is_hz(raw: bytes) -> bool:
@@ -289,10 +289,10 @@ def decode_legacy(raw: bytes) -> str:
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
-        reason = f"damaged text: it looks like {_shown(encoding)}, but byte {error.start:,} is not"
+        reason = f"damaged text: it looks like {_shown(encoding)}, but byte {error.start:,} is invalid"
         raise NotReadable(reason, "encoding") from None
     if has_controls(text.rstrip("\x1a")):
-        raise NotReadable(f"damaged text: it looks like {_shown(encoding)}, but not everywhere", "encoding")
+        raise NotReadable(f"damaged text: it looks like {_shown(encoding)}, but parts of it are not", "encoding")
     return text
 
 
@@ -442,7 +442,7 @@ def _decode_marked(raw: bytes, mark: bytes, encoding: str) -> str:
         return storable(_without_nul(raw.decode(encoding, "surrogatepass")))
     except UnicodeDecodeError as error:
         at = error.start + len(raw) - len(error.object)
-        raise NotReadable(f"marked as {encoding.upper()}, but byte {at:,} is not", "encoding") from None
+        raise NotReadable(f"marked as {encoding.upper()}, but byte {at:,} is invalid", "encoding") from None
 
 
 def _check_no_utf8(raw: bytes, error: UnicodeDecodeError) -> None:

@@ -137,13 +137,14 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
         try:
             book = openpyxl.load_workbook(io.BytesIO(raw), read_only=True, data_only=True, keep_links=False)
         except InvalidFileException as error:
-            raise NotReadable(f"damaged: it is no whole spreadsheet ({error})") from None
+            raise NotReadable(f"damaged: not a complete spreadsheet ({error})") from None
         if len(book.sheetnames) > limits.pages:
             reason = f"{len(book.sheetnames):,} sheets, at most {limits.pages:,} are read (--max-pages)"
             raise NotReadable(reason, "limit")
         n_missing = _n_stated(raw) - len(book.sheetnames)
         if n_missing > 0:
-            notes.append(f"{n_missing:,} of its sheets are not there")  # openpyxl passes over them
+            # openpyxl passes over them
+            notes.append("1 sheet is missing" if n_missing == 1 else f"{n_missing:,} sheets are missing")
         for sheet in book.worksheets:
             sheet.reset_dimensions()  # what a sheet states of its own size is often wrong, and may be anything
             add_sheet(layout, sheet.title, _rows(sheet), limits)

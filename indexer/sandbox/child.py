@@ -59,7 +59,7 @@ def _answer(header: dict[str, Any], raw: bytes, sidecar: bytes, limits: FileLimi
     except MemoryError:
         return _encoded({"reason": formats.memory_reason(limits), "kind": "limit"})
     except Exception as error:  # of ours, on one file: the others are read all the same
-        return _encoded({"reason": f"reading it failed: {type(error).__name__}: {error}"[:200], "kind": "damaged"})
+        return _encoded({"reason": f"the parser failed: {type(error).__name__}: {error}"[:200], "kind": "damaged"})
 
 
 def _with_sidecar(parsed: ParsedFile, name: str, raw: bytes) -> ParsedFile:
@@ -67,7 +67,7 @@ def _with_sidecar(parsed: ParsedFile, name: str, raw: bytes) -> ParsedFile:
     try:
         meta, notes = from_sidecar(name, raw)
     except NotReadable as reason:
-        return replace(parsed, notes=(*parsed.notes, f"its metadata in {name} are not used: {reason}"))
+        return replace(parsed, notes=(*parsed.notes, f"its metadata file {name} is not used: {reason}"))
     title = meta.pop("title", None)
     documents = (replace(one, meta={**one.meta, **meta}) for one in parsed.documents)
     if isinstance(title, str) and title.strip():

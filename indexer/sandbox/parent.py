@@ -155,16 +155,14 @@ class FileParser:
             return NotReadable(_time_reason(limits), "limit")
         what = f"exit code {end.code}" if end.code >= 0 else _signal_name(-end.code)
         if -end.code in _NOT_ITS_DOING:
-            return NotReadable(
-                f"the reader of {name} was killed ({what}): by someone, or where memory is short", "system"
-            )
+            return NotReadable(f"the {name} parser was killed ({what}) by someone, or because memory ran out", "system")
         # Libraries that get no memory just end. What they asked for last is at most what they had, if they grow by
         # doubling, so half of the limit is near it.
         if end.code < 0 and end.peak_bytes >= limits.memory_bytes // 2:
             used, most = end.peak_bytes // 2**20, limits.memory_bytes // 2**20
-            reason = f"the reader of {name} ended ({what}) at {used:,} MiB of memory, at most {most:,} (--max-memory)"
+            reason = f"the {name} parser ended ({what}) at {used:,} MiB of memory; the limit is {most:,} (--max-memory)"
             return NotReadable(reason, "limit")
-        return NotReadable(f"the reader of {name} crashed on it ({what})")
+        return NotReadable(f"the {name} parser crashed ({what})")
 
     def _started(self) -> subprocess.Popen[bytes]:
         # -P: a folder of documents that we happen to be in may hold a json.py

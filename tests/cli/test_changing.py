@@ -102,7 +102,7 @@ def test_rm_by_path_pattern_and_filter(qa: Qa, store: Path, arguments: list[str]
     [
         (["nowhere.txt"], "nowhere.txt: no document of the index is there; nothing was removed."),
         (["*.md", "*.pdf"], "*.pdf: no document of the index is there; nothing was removed."),
-        (["[z-a].txt"], "not a pattern"),
+        (["[z-a].txt"], "invalid pattern"),
         ([], "give a PATH, a pattern or --where"),
         (["--where", ""], "filter: found nothing, expected a comparison"),
         (["--where", "lang = 'de'"], "filter, column 6: found =, expected ==, "),

@@ -129,7 +129,7 @@ def test_patterns_choose_files_and_a_quoted_pattern_stands_for_them(qa: Qa, corp
     assert "no file or folder fits this pattern" in ended.err
     ended = qa("index", corpus, "--store", tmp_path / "s3", "--exclude", "a*b*c*d*e")
     assert (ended.code, (tmp_path / "s3").exists()) == (2, False)
-    assert "not a pattern" in ended.err
+    assert "invalid pattern" in ended.err
 
 
 def test_what_comes_on_stdin_is_indexed_under_its_name(qa: Qa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
