@@ -1,4 +1,4 @@
-"""Turns a corpus into a store: parses files into documents, splits them into passages, and updates what changed.
+"""How does a corpus become a store? Parses files into documents, encodes their passages, and updates what changed.
 
 Names are imported when first used, because the process that parses foreign files needs none of them and no store.
 Other folders import from here, or from the modules in ``OPEN_MODULES``; the function ``sync`` is in module ``sync``.
