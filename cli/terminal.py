@@ -50,8 +50,8 @@ def printable_lines(text: str) -> str:
 def harmless(text: str) -> str:
     """The text made harmless one character for one, so that offsets hold.
 
-    Tabs, "\\n" and "\\r\\n" stay; other line ends become "\\n". What ``printable`` replaces is replaced, and so are direction
-    marks; unseen characters and combining marks stay.
+    Tabs, "\\n" and "\\r\\n" stay; other line ends become "\\n". What ``printable`` replaces is replaced, and so are
+    direction marks; unseen characters and combining marks stay.
     """
     if text.isascii() and text.isprintable():
         return text
