@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     default=3,
     show_default=True,
     metavar="N",
-    help="Answers shown at most.",
+    help="Show at most N answers.",
 )
 @click.option(
     "-k",
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     default=20,
     show_default=True,
     metavar="N",
-    help="Passages read.",
+    help="Read N passages for an answer.",
 )
 @click.option(
     "--max-tokens",
@@ -72,10 +72,10 @@ if TYPE_CHECKING:
     "--max-risk",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     metavar="R",
-    help="Answer only if at most a share R of answers given this surely is wrong; else say so, with exit code 1. "
-    "docs/reference/answers.md says what is promised, and for which questions.",
+    help="Answer only if sure enough that at most a share R of the answers given is wrong; else exit with 1. "
+    "docs/reference/answers.md says what is guaranteed, and for which questions.",
 )
-@click.option("--strict-answers", is_flag=True, help="A best guess that is not sure is no answer: exit code 1.")
+@click.option("--strict-answers", is_flag=True, help="Do not count an unsure best guess as an answer: exit with 1.")
 @format_option
 def ask(
     question: str | None,
@@ -89,10 +89,10 @@ def ask(
     strict_answers: bool,
     form: str,
 ) -> int:
-    """Answer QUESTION from the index; "-" reads it from stdin, none at all opens a session.
+    """Answer QUESTION from the index; "-" reads it from stdin, no QUESTION opens a session.
 
-    A question may have up to 254 word pieces. A best guess is marked as not sure. Exit code 1 means: nothing was found,
-    or, with --max-risk or --strict-answers, nothing that is sure enough.
+    A question may have up to 254 word pieces. A best guess is marked as not sure. Exit code 1 means that
+    nothing was found or, with --max-risk or --strict-answers, that no answer is sure enough.
     """
     if question == "-":
         from deformer_qa.cli.options import question_on_stdin
@@ -116,7 +116,7 @@ def ask(
 
 @dataclass
 class AskOptions:
-    """How questions are asked; a session changes them."""
+    """The options of a question; a session may change them."""
 
     n_answers: int
     n_candidates: int
@@ -138,13 +138,13 @@ class AskOptions:
 
 
 def opened(store: Path | None, reader_folder: Path | None) -> Pipeline:
-    """The pipeline over the store meant; what is loud about the store goes to stderr."""
+    """Open the pipeline over the chosen store; a notice about the store goes to stderr."""
     from deformer_qa.reader.description import describe_reader
     from deformer_qa.reader.shipped import SHIPPED
     from deformer_qa.store import open_snapshot
 
     folder = reader_folder or SHIPPED
-    # The store first, no model is needed for it: one that is missing or of another encoder is told at once.
+    # The store first, because it needs no model: a missing store or another encoder is reported at once.
     snapshot = open_snapshot(located(store), encoder_id=describe_reader(folder).encoder_id)
     if snapshot.notice:
         message(f"qa: {snapshot.notice}")
@@ -154,14 +154,14 @@ def opened(store: Path | None, reader_folder: Path | None) -> Pipeline:
 
 
 def is_answered(answers: Answers, *, strict: bool) -> bool:
-    """Whether there is an answer; a guess is one too, unless --max-risk or --strict-answers ask for more."""
+    """Whether there is an answer; a guess counts too, unless --max-risk or --strict-answers ask for more."""
     if strict and not answers.sure:
         return False
     return answers.is_given if answers.risk else answers.outcome != "nothing"
 
 
 def print_answers(answers: Answers, form: str, *, strict: bool = False) -> None:
-    """In one of the output forms."""
+    """Print answers in one of the output forms."""
     if answers.nothing_matches and form != "human":
         message(f"qa: {NOTHING_MATCHES}")
     if form in JSON_FORMS:
@@ -175,7 +175,7 @@ def print_answers(answers: Answers, form: str, *, strict: bool = False) -> None:
 
 
 def _print_lines(answers: Answers, strict: bool) -> None:
-    """One line an answer; what is not sure of them goes to stderr."""
+    """Print one line per answer; a warning about unsure answers goes to stderr."""
     caution = words_of_caution(answers, strict=strict)
     if answers.outcome == "nothing":
         places = dict.fromkeys(place.path for place in answers.nearest)
@@ -192,7 +192,7 @@ def _print_lines(answers: Answers, strict: bool) -> None:
 
 @contextmanager
 def prompt_session() -> Iterator[PromptSession[str]]:
-    """A prompt on the terminal. It moves the cursor itself, past the safe stream, if it knows moves."""
+    """A prompt on the terminal. Unless the terminal is dumb it writes past the safe stream, to move the cursor."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.application import create_app_session
     from prompt_toolkit.history import FileHistory, History, InMemoryHistory
@@ -201,7 +201,7 @@ def prompt_session() -> Iterator[PromptSession[str]]:
     from prompt_toolkit.utils import is_dumb_terminal
 
     class Harmless(Processor):
-        """Shows one character for one, so the cursor stands where it stands in the text."""
+        """Replaces characters one for one, so that the cursor stays at its place in the text."""
 
         def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
             return Transformation([(style, harmless(text)) for style, text, *_ in transformation_input.fragments])
@@ -214,30 +214,30 @@ def prompt_session() -> Iterator[PromptSession[str]]:
 
 
 def _history_file() -> Path | None:
-    """Where questions are remembered; None where that place cannot be written."""
+    """The history file of questions; None if it cannot be written."""
     try:
         folder = Path(platformdirs.user_state_dir("qa", appauthor=False))
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / "history"
         file.touch()
-    except (OSError, RuntimeError):  # the latter: nobody knows where home is
+    except (OSError, RuntimeError):  # RuntimeError: the home folder is unknown
         return None
     return file
 
 
 _HELP = """\
 Type a question, or:
-  :sources   the last answers' passages, whole
+  :sources   show the passages of the last answers in full
   :k N       read N passages for each question (now {k})
-  :n N       show N answers at most (now {n})
-  :strict    take a best guess for no answer, or no longer (now {strict})
-  :where F   ask only documents whose metadata match, as :where year >= 2020; without F all (now {where})
+  :n N       show at most N answers (now {n})
+  :strict    stop counting an unsure best guess as an answer, or count it again (now {strict})
+  :where F   ask only documents whose metadata match, such as :where year >= 2020; without F all (now {where})
   :help      this list
   :quit      leave (also Ctrl-D)"""
 
 
 class Session:
-    """Asks until the user leaves."""
+    """Answers questions until the user leaves."""
 
     def __init__(self, pipeline: Pipeline, options: AskOptions) -> None:
         self.pipeline, self.options = pipeline, options
@@ -245,7 +245,7 @@ class Session:
         self._out = console()
 
     def run(self) -> int:
-        """Until :quit or the end of input; the exit code is 0."""
+        """Run until :quit or the end of input; returns exit code 0."""
         pass
 
         snapshot = self.pipeline.snapshot
@@ -264,7 +264,7 @@ class Session:
                     self.answer(line)
 
     def answer(self, line: str) -> None:
-        """One line of the session: a command or a question. A user's error is told and the session goes on."""
+        """Handle one line, a command or a question. A user's error is printed, and the session goes on."""
         from deformer_qa.pipeline.errors import PipelineError
         from deformer_qa.reader.errors import ReaderError
         from deformer_qa.store import StoreError
@@ -303,17 +303,17 @@ class Session:
         elif name in ("k", "n"):
             self._out.print(f":{name} takes a number from 1 to 1000.", style="red")
         else:
-            self._out.print(f"There is no :{printable(name)}; :help lists what there is.", style="red")
+            self._out.print(f"Unknown command :{printable(name)}; :help lists all commands.", style="red")
 
     def _where(self, text: str) -> None:
         wanted = parsed(text or None)
         n_documents = len(wanted.documents(self.pipeline.snapshot)) if wanted else self.pipeline.snapshot.n_documents
         self.options.where = wanted
-        self._out.print(f"{n_documents:,} documents to be asked.")
+        self._out.print(f"{n_documents:,} documents will be asked.")
 
     def _sources(self) -> None:
         if self._last is None:
-            self._out.print("Nothing was asked yet.")
+            self._out.print("No question was asked yet.")
             return
         shown = self._last.nearest or [answer.place for answer in self._last.answers]
         places = {place.passage: place for place in shown}

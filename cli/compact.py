@@ -1,4 +1,4 @@
-"""``qa compact``: the store without anything that was removed."""
+"""``qa compact``: rewrite the store without removed documents."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from deformer_qa.cli.output import ExitCode, emit, format_option, message, print
 @store_option
 @format_option
 def compact(store: Path | None, form: str) -> int:
-    """Write the index anew without what was removed, and erase everything else.
+    """Rewrite the index without removed documents, and erase everything else.
 
-    Afterwards the text, words, vectors and states of removed documents are in no file of the store, and there is no
-    generation before to go back to. Answers stay the same. Needs room for a second copy while it runs.
+    Afterwards the text, words, vectors and states of removed documents are in no file of the store, and no earlier
+    generation is left to go back to. Answers stay the same. Needs room for a second copy while it runs.
     """
     from deformer_qa.store import Writer, bytes_on_disk
 

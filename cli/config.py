@@ -1,6 +1,6 @@
-"""Defaults from files: the user's, then the project's; environment variables and flags come after them.
+"""Reads default options from files: the project's override the user's, environment variables and flags override both.
 
-A file is TOML: option names at the top for all commands, or in a table named like a command::
+A file is TOML: option names at the top apply to all commands, those in a table to the command of its name::
 
     store = "/data/papers.qa"
     [ask]
@@ -23,16 +23,16 @@ PROJECT_FILE = "qa.toml"
 
 
 def configured_defaults(root: click.Group) -> dict[str, Any]:
-    """click's ``default_map`` from the files there are.
+    """click's ``default_map`` from the existing files.
 
-    :raises click.UsageError: naming the file and the key that no command has, or the value's place.
+    :raises click.UsageError: naming the file and the unknown key, or the place of a bad value.
     """
     import platformdirs
 
     files = [Path(platformdirs.user_config_dir("qa", appauthor=False)) / USER_FILE, *_project_files()]
     defaults: dict[str, Any] = {}
     for file in files:
-        if os.path.isfile(file):  # false, not an error, where we may not look
+        if os.path.isfile(file):  # False, not an error, for a folder without access
             _merge(defaults, _checked(_read(file), root, file))
     return defaults
 
@@ -53,7 +53,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _checked(content: dict[str, Any], group: click.Group, file: Path) -> dict[str, Any]:
-    """The file's content with top-level options spread over the commands that have them."""
+    """The file's content, with top-level options copied to the commands that have them."""
     defaults: dict[str, Any] = {}
     for key, value in content.items():
         if not isinstance(value, dict):
@@ -76,7 +76,7 @@ def _checked(content: dict[str, Any], group: click.Group, file: Path) -> dict[st
 
 
 def _spread(defaults: dict[str, Any], group: click.Group, key: str, value: Any, file: Path) -> bool:
-    """Give a top-level option to every command below that has it; False where none does."""
+    """Copy a top-level option to every command below that has it; False if none does."""
     taken = False
     for name, command in _commands(group).items():
         if isinstance(command, click.Group):
@@ -89,14 +89,14 @@ def _spread(defaults: dict[str, Any], group: click.Group, key: str, value: Any, 
 
 
 def _commands(group: click.Group) -> dict[str, click.Command]:
-    """All commands of a group; those of ``qa`` are imported by that."""
+    """All commands of a group; this imports those of ``qa``."""
     context = click.Context(group)
     found = {name: group.get_command(context, name) for name in group.list_commands(context)}
     return {name: command for name, command in found.items() if command}
 
 
 def _value(option: click.Option, key: str, value: Any, file: Path) -> Any:
-    """What an option is to be; a list where it may be given several times."""
+    """The value for an option; a list if it may be given several times."""
     if option.multiple:
         return [
             _placed(option, _plain(key, one, file), file) for one in (value if isinstance(value, list) else [value])
@@ -111,7 +111,7 @@ def _plain(key: str, value: Any, file: Path) -> Any:
 
 
 def _placed(option: click.Option, value: Any, file: Path) -> Any:
-    """The value; a path in a file is meant from the file's folder."""
+    """The value; a path in a file is relative to the file's folder."""
     if isinstance(option.type, click.Path) and isinstance(value, str):
         return str(file.parent / Path(value).expanduser())
     return value

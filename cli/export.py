@@ -1,4 +1,4 @@
-"""``qa export``: an index as files that other programs read."""
+"""``qa export``: write an index as files that other programs can read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deformer_qa.cli.output import ExitCode, emit_counts, format_option
 def export_store(folder: Path, store: Path | None, form: str) -> int:
     """Write the index into the new folder DIR: documents as JSON lines, vectors and states as safetensors.
 
-    Only what lives is written. DIR is there when all of it is written, not before.
+    Removed documents are not written. DIR appears only once it is complete.
     """
     from deformer_qa.store import export_store as write
     from deformer_qa.store import open_snapshot
@@ -28,7 +28,7 @@ def export_store(folder: Path, store: Path | None, form: str) -> int:
         try:
             about = write(snapshot, folder)
         except OSError as error:
-            error.filename = error.filename or str(folder)  # a full disk names no file
+            error.filename = error.filename or str(folder)  # the error of a full disk names no file
             raise
     n_bytes = sum(file.n_bytes for file in about.files.values())
     emit_counts(form, {"documents": about.n_documents, "passages": about.n_passages, "bytes": n_bytes})

@@ -1,4 +1,4 @@
-"""``qa import``: an index made of the files that ``qa export`` wrote."""
+"""``qa import``: make an index from the files that ``qa export`` wrote."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from deformer_qa.cli.output import ExitCode, emit_counts, format_option
 @store_option
 @format_option
 def import_store(folder: Path, store: Path | None, form: str) -> int:
-    """Make a new index of what "qa export" wrote into DIR; it answers as the exported one does.
+    """Make a new index from DIR, written by "qa export"; it gives the same answers as the exported one.
 
-    All of DIR is checked before anything is committed. The index must not be there yet: name a new folder by --store.
+    All of DIR is checked before anything is committed. The index must not exist yet: name a new folder with --store.
     """
     from deformer_qa.store import import_store as read
     from deformer_qa.store import open_snapshot

@@ -1,4 +1,4 @@
-"""``qa index``: folders and files become a store, or bring it up to date."""
+"""``qa index``: make a store from folders and files, or update it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _MIB = 2**20
-_MOST = 2**40  # in MiB still a number of bytes that the system takes
+_MOST = 2**40  # in MiB, still a number of bytes that the system accepts
 _LIMITS: dict[str, tuple[str, int, str]] = {  # option: field of FileLimits, unit, help
     "max-file-size": ("file_bytes", _MIB, "N MiB for a file."),
     "max-text": ("text_characters", 1, "N characters of text for a document."),
@@ -49,11 +49,9 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--exclude",
             multiple=True,
             metavar="PATTERN",
-            help="No files or folders that match. Patterns are those of .gitignore. May be given several times.",
+            help="Leave out files and folders that match. Patterns follow .gitignore. May be given several times.",
         ),
-        click.option(
-            "--no-ignore", is_flag=True, help="Also index what .gitignore and .qaignore files in the folders leave out."
-        ),
+        click.option("--no-ignore", is_flag=True, help="Also index what .gitignore and .qaignore files leave out."),
     )
     for option in reversed(options):
         command = option(command)
@@ -61,7 +59,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """One option per limit; the command gets them as one ``limits``: a dict for ``file_limits``."""
+    """One option per limit; the command gets them together as ``limits``, a dict for ``file_limits``."""
     from functools import wraps
 
     @wraps(command)
@@ -78,7 +76,7 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def file_limits(chosen: dict[str, int | None]) -> FileLimits:
-    """The limits chosen, the others as they are by default."""
+    """The chosen limits, with defaults for the others."""
     from dataclasses import replace
 
     from deformer_qa.indexer.formats.parsed import DEFAULT_LIMITS
@@ -89,9 +87,9 @@ def file_limits(chosen: dict[str, int | None]) -> FileLimits:
 
 
 def existing_paths(paths: tuple[Path, ...]) -> list[Path]:
-    """The paths; a pattern such as ``'papers/**/*.pdf'`` that no shell has spread becomes what it fits.
+    """The paths; a pattern such as ``'papers/**/*.pdf'`` that no shell has expanded becomes the paths it matches.
 
-    :raises click.UsageError: for a path that is not there, or a pattern that fits nothing.
+    :raises click.UsageError: for a path that does not exist, or a pattern that matches nothing.
     """
     found: list[Path] = []
     for path in paths:
@@ -105,16 +103,16 @@ def existing_paths(paths: tuple[Path, ...]) -> list[Path]:
 
 
 def _fitting(pattern: Path) -> list[Path]:
-    """What a pattern fits, as in a shell: nothing hidden, unless it begins with "." in the pattern too."""
+    """Expand a pattern as a shell does: hidden names match only if the pattern has a leading "." itself."""
     try:
         relative = pattern.relative_to(pattern.anchor) if pattern.anchor else pattern
         found = sorted(Path(pattern.anchor or ".").glob(str(relative)))
     except (ValueError, NotImplementedError, OSError) as error:
-        raise click.UsageError(f"{pattern}: not a pattern ({error}).") from error
+        raise click.UsageError(f"{pattern}: invalid pattern ({error}).") from error
     if not any(_is_hidden(name) for name in relative.parts):
         found = [path for path in found if not any(map(_is_hidden, path.parts))]
     if not found:
-        raise click.UsageError(f"{pattern}: no file or folder fits this pattern.")
+        raise click.UsageError(f"{pattern}: no file or folder matches this pattern.")
     return found
 
 
@@ -126,7 +124,7 @@ def _is_there(path: Path) -> bool:
     try:
         return path.exists()
     except (OSError, ValueError):
-        return True  # it will be told why it cannot be looked at
+        return True  # a later step reports why it cannot be accessed
 
 
 def _name(option: str) -> str:
@@ -134,7 +132,7 @@ def _name(option: str) -> str:
 
 
 def checked_vector_index(context: click.Context, option: click.Parameter, choice: str | None) -> str | None:
-    """A choice that a store can keep."""
+    """Check the value of --vector-index."""
     from deformer_qa.store.errors import InvalidRecord
     from deformer_qa.store.index_choice import check_choice
 
@@ -162,19 +160,19 @@ def checked_vector_index(context: click.Context, option: click.Parameter, choice
 @click.option(
     "--encoding",
     type=click.Choice(ENCODINGS),
-    help="How states are kept. Default: the store's; for a new one that of the reader's codebook, else int8.",
+    help="Encoding of the stored states. Default: the store's; for a new one the reader's codebook, else int8.",
 )
 @click.option(
     "--vector-index",
     callback=checked_vector_index,
     metavar="auto|flat|FACTORY",
-    help="How vectors are searched from now on: by the store's size, all of them, or by an index such as "
-    "IVF2048,SQ8. Default: the store's, auto for a new one.",
+    help="How vectors are searched from now on: auto chooses by the store's size, flat compares every vector, FACTORY "
+    "is an index such as IVF2048,SQ8. Default: the store's, auto for a new one.",
 )
-@click.option("--prune", is_flag=True, help="Forget recorded roots that are gone, with their documents.")
+@click.option("--prune", is_flag=True, help="Drop recorded roots that no longer exist, with their documents.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
-@click.option("--watch", is_flag=True, help="Go on: whenever a file changes, bring the index up to date.")
-@click.option("--name", metavar="NAME", help='With "-": the file name of what comes, as notes.md. Default: stdin.')
+@click.option("--watch", is_flag=True, help="Keep running, and update the index whenever a file changes.")
+@click.option("--name", metavar="NAME", help='With "-": a file name for the content, such as notes.md. Default: stdin.')
 @selection_options
 @limit_options
 @click.option("--strict", is_flag=True, help="Exit with 3 if any file was skipped.")
@@ -182,7 +180,7 @@ def checked_vector_index(context: click.Context, option: click.Parameter, choice
     "--report",
     type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
-    help="Write what became of each file there, as JSON, with the reasons of those that were skipped.",
+    help="Write the outcome of each file there as JSON, with the reason for each skipped file.",
 )
 @format_option
 def index(
@@ -206,11 +204,11 @@ def index(
 ) -> int:
     """Build or update the index of PATHs: folders or files, each a root that is synced alone.
 
-    Without PATH all recorded roots are brought up to date. What did not change is not read again; what moved is
-    recognised; what vanished leaves the index. Stopped at any moment, the next run goes on from the last commit. A
-    quoted pattern such as 'papers/**/*.pdf' stands for the files that it fits; "-" indexes what comes on stdin.
+    Without PATH all recorded roots are updated. Unchanged files are not read again, moved files are recognised, and
+    deleted files leave the index. After an interruption the next run continues from the last commit. A quoted pattern
+    such as 'papers/**/*.pdf' stands for the files that match it; "-" indexes the content of stdin.
 
-    Metadata of report.pdf are read from report.pdf.meta.json or .meta.yaml beside it, and from the YAML head of a
+    The metadata of report.pdf are read from report.pdf.meta.json or .meta.yaml beside it, and from the YAML head of a
     Markdown file.
     """
     from deformer_qa.cli.progress import Outcomes
@@ -222,14 +220,14 @@ def index(
     selection = Selection(include, exclude, ignore_files=not no_ignore, never=never)
     selection.check()
     outcomes = Outcomes(report)
-    # Before any model is loaded: a path that is not there is told at once.
+    # Before any model is loaded, so that a missing path is reported at once.
     places = [] if is_piped else existing_paths(paths)
     run = _Run(folder, places, encoding, vector_index, prune, file_limits(limits), selection, form, outcomes)
     if dry_run:
         return _ended(run.preview(), strict)
     chosen = _encoder(encoder, reader_folder)
     if is_piped:
-        # One byte more than may be, so that what is too long is known as such, and what never ends does end.
+        # One byte above the limit, so that too long input is recognised, and endless input ends.
         return _ended(run.piped(chosen, name or "stdin", sys.stdin.buffer.read(run.limits.file_bytes + 1)), strict)
     done = run.sync(chosen)
     if watch:
@@ -241,7 +239,7 @@ def index(
 
 @dataclass
 class _Run:
-    """What was asked for, ready to be done once or, while watching, again and again."""
+    """The arguments of a run, which happens once or, while watching, repeatedly."""
 
     store: Path
     places: list[Path]
@@ -254,7 +252,7 @@ class _Run:
     outcomes: Any
 
     def sync(self, encoder: TextEncoder, *, quietly: bool = False) -> SyncReport:
-        """Bring the store up to date; quietly where nothing changed."""
+        """Bring the store up to date; if ``quietly``, print nothing unless something changed."""
         from deformer_qa.indexer.sync import sync
 
         with self._watching() as on_event:
@@ -272,7 +270,7 @@ class _Run:
         return self._told(done, quietly=quietly and not done.committed)
 
     def preview(self) -> SyncReport:
-        """What a sync would do."""
+        """Report what a sync would do."""
         from deformer_qa.indexer.sync import preview
 
         with self._watching() as on_event:
@@ -287,7 +285,7 @@ class _Run:
         return self._told(done, is_preview=True)
 
     def piped(self, encoder: TextEncoder, name: str, raw: bytes) -> SyncReport:
-        """Index what came on stdin."""
+        """Index the content of stdin."""
         from deformer_qa.indexer.sync import index_bytes
 
         with self._watching() as on_event:
@@ -330,15 +328,15 @@ def _check_usage(
     exclude: tuple[str, ...],
 ) -> None:
     if is_piped and len(paths) > 1:
-        raise click.UsageError('"-" (stdin) goes without other PATHs.')
+        raise click.UsageError('"-" (stdin) cannot be combined with other PATHs.')
     if is_piped and (dry_run or watch or include or exclude):
-        raise click.UsageError('"-" (stdin) goes without --dry-run, --watch, --include and --exclude.')
+        raise click.UsageError('"-" (stdin) cannot be combined with --dry-run, --watch, --include or --exclude.')
     if name is not None and not is_piped:
-        raise click.UsageError('--name goes with "-", what comes on stdin.')
+        raise click.UsageError('--name needs "-" as the PATH (content on stdin).')
     if name is not None and (not name.strip("/. ") or "\0" in name or name != Path(name).name):
         raise click.UsageError(f"--name {name!r}: expected the name of a file, without folders.")
     if dry_run and watch:
-        raise click.UsageError("--dry-run goes without --watch.")
+        raise click.UsageError("--dry-run cannot be combined with --watch.")
 
 
 def _encoder(encoder: str | None, reader_folder: Path | None) -> TextEncoder:

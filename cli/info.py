@@ -1,4 +1,4 @@
-"""``qa info``: what is in the store?"""
+"""``qa info``: show what the store holds."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _lines(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "encoding", about["encoding"]
     yield "vector index", about["vector_index"]["choice"]
     for one in about["vector_index"]["indexes"]:
-        yield "vector index", f"{one['factory']}, {one['probes']} lists looked into, {one['rows']:,} rows"
+        yield "vector index", f"{one['factory']}, {one['probes']} lists searched, {one['rows']:,} rows"
     yield "encoder", f"{encoder['name']}, k={encoder['k']}, {encoder['id']}"
     yield from ((f"bytes of {file}", _shown(n)) for file, n in size["bytes"].items())
     yield from ((key.removeprefix("n_").replace("_", " "), _shown(n)) for key, n in size.items() if key != "bytes")

@@ -1,4 +1,4 @@
-"""``qa``: the commands, and how each ending becomes one line and an exit code."""
+"""``qa``: runs the commands, and turns each error into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deformer_qa.cli.terminal import make_streams_safe, silence
 from deformer_qa.pipeline.questions import MOST_CHARACTERS
 from deformer_qa.reader.kernel_defaults import set_kernel_defaults
 
-_HOMES = {  # command: the module of ``cli`` that has it, and its name there
+_HOMES = {  # command: its module in ``cli``, and its name there
     "index": ("index", "index"),
     "ask": ("ask", "ask"),
     "search": ("search", "search"),
@@ -40,7 +40,7 @@ _HOMES = {  # command: the module of ``cli`` that has it, and its name there
 
 
 class _Commands(click.Group):
-    """The commands, each imported when it is asked for; ``qa "a question"`` is ``qa ask "a question"``."""
+    """The commands, each imported on first use; ``qa "a question"`` means ``qa ask "a question"``."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return [*_HOMES, *self.commands]
@@ -57,13 +57,13 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         first = arguments[0]
         looks_like_a_question = any(character.isspace() for character in first.strip()) or first.strip().endswith("?")
-        looks_like_a_question |= len(first) > MOST_CHARACTERS  # refused as such, not printed as an unknown command
+        looks_like_a_question |= len(first) > MOST_CHARACTERS  # reported as too long, not as an unknown command
         if first not in self.list_commands(context) and looks_like_a_question:
             return "ask", self.get_command(context, "ask"), arguments
         return super().resolve_command(context, arguments)
 
     def invoke(self, context: click.Context) -> Any:
-        """As click does it, but a reader of our output that leaves is no error (click would end with 1)."""
+        """Invoke as click does, but without an error if the reader of our output leaves (click would exit with 1)."""
         try:
             return super().invoke(context)
         except BrokenPipeError:
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     make_streams_safe()
     try:
         code = run(list(sys.argv[1:] if arguments is None else arguments))
-    except Exception as error:  # ours, not the user's: the traceback is wanted, and no code that means an answer
+    except Exception as error:  # our bug, not the user's: show the traceback, and use no exit code of an answer
         with suppress(OSError):
             sys.stderr.write("".join(traceback.format_exception(error)))
         code = ExitCode.RUNTIME
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command; the exit code."""
+    """Run a command; returns the exit code."""
     try:
         outcome: Any = root.main(
             arguments, prog_name="qa", standalone_mode=False, default_map=configured_defaults(root)
@@ -120,7 +120,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _sentence(error: Exception) -> str:
-    """The error's message; the system's own are no sentences."""
+    """The error's message as a sentence, which messages of the system are not."""
     if isinstance(error, MemoryError):
         return "not enough memory; close other programs, or raise the limit (ulimit -v)."
     if not isinstance(error, OSError) or error.strerror is None:
@@ -138,7 +138,7 @@ _ADVICE = {
 
 
 def code_of(error: Exception) -> int | None:
-    """The exit code for an error that a user can cause; None for one of ours, which deserves its traceback."""
+    """The exit code for an error that a user can cause; None for a bug of ours, which gets a traceback."""
     from deformer_qa.indexer import errors as indexing
     from deformer_qa.pipeline.errors import PipelineError
     from deformer_qa.reader.errors import ReaderError, WrongEncoder
@@ -170,7 +170,7 @@ def code_of(error: Exception) -> int | None:
 
 
 def _code_after_flushing(code: int) -> int:
-    """The exit code once all output is out: a reader that left is no error, a full disk is one."""
+    """Flush all output and return the exit code: a reader that left is no error, a full disk is one."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -35,12 +35,12 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(path_type=Path, readable=False),
         envvar="QA_STORE",
         metavar="DIR",
-        help="The index. Default: QA_STORE, else the nearest .qa from here upward.",
+        help="The index. Default: QA_STORE, else the nearest .qa in this folder or above.",
     )(command)
 
 
 def located(store: Path | None) -> Path:
-    """The store to read or to update: the one given, the nearest, or ``./.qa`` (which may not exist yet)."""
+    """The store to use: the one given, else the nearest ``.qa``, else ``./.qa`` (which may not exist yet)."""
     if store is not None:
         return store
     here = Path.cwd()
@@ -63,7 +63,7 @@ def reader_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def checked_device(context: click.Context, option: click.Parameter, name: str) -> str:
-    """A device that is there."""
+    """Check that a device is usable."""
     import torch
 
     try:
@@ -75,14 +75,14 @@ def checked_device(context: click.Context, option: click.Parameter, name: str) -
 
 
 def loaded(folder: Path | None) -> SplitReader:
-    """The reader and its encoder."""
+    """Load the reader with its encoder."""
     from deformer_qa.reader.reading import SplitReader
 
     return SplitReader.load(folder or SHIPPED)
 
 
 def where_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--where``, as typed; ``parsed`` makes a filter of it once the command runs."""
+    """``--where FILTER``, as text; ``parsed`` turns it into a filter once the command runs."""
     return click.option(
         "--where",
         metavar="FILTER",
@@ -92,9 +92,9 @@ def where_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def parsed(where: str | None) -> Filter | None:
-    """The filter, None where none was given.
+    """Parse the filter; None if none was given.
 
-    :raises BadFilter: pointing at the place in it.
+    :raises BadFilter: pointing at the place of the error.
     """
     if where is None:
         return None
@@ -107,30 +107,30 @@ SPECIAL = frozenset("*?[")
 
 
 def is_pattern(text: str) -> bool:
-    """Whether it has a character that stands for others."""
+    """Whether a text contains ``*``, ``?`` or ``[``."""
     return bool(SPECIAL & set(text))
 
 
 class Pattern:
-    """``*`` is any part of a name, ``?`` a character, ``[ab]`` and ``[!ab]`` one of a set, ``**`` any folders.
+    """``*`` matches any part of a name, ``?`` a character, ``[ab]`` and ``[!ab]`` one of a set, ``**`` any folders.
 
-    As in a shell, none of them but ``**`` goes across a ``/``; unlike there, they also mean names with a leading dot.
+    As in a shell, only ``**`` matches across a ``/``. Unlike in a shell, all also match names with a leading dot.
     """
 
     def __init__(self, pattern: str) -> None:
-        """:param pattern: taken from the folder we are in where it is held against full places
+        """:param pattern: for full paths, a relative pattern starts at the current folder
 
-        :raises ValueError: where a set in it makes no sense, as ``[z-a]``.
+        :raises ValueError: if a set in it is invalid, such as ``[z-a]``.
         """
         here = "" if pattern.startswith("/") else re.escape(os.path.join(os.getcwd(), ""))
         try:
             self._relative = re.compile(_expression(pattern))
             self._full = re.compile(here + _expression(pattern))
         except re.error as error:
-            raise ValueError(f"not a pattern ({error.msg})") from error
+            raise ValueError(f"invalid pattern ({error.msg})") from error
 
     def names(self, full: str, relative: str) -> bool:
-        """Whether it fits a document's full place, or its path relative to its root."""
+        """Whether it matches a document's full path, or its path relative to its root."""
         return bool(self._full.fullmatch(full) or self._relative.fullmatch(relative))
 
 
@@ -141,7 +141,7 @@ def _expression(pattern: str) -> str:
 
 
 def _name(part: str) -> str:
-    """The expression of one name."""
+    """The regular expression for one name."""
     found, place = "", 0
     while place < len(part):
         end = part.find("]", place + 3 if part[place : place + 2] == "[!" else place + 2)
@@ -158,13 +158,13 @@ def _name(part: str) -> str:
 
 
 ENCODINGS = ("fp16", "int8", "int4", "pq4", "pq6")
-"""The store's, spelled here too: its module is too slow to load for ``qa --help``."""
+"""The store's encodings, repeated here because its module is too slow to import for ``qa --help``."""
 
 
 def encoding_of(encoder: Encoder, name: str | None) -> Encoding:
-    """An encoding by name; None is what a new store of this encoder's states takes.
+    """An encoding by name; None means the encoding of a new store for this encoder.
 
-    :raises InvalidRecord: where it needs a codebook and the encoder came without.
+    :raises InvalidRecord: if it needs a codebook that the encoder lacks.
     """
     from deformer_qa.indexer.encoding import codebook_of
     from deformer_qa.store.encodings import DEFAULT_ENCODING, encoding_named
@@ -175,18 +175,18 @@ def encoding_of(encoder: Encoder, name: str | None) -> Encoding:
 
 
 def through(encoding: Encoding) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """What the store does to states on their way to the joint layers."""
+    """Encode and decode states, as the store does before the joint layers get them."""
     return lambda states: encoding.decode(encoding.encode(states))
 
 
 _MOST_BYTES = 1 << 20
-"""Read of stdin. Blanks around a question do not count for its length, so it is more than a question may have."""
+"""Limit for stdin. It is larger than that of a question, because blanks around a question do not count."""
 
 
 def question_on_stdin() -> str:
-    """All that stdin has, as UTF-8; a question that is too long is not read to its end.
+    """Read a question from stdin as UTF-8, up to a limit.
 
-    :raises BadQuestion: where it is no UTF-8, or goes on and on.
+    :raises BadQuestion: if it is not UTF-8, or exceeds the limit.
     """
     content = sys.stdin.buffer.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:

@@ -1,4 +1,4 @@
-"""Prints: data and answers to stdout in the form asked for, messages to stderr; and exit codes."""
+"""Prints results to stdout in the requested form, and messages to stderr; defines the exit codes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """How a command ended; docs/reference/conventions.md has the table."""
+    """The exit code of a command; docs/reference/conventions.md explains them."""
 
     OK = 0
     NEGATIVE = 1
@@ -63,12 +63,12 @@ def chosen_form(form: str) -> str:
 
 
 def print_json(value: Any, *, indent: bool = True) -> None:
-    """A JSON value; everything beyond ASCII is escaped, so it is true and harmless wherever it is shown."""
+    """Print a JSON value; everything outside ASCII is escaped, so it is exact and safe on any terminal."""
     sys.stdout.write(json.dumps(value, indent=1 if indent else None, allow_nan=False) + "\n")
 
 
 def print_text(text: str) -> None:
-    """The text in UTF-8, harmless one character for one; on a terminal a line end follows."""
+    """Print text in UTF-8, made harmless character by character; a terminal also gets a line end."""
     inner = behind(sys.stdout)
     if isinstance(inner, io.TextIOWrapper):
         inner.reconfigure(encoding="utf-8")
@@ -76,18 +76,18 @@ def print_text(text: str) -> None:
 
 
 def print_plain(*fields: Any) -> None:
-    """One line of fields parted by tabs, safe to print."""
+    """Print one line of tab-separated fields, made safe to print."""
     sys.stdout.write("\t".join(printable(str(field)) for field in fields) + "\n")
 
 
 def emit(
     form: str, result: dict[str, Any], rows: Iterable[Iterable[object]], human: Callable[[], None] | None = None
 ) -> None:
-    """Print a result in the form asked for.
+    """Print a result in the requested form.
 
     :param result: for json and ndjson, without its "schema".
-    :param rows: for plain, a line of fields each.
-    :param human: prints for people; None where the rows do.
+    :param rows: for plain, one line of fields each.
+    :param human: prints for people; None if the rows serve.
     """
     if form in JSON_FORMS:
         print_json({"schema": 1, **result}, indent=form == "json")
@@ -99,13 +99,13 @@ def emit(
 
 
 def emit_counts(form: str, counts: dict[str, int]) -> None:
-    """Print numbers by name in the form asked for."""
+    """Print numbers by name in the requested form."""
     words = [f"{name} {n:,}" if name == "generation" else f"{n:,} {name}" for name, n in counts.items()]
     emit(form, counts, counts.items(), human=lambda: print_plain(", ".join(words)))
 
 
 class SafeConsole(Console):
-    """A console whose text is harmless whoever made it; its styles and cursor moves are rich's own, and no links."""
+    """A console that makes all text harmless; only rich's own styles and cursor moves pass, and no links."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
@@ -113,23 +113,23 @@ class SafeConsole(Console):
             yield segment if segment.control else Segment(harmless(segment.text), style)
 
     def on_broken_pipe(self) -> None:
-        """Left to the caller; rich would end the process with 1."""
+        """Leave the error to the caller; rich would exit with 1."""
         raise BrokenPipeError
 
 
 def console() -> Console:
-    """Where people read results; no markup is taken from text."""
+    """The console for results; markup in text is not interpreted."""
     return SafeConsole(file=_styled("stdout"), markup=False, highlight=False, emoji=False, soft_wrap=False)
 
 
 def message(text: str) -> None:
-    """One line to stderr, if somebody still reads it and there is room."""
+    """Print one line to stderr; errors of writing are ignored."""
     with suppress(OSError):
         sys.stderr.write(printable(text) + "\n")
 
 
 def messages_console() -> Console:
-    """Where progress is drawn: stderr."""
+    """The console for progress, on stderr."""
     return SafeConsole(file=_styled("stderr"), stderr=True, markup=False, highlight=False, emoji=False)
 
 
@@ -143,13 +143,13 @@ _BROKEN_LINE = re.compile(r"(?<=[^\n:.;])\n(?=[^\W\d_(\"'])")
 
 
 def words_of_caution(answers: Answers, *, strict: bool) -> str:
-    """What is said before answers that are not asserted; "" where the best one is."""
+    """The sentence to print before answers that are not asserted; "" if the best one is."""
     if answers.outcome == "nothing":
         return "Nothing found about this."
     best, risk = answers.answers[0].confidence, answers.risk
     if answers.abstains and risk is not None:
         if answers.asked == "yes_no":
-            return "No answer given: for yes/no questions no risk is known (--max-risk). The best guess:"
+            return "No answer given: this reader guarantees no risk for yes/no questions (--max-risk). The best guess:"
         return (
             f"No answer given: --max-risk {risk.max_risk:g} needs a confidence of at least {risk.threshold:.0%}, "
             f"the best guess has {best:.0%}:"
@@ -160,7 +160,7 @@ def words_of_caution(answers: Answers, *, strict: bool) -> str:
 
 
 def show_answers(answers: Answers, *, strict: bool = False) -> None:
-    """All answers, best first, then what it cost; where nothing was found the nearest passages by name."""
+    """Print all answers, best first, and the time taken; if nothing was found, the places of the nearest passages."""
     out = console()
     if answers.nothing_matches:
         out.print(Text(NOTHING_MATCHES[:1].upper() + NOTHING_MATCHES[1:], style="yellow"))
@@ -201,8 +201,8 @@ def _headline(number: int, answer: Answer, *, weak: bool) -> Text:
 
 
 def _long(place: Place, long: Place) -> Text:
-    """A sentence, step or list with the span marked; lines that a text only breaks for its width are one."""
-    text = _BROKEN_LINE.sub(" ", long.text)  # one character for one
+    """A sentence, step or list with its span marked; lines broken only for their width are joined."""
+    text = _BROKEN_LINE.sub(" ", long.text)  # keeps the length, so offsets stay valid
     start, end = place.start - long.start, place.end - long.start
     line = Text(printable_lines(text[:start]))
     line.append(printable_lines(text[start:end]), style="bold reverse" if text[:start] or text[end:] else "bold")

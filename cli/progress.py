@@ -1,4 +1,4 @@
-"""Bars on a terminal, lines elsewhere, for work that is counted; and what ``qa index`` shows and reports."""
+"""Shows progress, as bars on a terminal and lines elsewhere; and the results and reports of ``qa index``."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from deformer_qa.indexer.progress import Committed, Event, FileDone, Found, Pass
 
 @contextmanager
 def progress_bar(*columns: ProgressColumn, speed_seconds: float = 30.0) -> Iterator[Progress]:
-    """A bar of these columns on stderr.
+    """A progress bar with these columns on stderr.
 
-    Left to itself rich takes stdout as well, even where that is a file, and reads escape sequences in what is written.
+    By default rich would redirect stdout too, even to a file, and interpret escape sequences in its text.
     """
     console = messages_console()
     drawn = console.is_terminal
@@ -61,9 +61,9 @@ def progress_bar(*columns: ProgressColumn, speed_seconds: float = 30.0) -> Itera
 
 @contextmanager
 def counting(n: int | None) -> Iterator[Callable[[str], None]]:
-    """Call what it gives once for each of the ``n`` done, with a word on the phase; nothing is drawn off a terminal.
+    """Give a function to call once for each of ``n`` items, with a word for the phase; drawn only on a terminal.
 
-    :param n: None where nobody knows how many there are.
+    :param n: None if the number is unknown.
     """
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with progress_bar(*columns) as bar:
@@ -80,7 +80,7 @@ _LINES_EVERY = 250
 
 @contextmanager
 def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A listener for the training's logs."""
+    """A listener for logs of the training."""
     on_terminal = sys.stderr.isatty()
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -106,7 +106,7 @@ def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
 
 @contextmanager
 def watching(form: str, outcomes: Outcomes) -> Iterator[Callable[[Event], None]]:
-    """A listener for the indexer's events; on a terminal it draws a bar with rate and time left."""
+    """A listener for events of the indexer; on a terminal it draws a bar with rate and time left."""
     outcomes.clear()
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -123,7 +123,7 @@ def watching(form: str, outcomes: Outcomes) -> Iterator[Callable[[Event], None]]
 
 
 class _Watcher:
-    """Calls with events; the bar counts bytes of new and changed files."""
+    """Receives events; the bar counts bytes of new and changed files."""
 
     def __init__(self, bar: Progress, form: str, outcomes: Outcomes) -> None:
         self._bar, self._form, self._outcomes = bar, form, outcomes
@@ -154,16 +154,16 @@ class _Watcher:
             sys.stdout.flush()
 
 
-_REPORT = b'{\n "schema": 1,\n'  # how a report begins; nothing else is written over
+_REPORT = b'{\n "schema": 1,\n'  # how a report begins; no other file is overwritten
 
 
 class Outcomes:
-    """What became of each file, for ``--report`` and ``--dry-run``."""
+    """The outcome of each file, for ``--report`` and ``--dry-run``."""
 
     def __init__(self, file: Path | None) -> None:
-        """:param file: where to write it, if anywhere; made now, as it is too late after hours of work.
+        """:param file: where to write the report, if anywhere; it is created now, not after hours of work.
 
-        :raises click.UsageError: where it cannot be made.
+        :raises click.UsageError: if it cannot be created.
         """
         self._file = file
         self._files: list[FileDone] = []
@@ -176,18 +176,18 @@ class Outcomes:
         except OSError as error:
             raise click.UsageError(f"--report {file}: cannot be written ({error.strerror}).") from error
         if head not in (b"", _REPORT):
-            raise click.UsageError(f"--report {file}: this file is there and is no report; choose another name.")
+            raise click.UsageError(f"--report {file}: exists and is not a report; choose another name.")
 
     def clear(self) -> None:
-        """Another run begins."""
+        """Start another run."""
         self._files.clear()
 
     def add(self, event: FileDone) -> None:
-        """One file is done with."""
+        """Add a finished file."""
         self._files.append(event)
 
     def list(self, form: str) -> None:
-        """A line on stdout for each file but the unchanged ones."""
+        """Print a line on stdout for each file that is not unchanged."""
         for one in self._files:
             if one.outcome == "unchanged":
                 continue
@@ -197,7 +197,7 @@ class Outcomes:
                 print_plain(one.outcome, one.path, *([one.reason] if one.reason else []))
 
     def write(self, done: SyncReport, *, is_preview: bool) -> None:
-        """The report, all at once."""
+        """Write the report."""
         if self._file is None:
             return
         report = {
@@ -219,7 +219,7 @@ def _as_json(one: FileDone) -> dict[str, Any]:
 
 
 def print_summary(report: SyncReport, form: str, *, is_preview: bool = False) -> None:
-    """What was done, on stdout; what was skipped and why, on stderr."""
+    """Print what was done on stdout, and what was skipped and why on stderr."""
     counts = asdict(report.files)
     if form in JSON_FORMS:
         done: dict[str, Any] = {
@@ -248,11 +248,11 @@ def summary(report: SyncReport, *, is_preview: bool = False) -> str:
 
 
 def print_reasons(report: SyncReport) -> None:
-    """A line for each kind of reason with its first example, the most frequent kind first."""
+    """Print a line for each kind of reason with its first example, the most frequent kind first."""
     first = {one.kind: one for one in reversed(report.skipped)}
     for kind, n in Counter(one.kind for one in report.skipped).most_common():
         message(f"qa: skipped {n:,} ({kind}): {first[kind].path}: {first[kind].reason}")
     if report.notes:
-        message(f"qa: {len(report.notes):,} left out in part: {report.notes[0].path}: {report.notes[0].note}")
+        message(f"qa: {len(report.notes):,} indexed only in part: {report.notes[0].path}: {report.notes[0].note}")
     if len(report.skipped) > len(first) or len(report.notes) > 1:
-        message("qa: --report FILE lists every one.")
+        message("qa: --report FILE lists all of them.")

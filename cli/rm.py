@@ -1,4 +1,4 @@
-"""``qa rm``: take documents out of the index."""
+"""``qa rm``: remove documents from the index."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Chosen:
-    """What is to leave: places of documents by id, and the roots that stay."""
+    """The documents to remove, paths by id, and the roots that stay."""
 
     places: dict[int, str]
     roots: list[str]
@@ -36,16 +36,17 @@ class _Chosen:
 def rm(paths: tuple[str, ...], where: str | None, dry_run: bool, store: Path | None, form: str) -> int:
     """Take documents out of the index; the files themselves stay.
 
-    PATH is a file or a folder with all below it. One that names no document and has *, ?, [ or ** in it is a pattern:
-    it is held against each document's full place (a relative pattern taken from here) and against its path relative to
-    its root; quote it, or the shell takes it. With --where as well, only documents that match both are removed.
+    PATH is a file, or a folder with everything below it. A PATH that names no document and contains *, ?, [ or ** is a
+    pattern. It is matched against each document's full path (a relative pattern starts at the current folder) and
+    against its path relative to its root. Quote it, so that the shell does not expand it. With --where as well, only
+    documents that match both are removed.
 
-    A root that is removed whole, by its path, is no longer synced. A file removed from a root that stays comes back
-    with the next "qa index" of that root, unless it is gone by then. The text is in the store's files until
+    A root that is removed as a whole, by its path, is no longer synced. A file removed from a root that stays comes
+    back with the next "qa index" of that root, unless the file was deleted. The text stays in the store's files until
     "qa compact".
     """
     typed = click.get_current_context().get_parameter_source("where") is ParameterSource.COMMANDLINE
-    if not paths and not typed:  # a filter in a configuration file alone would remove documents unasked
+    if not paths and not typed:  # a filter from a configuration file alone must not remove documents
         raise click.UsageError("give a PATH, a pattern or --where.")
     from deformer_qa.store import Writer, open_snapshot
 
@@ -71,9 +72,9 @@ def rm(paths: tuple[str, ...], where: str | None, dry_run: bool, store: Path | N
 
 
 def _choose(snapshot: Snapshot, paths: Sequence[str], wanted: Filter | None) -> _Chosen:
-    """The documents that one of the paths names, if there are any, and that match the filter, if there is one.
+    """Choose documents that any of the paths names (if given) and that match the filter (if given).
 
-    :raises click.UsageError: where a path, or all together, name nothing.
+    :raises click.UsageError: if a path names nothing, or nothing matches the filter.
     """
     from deformer_qa.indexer.files import shown
 
@@ -83,21 +84,21 @@ def _choose(snapshot: Snapshot, paths: Sequence[str], wanted: Filter | None) -> 
         named = {path: _named_by(path, full[path], snapshot.iter_documents(), places) for path in full}
         for path, documents in named.items():
             if not documents and full[path] not in snapshot.roots:
-                raise click.UsageError(f"{path}: no document of the index is there; nothing was removed.")
+                raise click.UsageError(f"{path}: not in the index; nothing was removed.")
         chosen = set().union(*named.values())
     else:
         chosen = set(places)
     if wanted is not None:
         chosen &= {one.id for one in wanted.documents(snapshot)}
         if not chosen:
-            raise click.UsageError("--where: no such document matches; nothing was removed.")
+            raise click.UsageError("--where: no document matches; nothing was removed.")
     whole = () if wanted is not None else full.values()
     roots = [root for root in snapshot.roots if not any(_lies_in(root, path) for path in whole)]
     return _Chosen({id_: place for id_, place in places.items() if id_ in chosen}, roots)
 
 
 def _named_by(path: str, full: str, documents: Iterable[DocumentInfo], places: dict[int, str]) -> set[int]:
-    """The documents at a path or below it; where there are none, those that it fits as a pattern."""
+    """The documents at a path or below it; if there are none, those that it matches as a pattern."""
     from deformer_qa.indexer.formats import file_of
 
     named = {

@@ -1,4 +1,4 @@
-"""``qa rollback``: back to the generation before the newest."""
+"""``qa rollback``: go back to the previous generation."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 @store_option
 @format_option
 def rollback(store: Path | None, form: str) -> int:
-    """Go back to the generation before the newest; a second time undoes that.
+    """Go back to the previous generation; a second rollback undoes the first.
 
-    One commit is undone. A long "qa index" makes several, and merging segments is one that changes no count. The files
-    themselves stay, so the next "qa index" brings the index up to date with them again.
+    One commit is undone. A long "qa index" makes several, and a commit that only merges segments changes no count.
+    Your files stay as they are, so the next "qa index" brings the index up to date with them again.
     """
     from deformer_qa.store import Writer
 

@@ -1,4 +1,4 @@
-"""``qa search``: retrieval only."""
+"""``qa search``: show retrieved passages, without reading them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     default=10,
     show_default=True,
     metavar="N",
-    help="Passages shown at most.",
+    help="Show at most N passages.",
 )
 @click.option(
     "--method",

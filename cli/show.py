@@ -1,4 +1,4 @@
-"""``qa show``: a passage and its neighbours, or the kept text of a document."""
+"""``qa show``: show a passage with its neighbours, or the stored text of a document."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("passage", type=click.IntRange(min=0), required=False)
 @click.option("--document", type=click.IntRange(min=0), metavar="ID", help="Show a document instead of a passage.")
-@click.option("--text", is_flag=True, help="With --document: its kept text and nothing else; exact with --format json.")
+@click.option("--text", is_flag=True, help="With --document: print only its stored text; exact with --format json.")
 @click.option(
     "--around",
     type=click.IntRange(0, 100),
     default=1,
     show_default=True,
     metavar="N",
-    help="Neighbouring passages shown before and after.",
+    help="Show N neighbouring passages before and after.",
 )
 @store_option
 @format_option
 def show(passage: int | None, document: int | None, text: bool, around: int, store: Path | None, form: str) -> int:
     """Show PASSAGE (a number from an answer) with its neighbours."""
     if (passage is None) == (document is None):
-        raise click.UsageError("give a PASSAGE number or --document ID, one of the two.")
+        raise click.UsageError("give either a PASSAGE number or --document ID.")
     if text and document is None:
-        raise click.UsageError("--text goes with --document ID.")
+        raise click.UsageError("--text needs --document ID.")
     from deformer_qa.store import open_snapshot
 
     with open_snapshot(located(store)) as snapshot:
@@ -130,7 +130,7 @@ def _about(document: DocumentRecord) -> dict[str, Any]:
 
 
 def _location(document: DocumentRecord, offset: int) -> dict[str, Any]:
-    """Where a character stands, each kind of location as JSON has it."""
+    """The location of a character, every kind as in the JSON output."""
     from deformer_qa.store.locations import KINDS, location_at
 
     location = location_at(document.meta, document.text, offset)

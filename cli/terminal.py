@@ -1,11 +1,11 @@
-"""What may reach a terminal: foreign text made harmless, and the escape sequences of our own libraries.
+"""Protects the terminal: makes foreign text harmless, and lets only escape sequences of our own libraries pass.
 
-All that this program did not write is foreign: documents, titles, names of files, metadata, questions, arguments,
-configuration, and so every error that quotes one of them. ``streams`` puts what was forgotten through ``harmless``.
+All text that this program did not write is foreign: documents, titles, names of files, metadata, questions, arguments,
+configuration, and so every error that quotes one of them.
 
-``make_streams_safe`` puts a ``SafeStream`` in the place of stdout and stderr. All text written there by anybody (a
-warning, a log, a traceback, a library) is made harmless; no escape sequence passes. Who may write some, a console or
-the prompt, takes the stream behind it (``behind``) and answers for its text.
+``make_streams_safe`` replaces stdout and stderr by a ``SafeStream``. It makes all text harmless, whoever writes it (a
+warning, a log, a traceback, a library), so no escape sequence passes. A console or the prompt, which need some, write
+to the stream behind it (``behind``) and make their text harmless themselves.
 """
 
 from __future__ import annotations
@@ -19,23 +19,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO, cast
 
-MOST_MARKS = 16  # on one character; no script needs as many, and hundreds cover the lines above and below
+MOST_MARKS = 16  # on one character; no script needs as many, and hundreds would cover other lines
 
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 _LINE_ENDS = "\n\r\v\f\x85\u2028\u2029"
 _JOINERS = "\u200c\u200d"  # needed to write Persian and Indic scripts, and emoji
-_SIGNS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"  # Cf, and yet visible
-_UNSEEN = "\u00ad\u180e\u200b\u2060\u2061\u2062\u2063\u2064\ufeff"  # soft hyphens and the like, as PDFs are full of
-_DIRECTION_MARKS = "\u061c\u200e\u200f"  # one character each, of no width; all that opens a run is replaced
+_SIGNS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"  # Cf, but visible
+_UNSEEN = "\u00ad\u180e\u200b\u2060\u2061\u2062\u2063\u2064\ufeff"  # soft hyphens and the like, common in PDFs
+_DIRECTION_MARKS = "\u061c\u200e\u200f"  # of no width, for one character each; controls that open a run are replaced
 _LONE_RETURN = re.compile(r"\r(?!\n)")
 
 
 def printable(text: str) -> str:
-    """One line of the text, safe to print: blanks for line ends and tabs, a mark for anything else that is not visible.
+    """The text on one line, safe to print: line ends and tabs become blanks, invisible characters U+FFFD.
 
-    Control and escape characters, C1, bidirectional controls, tags and lone surrogates are what is replaced. Soft
-    hyphens and other characters that nobody sees vanish. Of more than ``MOST_MARKS`` combining marks on one character
-    the rest is one mark of ours.
+    Replaced are control and escape characters, C1, bidirectional controls, tags and lone surrogates. Soft hyphens and
+    other characters without effect vanish. Combining marks beyond ``MOST_MARKS`` on one character become one U+FFFD.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -44,14 +43,15 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """As ``printable``, with line ends kept."""
+    """As ``printable``, but with line ends kept."""
     return "\n".join(map(printable, text.replace("\r\n", "\n").split("\n")))
 
 
 def harmless(text: str) -> str:
-    """The text one character for one, so that offsets hold: tabs, "\\n" and "\\r\\n" stay, other line ends are "\\n".
+    """The text made harmless one character for one, so that offsets hold.
 
-    What ``printable`` replaces is replaced, and so are direction marks; unseen characters and combining marks stay.
+    Tabs, "\\n" and "\\r\\n" stay; other line ends become "\\n". What ``printable`` replaces is replaced, and so are
+    direction marks; unseen characters and combining marks stay.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -59,7 +59,7 @@ def harmless(text: str) -> str:
 
 
 class _Shown(dict[int, str]):
-    """For ``str.translate``: what is shown for a character; filled as characters come."""
+    """A table for ``str.translate``: the text shown for a character; filled on demand."""
 
     def __init__(self, special: dict[str, str]) -> None:
         super().__init__({ord(one): shown for characters, shown in special.items() for one in characters})
@@ -67,7 +67,7 @@ class _Shown(dict[int, str]):
     def __missing__(self, code: int) -> str:
         hidden = unicodedata.category(chr(code)) in ("Cc", "Cf", "Cs", "Co", "Cn")
         shown = _REPLACED if hidden else chr(code)
-        if code < 0x10000:  # nobody fills it with all there are
+        if code < 0x10000:  # so that it cannot grow to all characters
             self[code] = shown
         return shown
 
@@ -78,7 +78,7 @@ _ONE_FOR_ONE = _Shown({_LINE_ENDS: "\n", **_STAYING, **{one: one for one in "\r\
 
 
 def _few_marks(text: str) -> str:
-    """Cut down what combines with one character; joiners and selectors of variants, which have no width, count."""
+    """Limit the combining marks on one character; joiners and variation selectors, which have no width, count too."""
     kept, run = [], 0
     for character in text:
         combines = character in _JOINERS or unicodedata.category(character) in ("Mn", "Me")
@@ -91,19 +91,19 @@ def _few_marks(text: str) -> str:
 
 
 class NamedStream(io.TextIOBase):
-    """A text stream over another, whose errors say which one failed. It has no ``buffer``: bytes would go around it."""
+    """A text stream over another whose errors name the stream. It has no ``buffer``, which would bypass it."""
 
     def __init__(self, inner: TextIO, name: str) -> None:
         self.inner, self.name = inner, name
 
     def write(self, text: str) -> int:
-        """:raises OSError: naming the stream. :raises BrokenPipeError: where nobody reads it any more."""
+        """Write text. :raises OSError: naming the stream. :raises BrokenPipeError: if its reader left."""
         with self._naming():
             self.inner.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """As ``write``."""
+        """Flush; raises as ``write``."""
         with self._naming():
             self.inner.flush()
 
@@ -114,7 +114,7 @@ class NamedStream(io.TextIOBase):
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise OSError(f"{self.name}: {error.strerror or error}; what was to be written there is lost.") from error
+            raise OSError(f"{self.name}: {error.strerror or error}; this output is lost.") from error
 
     def writable(self) -> bool:
         return True
@@ -135,23 +135,23 @@ class NamedStream(io.TextIOBase):
 
 
 class SafeStream(NamedStream):
-    """Writes all it is given harmless."""
+    """A stream that makes all text harmless."""
 
     def write(self, text: str) -> int:
         return super().write(harmless(text))
 
 
 def behind(stream: TextIO) -> TextIO:
-    """The stream that takes bytes and escape sequences too."""
+    """The stream below the safe one, which also takes bytes and escape sequences."""
     while (inner := getattr(stream, "inner", None) or getattr(stream, "rich_proxied_file", None)) is not None:
-        stream = inner  # of one of ours, or of rich's while a bar is drawn
+        stream = inner  # below ours, or below rich's while a bar is drawn
     return stream
 
 
 def make_streams_safe() -> None:
-    """Make stdout and stderr safe; streams that are closed are as good as empty.
+    """Make stdout and stderr safe; closed streams count as empty.
 
-    What a stream's encoding lacks is escaped, not an error.
+    Characters that a stream's encoding lacks are escaped.
     """
     sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115
     for name in ("stdout", "stderr"):
@@ -162,5 +162,5 @@ def make_streams_safe() -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Nothing more is written there, also not at exit: its reader is gone, or there is no room."""
+    """Discard further output, also at exit, because the reader left or the disk is full."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

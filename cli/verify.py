@@ -1,4 +1,4 @@
-"""``qa verify``: is the store whole, does it still say what its encoder says, and can it be made whole again?"""
+"""``qa verify``: check the store for damage, compare rows with the encoder, and repair damage."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ SHOWN_PASSAGES = 10
     "n_rows",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Also encode the texts of N stored rows again, drawn at random, and compare.",
+    help="Also encode the texts of N random stored rows again, and compare.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which rows --recompute draws.")
-@click.option("--repair", "repairs", is_flag=True, help="Make a damaged store whole again, as a new generation.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed of --recompute.")
+@click.option("--repair", "repairs", is_flag=True, help="Repair a damaged store, as a new generation.")
 @click.option(
     "--encoder",
     metavar="DIR|NAME",
@@ -54,9 +54,9 @@ def verify_store(
 ) -> int:
     """Read every byte of the store and compare it with its checksum. Exit code 1 means damage; each file is named.
 
-    With --repair, what can be derived is written anew, lost rows are encoded again from their texts, and lost documents
-    leave the index by name: run "qa index" afterwards, which reads their files again. Exit code 1 then means that
-    something cannot be repaired. A store that is not damaged stays as it is.
+    With --repair, derived files are written anew, lost rows are encoded again from their texts, and lost documents
+    leave the index and are named: run "qa index" afterwards, which reads their files again. Exit code 1 then means that
+    something cannot be repaired. An undamaged store stays as it is.
     """
     from deformer_qa.store import open_snapshot, recompute, repair, verify
 
@@ -79,16 +79,16 @@ def verify_store(
         report["healthy"] = not compared.wrong
     emit(form, report, _rows(damages, done, compared))
     if n_rows is not None and damages:
-        message("qa: nothing was encoded again to compare: the store is damaged.")
+        message("qa: --recompute was skipped, because the store is damaged.")
     if compared is not None and compared.wrong:
-        message("qa: rows are not those of their texts, though every byte is as committed: build the index again.")
+        message("qa: stored rows do not match their texts, although every checksum is right: build the index again.")
     if done is not None and done.n_dropped:
         message(f'qa: {done.n_dropped:,} documents left the index. Run "qa index" to read their files again.')
     return ExitCode.NEGATIVE if damages or (compared and compared.wrong) else ExitCode.OK
 
 
 def _encoder_of(encoder: str | None, reader_folder: Path | None) -> LoadEncoder:
-    """What loads the encoder, once it is needed."""
+    """A function that loads the encoder when it is needed."""
 
     def load() -> RowEncoder:
         from deformer_qa.indexer.encoding import codebook_of, encoder_info

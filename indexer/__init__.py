@@ -1,7 +1,7 @@
-"""How does a corpus become a store? Files to documents to passages, and what changed since the last time.
+"""How does a corpus become a store? Parses files into documents, encodes their passages, and updates what changed.
 
-Names are imported when first used: the process that reads foreign files needs none of them and no store.
-Other folders import from here, or from the modules that ``OPEN_MODULES`` names: ``sync`` is in one of its own name.
+Names are imported when first used, because the process that parses foreign files needs none of them and no store.
+Other folders import from here, or from the modules in ``OPEN_MODULES``; the function ``sync`` is in module ``sync``.
 """
 
 from __future__ import annotations

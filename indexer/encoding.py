@@ -1,4 +1,4 @@
-"""What does the indexer ask of an encoder? The reader's lower half gives it; a test builds a tiny one."""
+"""The interface of an encoder as the indexer uses it. The reader's lower half implements it; tests build tiny ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Borders(Protocol):
 
 
 class Encoded(Protocol):
-    """What one pass gives.
+    """The result of encoding one passage.
 
     :ivar vector: *Shape:* (hidden_width,), float32
     :ivar states: *Shape:* (tokens, hidden_width), float32
@@ -40,9 +40,9 @@ class Encoded(Protocol):
 
 
 class TextEncoder(Protocol):
-    """Divides texts into passages and encodes each alone: the result must depend on nothing but what is encoded.
+    """Divides texts into passages and encodes each alone; the result must depend on nothing but the encoder input.
 
-    That is the passage's text below its lead, as the store's ``encoder_input`` puts them together.
+    The encoder input is the passage's text below its lead, joined by the store's ``encoder_input``.
     """
 
     @property
@@ -58,20 +58,20 @@ class TextEncoder(Protocol):
     @property
     def codebook(self) -> Mapping[str, NDArray[np.float32]] | None: ...
     def lead(self, title: str, heading: str) -> str:
-        """What is read before a passage of a document with this title, under this heading; '' for nothing."""
+        """The text to put before a passage of a document with this title, under this heading; may be ''."""
         ...
 
     def encode(self, text: str) -> Encoded: ...
 
 
 def encoder_info(encoder: TextEncoder) -> EncoderInfo:
-    """What the store is to know of an encoder."""
+    """Describe an encoder for the store."""
     return EncoderInfo(encoder.encoder_id, encoder.hidden_width, encoder.hidden_width, dict(encoder.about))
 
 
 def codebook_of(encoder: TextEncoder) -> Codebook | None:
-    """The codebook by which a new store is to keep an encoder's states, None where it comes without.
+    """The codebook with which a new store compresses this encoder's states; None where the encoder has none.
 
-    :raises InvalidRecord: where its arrays are not those of a codebook.
+    :raises InvalidRecord: if its arrays do not form a codebook.
     """
     return Codebook(**encoder.codebook) if encoder.codebook is not None else None

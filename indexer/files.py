@@ -1,4 +1,4 @@
-"""Which files lie under a path, in which order, and what stands in the way of reading the others?"""
+"""Lists the files under a path, in order, with a reason for each that cannot be read; and reads them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from deformer_qa.indexer.formats.metadata import MOST_CHARACTERS, SIDECAR_SUFFIX
 from deformer_qa.indexer.selection import EVERYTHING, MOST_BYTES, Chooser, Selection
 
 PIPED = "stdin"
-"""In place of a root, of documents that came through a pipe: they are in no folder and are not synced."""
+"""The root of documents that came through a pipe: they are in no folder and are not synced."""
 
-_FOLDER = os.O_DIRECTORY | getattr(os, "O_PATH", 0)  # the latter: one may be passed through that may not be listed
-_GROWTH_BYTES = 2**20  # that a file may have more than it had when it was opened
+_FOLDER = os.O_DIRECTORY | getattr(os, "O_PATH", 0)  # O_PATH: passes through folders that may not be listed
+_GROWTH_BYTES = 2**20  # by which a file may grow after it was opened
 _OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _YOUNG_NS = 2 * 10**9  # a file changed this recently may change again within the resolution of its time stamps
 _KINDS = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISBLK, "device"), (stat.S_ISCHR, "device"))
@@ -28,10 +28,10 @@ _KINDS = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISBLK, "de
 class FoundFile:
     """A regular file.
 
-    :ivar path: relative to its root, with '/'; a root that is a file has its name for it
-    :ivar source: where it is read, with links resolved
-    :ivar state: size and times; '' where a later change might leave them as they are
-    :ivar sidecar: name of the file beside it that holds its metadata, '' where there is none
+    :ivar path: relative to its root, with '/'; if the root itself is a file, its name
+    :ivar source: the path to read it from, with links resolved
+    :ivar state: size and times; '' while a later change might not alter them
+    :ivar sidecar: name of the metadata file beside it, '' where there is none
     """
 
     root: str
@@ -43,17 +43,17 @@ class FoundFile:
 
     @property
     def shown(self) -> str:
-        """The path to name to a person."""
+        """The path to show to a person."""
         return shown(self.root, self.path)
 
 
 @dataclass(frozen=True)
 class FileContent:
-    """What a file held when it was read.
+    """The content of a file and of its metadata file at the time of reading.
 
-    :ivar sidecar: name and bytes of the file beside it, empty where there is none
-    :ivar state: of both as of these bytes, see ``FoundFile.state``
-    :ivar notes: why the file beside it is not used, if so
+    :ivar sidecar: name and bytes of the metadata file, empty where there is none
+    :ivar state: the state of both that belongs to these bytes, see ``FoundFile.state``
+    :ivar notes: why the metadata file is not used, if it is not
     """
 
     raw: bytes
@@ -64,10 +64,10 @@ class FileContent:
 
 @dataclass(frozen=True)
 class Unread:
-    """Something that cannot be read, is no file, or is not wanted.
+    """A path that cannot be read, is not a file, or is not wanted.
 
     :ivar path: relative to its root; '' for the root itself
-    :ivar hides_content: True where nothing is known of what lies there, so that what is indexed of it stays
+    :ivar hides_content: True if its content is unknown, so that documents indexed from it stay
     """
 
     root: str
@@ -78,15 +78,15 @@ class Unread:
 
     @property
     def shown(self) -> str:
-        """The path to name to a person."""
+        """The path to show to a person."""
         return shown(self.root, self.path)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies under one path of a root, in the order of the names.
+    """The files under one path of a root, in the order of their names.
 
-    :ivar ignored: files and folders that the user does not want
+    :ivar ignored: files and folders that a pattern leaves out
     """
 
     files: tuple[FoundFile, ...]
@@ -95,7 +95,7 @@ class Listing:
 
 
 def shown(root: str, path: str) -> str:
-    """The absolute path of a document or file for a person; a root that is a file is not named twice."""
+    """The absolute path of a document or file for a person; the name of a root that is a file appears only once."""
     name = os.path.basename(root)
     if path and file_of(path) == name and not os.path.isdir(root):
         return printable(root + path[len(name) :])
@@ -103,24 +103,24 @@ def shown(root: str, path: str) -> str:
 
 
 def printable(path: str) -> str:
-    """A path that any encoder takes: bytes of it that are no UTF-8 are spelled out."""
+    """The path as valid Unicode: bytes that are not UTF-8 become backslash escapes."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def list_files(
     root: str, part: str = "", *, never: Collection[Path] = (), selection: Selection = EVERYTHING
 ) -> Listing:
-    """The files of a root, or of the ``part`` of it that is named by a relative path.
+    """List the files of a root, or of the ``part`` of it that a relative path names.
 
-    Hidden files and folders are left out in silence, and so is what lies in ``never`` (the store). A link is followed
-    only to what lies in the root and is hidden there: all else in the root is found under its own name. What is named
-    itself, the root or its part, is wanted whatever the selection says.
+    Hidden files and folders are left out without a reason, and so is everything in ``never`` (the store). A link is
+    followed only to a hidden place inside the root: everything else in the root is found under its own name. The
+    selection does not apply to the root or part itself.
     """
     top = Path(root)
     try:
         is_folder = stat.S_ISDIR(os.stat(top).st_mode)
     except OSError as error:
-        reason = f"cannot be looked at: {reason_of(error, root)}"
+        reason = f"cannot be accessed: {reason_of(error, root)}"
         return Listing((), (Unread(root, "", reason, kind_of(error), hides_content=True),))
     walk = _Walk(root, top if is_folder else top.parent, never, selection)
     if is_folder:
@@ -132,9 +132,9 @@ def list_files(
 
 
 def read_file(file: FoundFile, max_bytes: int) -> FileContent:
-    """A file's bytes and its state as of these bytes.
+    """Read a file, with the state that belongs to these bytes.
 
-    :raises OSError: where it cannot be read. :raises NotReadable: where it is too long, or no file any more.
+    :raises OSError: if it cannot be read. :raises NotReadable: if it is too long, or no longer a file.
     """
     raw, state = _read(file.source, max_bytes)
     if not file.sidecar:
@@ -143,16 +143,16 @@ def read_file(file: FoundFile, max_bytes: int) -> FileContent:
         beside, its_state = _read(file.source.with_name(file.sidecar), 4 * MOST_CHARACTERS, option="")
     except (OSError, NotReadable) as error:
         reason = reason_of(error, file.shown) if isinstance(error, OSError) else str(error)
-        return FileContent(raw, ("", b""), "", (f"its metadata in {file.sidecar} are not used: {reason}",))
+        return FileContent(raw, ("", b""), "", (f"its metadata file {file.sidecar} is not used: {reason}",))
     return FileContent(raw, (file.sidecar, beside), _both(state, its_state))
 
 
 def _read(place: Path, max_bytes: int, option: str = " (--max-file-size)") -> tuple[bytes, str]:
-    fd = _opened(place, os.O_NONBLOCK)  # not blocking, lest a pipe took its place
+    fd = _opened(place, os.O_NONBLOCK)  # non-blocking, in case a pipe took its place
     with os.fdopen(fd, "rb") as stream:
         before = os.fstat(fd)
         if not stat.S_ISREG(before.st_mode):
-            raise NotReadable("no regular file any more", "gone")
+            raise NotReadable("no longer a regular file", "gone")
         if before.st_size > max_bytes:
             reason = f"{before.st_size:,} bytes, at most {max_bytes:,} are read{option}"
             raise NotReadable(reason, "limit")
@@ -160,13 +160,13 @@ def _read(place: Path, max_bytes: int, option: str = " (--max-file-size)") -> tu
         if len(raw) > before.st_size:  # a log, say
             raw += stream.read(min(_GROWTH_BYTES, max_bytes + 1 - len(raw)))
         if len(raw) > min(max_bytes, before.st_size + _GROWTH_BYTES):
-            raise NotReadable("it grows while it is read", "gone")
+            raise NotReadable("it grew while it was read", "gone")
         after = os.fstat(fd)
     return raw, _state(after) if _state(before) == _state(after) and len(raw) == after.st_size else ""
 
 
 def _opened(place: Path, how: int) -> int:
-    """Open for reading without following any link: one out of the root may stand now where a folder or file was."""
+    """Open for reading without following any link: a folder or file may have become a link out of the root."""
     *above, name = place.parts
     folder: int | None = None
     try:
@@ -182,9 +182,9 @@ def _opened(place: Path, how: int) -> int:
 
 
 def reason_of(error: OSError, place: str) -> str:
-    """Why the system did not let us at a place: half a sentence.
+    """Describe an OSError as a phrase to follow the path.
 
-    :raises OSError: where it is this process that has too little of something: that is no file's fault.
+    :raises OSError: if this process ran out of memory or descriptors, which is no fault of the file.
     """
     if error.errno in _OURS:
         raise OSError(error.errno, error.strerror, place) from error
@@ -192,14 +192,14 @@ def reason_of(error: OSError, place: str) -> str:
 
 
 def kind_of(error: OSError) -> Kind:
-    """What is wrong, for programs."""
+    """The kind of an error, for programs."""
     if isinstance(error, PermissionError):
         return "permission"
     return "gone" if isinstance(error, FileNotFoundError) else "system"
 
 
 class _Walk:
-    """One pass over a root: first all that is there without links, then what the links add."""
+    """One pass over a root: first everything that is reached without links, then what links add."""
 
     def __init__(self, root: str, top: Path, never: Collection[Path], selection: Selection) -> None:
         self._root = root
@@ -214,7 +214,7 @@ class _Walk:
         self._met: set[Path] = set()
 
     def listing(self) -> Listing:
-        """All that was found, in the order of the names."""
+        """Everything found, in the order of the names."""
         refused = [Unread(self._root, path, reason, "metadata") for path, reason in self._chooser.refused]
         return Listing(
             tuple(sorted(self._files, key=lambda file: file.path)),
@@ -223,11 +223,11 @@ class _Walk:
         )
 
     def enter_part(self, path: str) -> None:
-        """Take all, or the part of it that ``path`` names."""
+        """Walk the whole root, or the part that ``path`` names."""
         self.enter(self._top / path, path)
 
     def enter(self, place: Path, path: str) -> None:
-        """Take what ``place`` is or contains; ``path`` names it, relative to the root."""
+        """Walk the file or folder ``place``; ``path`` is its name relative to the root."""
         pending = [] if self._is_kept_out(Path(os.path.realpath(place))) else [(place, path)]
         named = path
         while pending:
@@ -254,23 +254,23 @@ class _Walk:
             pending += [(place / name, f"{path}/{name}" if path else name) for name in self._wanted(names, path)]
 
     def take(self, place: Path, path: str, state: os.stat_result) -> None:
-        """Take one entry that is no folder."""
+        """Sort in one entry that is not a folder."""
         if stat.S_ISLNK(state.st_mode):
             self._links.append((place, path))
         elif (state.st_dev, state.st_ino) in self._kept_out:
             return
         elif file_of(path) != path:
-            self._skip(path, "its name is as that of a record of a JSON lines file; rename it", "name")
+            self._skip(path, "name looks like a record of a .jsonl file (NAME.jsonl#12); rename the file", "name")
         elif stat.S_ISREG(state.st_mode):
             sidecar, its_state = _sidecar_of(place)
             file_state = _both(_state(state), its_state) if sidecar else _state(state)
             self._files.append(FoundFile(self._root, path, place, state.st_size, file_state, sidecar))
         else:
             kind = next((name for test, name in _KINDS if test(state.st_mode)), "special file")
-            self._skip(path, f"a {kind}, no file", "special")
+            self._skip(path, f"a {kind}, not a regular file", "special")
 
     def _is_metadata(self, place: Path, path: str) -> bool:
-        """Whether this holds the metadata of a file beside it; of several, one is used and the others are told."""
+        """Whether this is the metadata file of a file beside it; of several one is used, the others are reported."""
         described = _described_by(place.name)
         try:
             if not described or stat.S_ISDIR(os.lstat(place.with_name(described)).st_mode):
@@ -279,19 +279,19 @@ class _Walk:
             return False
         used, _ = _sidecar_of(place.with_name(described))
         if used != place.name:
-            self._skip(path, f"the metadata of {described} are read from {used}", "metadata")
+            self._skip(path, f"not used: the metadata of {described} are read from {used}", "metadata")
         return True
 
     def follow_links(self) -> None:
-        """Take what links add: a link may lead to further ones, but never twice to the same place."""
+        """Walk the targets of links; a link may lead to further links, but no place is visited twice."""
         while self._links:
             links, self._links = sorted(self._links, key=lambda link: link[1]), []
             for place, path in links:
                 real = Path(os.path.realpath(place))
-                if not os.path.lexists(real) or real.is_symlink():  # the latter: links in a circle
-                    self._skip(path, "a link to nothing", "link")
+                if not os.path.lexists(real) or real.is_symlink():  # a link still: links in a circle
+                    self._skip(path, "a broken link", "link")
                 elif not real.is_relative_to(self._top):
-                    self._skip(path, "a link out of the indexed folder", "link")
+                    self._skip(path, "a link that leads out of the indexed folder", "link")
                 elif self._is_hidden(real):
                     self.enter(real, path)
 
@@ -315,7 +315,7 @@ class _Walk:
         try:
             return _read(self._top / folder / name, MOST_BYTES)[0]
         except NotReadable:
-            return b"\0" * (MOST_BYTES + 1)  # too long, or no file: it is told as one that is not used
+            return b"\0" * (MOST_BYTES + 1)  # too long, or not a file: it is reported as not used
         except OSError as error:
             reason_of(error, str(self._top / folder / name))
             return None
@@ -333,12 +333,12 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def _described_by(name: str) -> str:
-    """The file whose metadata a file of this name holds; '' where it is none such by its name."""
+    """The name of the file that a metadata file of this name describes; '' if it is no name of a metadata file."""
     return next((name.removesuffix(suffix) for suffix in SIDECAR_SUFFIXES if name.endswith(suffix)), "")
 
 
 def _sidecar_of(place: Path) -> tuple[str, str]:
-    """Name and state of the file beside a file that holds its metadata; empty where there is none."""
+    """Name and state of the metadata file beside a file; empty where there is none."""
     for suffix in SIDECAR_SUFFIXES:
         try:
             state = os.lstat(place.with_name(f"{place.name}{suffix}"))
@@ -350,12 +350,12 @@ def _sidecar_of(place: Path) -> tuple[str, str]:
 
 
 def _both(state: str, its_state: str) -> str:
-    """The state of a file and of the one beside it; '' where one of them has none."""
+    """The joint state of a file and its metadata file; '' where one of them has none."""
     return f"{state}+{its_state}" if state and its_state else ""
 
 
 def _state(state: os.stat_result) -> str:
-    """What changes when a file does: its size and two times, as tools set one of them back."""
+    """A text that changes with the file: its size and two times, because some tools set one of them back."""
     if time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) < _YOUNG_NS:
         return ""
     return f"{state.st_size}:{state.st_mtime_ns}:{state.st_ctime_ns}"

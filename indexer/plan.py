@@ -1,7 +1,7 @@
-"""What has changed since the last sync? Compares the files that are there with the documents of the index.
+"""Plans a sync: compares the files on disk with the documents of the index.
 
-A document is known again by its place or by its content: a file whose bytes an indexed document had, where that
-document's file is gone, is that document, moved.
+A document is recognised by its place or by its content. If a file has the bytes of an indexed document whose own file
+is gone, it is that document, moved.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from deformer_qa.store import DocumentInfo, Snapshot
 
 Place = tuple[str, str]  # root, path of a file
 
-_MOST_COMPARED = 64  # files of one content, as empty templates are, would else be compared each with each
+_MOST_COMPARED = 64  # so that many files of equal content, such as templates, are not compared each with each
 
 
 @dataclass(frozen=True)
 class FileWork:
     """A file that is new, changed or at another place.
 
-    :ivar own: the documents that were at its place
-    :ivar moved: documents of vanished files that have its content
-    :ivar encodes: False where each of its documents is among these with the same content
+    :ivar own: the documents indexed from its place
+    :ivar moved: documents of vanished files with its content
+    :ivar encodes: False if each of its documents is among these, with the same content
     """
 
     file: FoundFile
@@ -41,7 +41,7 @@ class FileWork:
 
 @dataclass(frozen=True)
 class SkippedFile:
-    """A file (or what is none) that is not read, and the documents of it that leave the index."""
+    """A path that is not read, and its documents that leave the index."""
 
     unread: Unread
     dropped: tuple[DocumentInfo, ...]
@@ -49,7 +49,7 @@ class SkippedFile:
 
 @dataclass(frozen=True)
 class Stale:
-    """An unchanged document whose file's state is another than it says; worth noting only beside other changes."""
+    """An unchanged document whose recorded file state is outdated; worth writing only together with other changes."""
 
     document: DocumentInfo
     source_state: str
@@ -57,12 +57,12 @@ class Stale:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sync is to do.
+    """The steps of a sync.
 
-    :ivar work: in the order to do it: first what encodes nothing
-    :ivar ignored: what the user does not want; what was indexed of it is in ``removed``
+    :ivar work: in working order: files that need no encoding first
+    :ivar ignored: paths that a pattern leaves out; documents indexed from them are in ``removed``
     :ivar removed: documents whose files vanished, by file
-    :ivar lost: the same for roots that are gone, and only these
+    :ivar lost: documents of roots that are gone, by file; they are not in ``removed``
     """
 
     unchanged: tuple[FoundFile, ...]
@@ -90,11 +90,11 @@ def make_plan(
     *,
     never: Collection[Path] = (),
 ) -> Plan:
-    """Look at every file of a scope; those whose size and times are not as recorded are read and hashed.
+    """Compare every file of a scope with the index; read and hash those whose size or times differ from the record.
 
-    New files are read only where an indexed document without a file may be one of them.
+    New files are read only if an indexed document has lost its file and may have moved there.
 
-    :param never: folders that are no part of any root: the store.
+    :param never: folders that belong to no root, such as the store.
     """
     planner = _Planner(snapshot, scope, limits)
     for target in scope.targets:
@@ -120,7 +120,7 @@ class _Planner:
         self._hidden: list[Unread] = []
 
     def compare(self, listing: Listing) -> None:
-        """Sort the files of one target into what they are."""
+        """Sort the files of one target into unchanged, changed, new, skipped and ignored ones."""
         for file in listing.files:
             self._order[file.root, file.path] = len(self._order)
             self._compare_file(file)
@@ -129,12 +129,12 @@ class _Planner:
         self._ignored += listing.ignored
 
     def plan(self) -> Plan:
-        """What to do about all that was compared; call once."""
+        """The plan for everything compared; call once."""
         if self._lost or self._vanished():
             for file in self._new:
                 self._read(file, [])
             self._new.clear()
-        vanished = self._vanished()  # again: a new file that cannot be read hides what was in a folder of its name
+        vanished = self._vanished()  # again: a new file that cannot be read hides documents of a folder of its name
         moves = _Moves([*_flat(vanished.values()), *_flat(self._lost.values())])
         work = [self._work(file, hashes, moves) for file, hashes in self._changed]
         work += [FileWork(file, (), (), encodes=True) for file in self._new]
@@ -189,7 +189,7 @@ class _Planner:
         return FileWork(file, tuple(own), tuple(moved), encodes=len(moved) < len(missing))
 
     def _vanished(self) -> dict[Place, list[DocumentInfo]]:
-        """Indexed documents of the scope whose files are certainly not there any more."""
+        """Indexed documents of the scope whose files certainly no longer exist."""
         present = {(file.root, file.path) for file in self._unchanged}
         present |= {(file.root, file.path) for file, _ in self._changed}
         present |= {(skipped.unread.root, skipped.unread.path) for skipped in self._skipped if skipped.dropped}
@@ -211,7 +211,7 @@ class _Planner:
 
 
 class _Moves:
-    """Documents without a file, to be found again by their content; each once."""
+    """Documents without a file, to be found by content; each is given out once."""
 
     def __init__(self, documents: Iterable[DocumentInfo]) -> None:
         self.taken: set[int] = set()
@@ -220,7 +220,7 @@ class _Moves:
             self._by_hash[document.content_hash].append(document)
 
     def take(self, content_hash: str, path: str) -> DocumentInfo | None:
-        """A document with this content: one whose path ends as ``path`` does if there is, as in a renamed folder."""
+        """Take a document with this content, preferably one whose path ends like ``path``, as in a renamed folder."""
         candidates = self._by_hash.get(content_hash, [])
         if not candidates:
             return None
@@ -232,22 +232,22 @@ class _Moves:
 
 
 def format_of(file: FoundFile, content: FileContent) -> Format:
-    """The format that a file is in. :raises NotReadable: where it is empty or in none."""
+    """The format of a file. :raises NotReadable: if it is empty or in no known format."""
     if not content.raw:
         raise NotReadable("empty", "empty")
     return formats.format_of(file.path, content.raw)
 
 
 def source_state(format_: Format, file_state: str, n_documents: int) -> str:
-    """What a document remembers of its file: '' where it cannot be told from a later state.
+    """The file state to record in a document; '' where it could not be told from a later state.
 
-    The number of its documents is part of it, so that a file of which only some are indexed is not taken for unchanged.
+    It includes the number of documents of the file, so that a partly indexed file is not taken for unchanged.
     """
     return f"{_reader(format_.versioned)}:{n_documents}:{file_state}" if file_state else ""
 
 
 def _is_of(document: DocumentInfo, file_state: str, n_documents: int) -> bool:
-    """Whether a document remembers this state of its file, read as it would be today."""
+    """Whether a document recorded this state of its file, parsed by a current format version."""
     reader, _, rest = document.source_state.partition(":")
     return bool(file_state) and rest == f"{n_documents}:{file_state}" and reader in _READERS
 
@@ -269,7 +269,7 @@ def _documents(snapshot: Snapshot | None, root: str) -> Iterable[DocumentInfo]:
 
 
 def _documents_by_place(snapshot: Snapshot | None, scope: Scope) -> dict[Place, list[DocumentInfo]]:
-    """The documents of all targets by the file they come from; of absorbed roots by their place in the new root."""
+    """The documents of all targets by their file; those of absorbed roots by their place in the new root."""
     roots = dict.fromkeys(target.root for target in scope.targets)
     places = _by_place((root, document) for root in roots for document in _documents(snapshot, root))
     for inner, outer in scope.absorbed.items():
@@ -288,7 +288,7 @@ def _by_place(documents: Iterable[tuple[str, DocumentInfo]]) -> dict[Place, list
 
 
 def _missing(wanted: Iterable[str], there: Iterable[str]) -> list[str]:
-    """What is wanted more often than it is there, in order."""
+    """The items of ``wanted`` that ``there`` lacks, with multiplicity and in order."""
     counts: dict[str, int] = defaultdict(int)
     for content_hash in there:
         counts[content_hash] += 1
@@ -301,7 +301,7 @@ def _missing(wanted: Iterable[str], there: Iterable[str]) -> list[str]:
 
 
 def _common_end(one: str, other: str) -> int:
-    """How many of the last names two paths share."""
+    """The number of trailing path parts that two paths share."""
     n_common = 0
     for left, right in zip(reversed(one.split("/")), reversed(other.split("/")), strict=False):
         if left != right:
@@ -321,26 +321,29 @@ def _without(groups: dict[Place, list[DocumentInfo]], taken: Collection[int]) ->
 
 @dataclass(frozen=True)
 class Pair:
-    """A document of a file with the indexed document that it continues, if any."""
+    """A parsed document with the indexed document that it replaces, if any."""
 
     document: ParsedDocument
     earlier: DocumentInfo | None
 
     @property
     def is_same(self) -> bool:
-        """Whether the content is the same, so that there is nothing to encode."""
+        """Whether the content is unchanged, so that nothing needs encoding."""
         return self.earlier is not None and self.earlier.content_hash == self.document.content_hash
 
 
 def pair_documents(documents: Sequence[ParsedDocument], work: FileWork) -> tuple[list[Pair], list[DocumentInfo]]:
-    """A pair for each document of a file, in order, and the indexed documents that are left: nothing continues them."""
+    """Match a file's parsed documents, in order, with those already indexed; also returns indexed ones without a match.
+
+    Documents match by content hash first, then by position.
+    """
     by_content: dict[str, list[DocumentInfo]] = defaultdict(list)
     for known in (*work.moved, *work.own):
         by_content[known.content_hash].append(known)
     own_by_record = {record_of(info): info for info in work.own}
     earlier: dict[str, DocumentInfo] = {}
     info: DocumentInfo | None
-    for document in documents:  # those that are where they were, before others of the same content may claim them
+    for document in documents:  # unmoved ones first, before others of the same content may claim them
         info = own_by_record.get(document.record)
         if info and info.content_hash == document.content_hash:
             earlier[document.record] = info

@@ -1,4 +1,4 @@
-"""What a sync tells while it runs: its events, its report, and the count of files, bytes and passages."""
+"""Events and report of a sync, and its running count of files, bytes and passages."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Outcome = Literal["added", "updated", "moved", "removed", "unchanged", "skipped"
 
 @dataclass(frozen=True)
 class Found:
-    """The plan is made.
+    """The sync has its plan.
 
-    :ivar n_files: files in the synced paths, those that will be skipped included
-    :ivar n_bytes: of the new and changed ones: the length of the progress bar
+    :ivar n_files: files in the synced paths, including those that will be skipped
+    :ivar n_bytes: bytes of the new and changed files: the length of the progress bar
     """
 
     n_files: int
@@ -26,10 +26,10 @@ class Found:
 
 @dataclass(frozen=True)
 class PassagesEncoded:
-    """Some passages passed the encoder.
+    """Some passages were encoded.
 
     :ivar n_passages: since the last event of this kind
-    :ivar n_bytes_done: of ``Found.n_bytes``, the file at work counted in part
+    :ivar n_bytes_done: of ``Found.n_bytes``; the current file counts in part
     """
 
     n_passages: int
@@ -38,7 +38,7 @@ class PassagesEncoded:
 
 @dataclass(frozen=True)
 class FileDone:
-    """One file is done with; each file found gives one, and each file that vanished.
+    """One file is finished; there is one event for each file found and each file that vanished.
 
     :ivar path: absolute
     :ivar reason: why it was skipped or ignored, else ''
@@ -54,7 +54,7 @@ class FileDone:
 
 @dataclass(frozen=True)
 class RecordSkipped:
-    """A record of a file that gives no document; the rest of the file is not concerned.
+    """A record of a file gave no document; the rest of the file is not affected.
 
     :ivar path: absolute, with the record: '/corpus/notes.jsonl#3'
     """
@@ -65,7 +65,7 @@ class RecordSkipped:
 
 @dataclass(frozen=True)
 class Committed:
-    """What was done so far is safe from now on.
+    """Everything done so far is committed.
 
     :ivar n_passages_encoded: since the sync began
     """
@@ -77,7 +77,7 @@ class Committed:
 
 @dataclass(frozen=True)
 class Noted:
-    """Something of a file that was indexed is not in the index, and should be.
+    """A file was indexed, but part of it could not be read.
 
     :ivar path: absolute
     """
@@ -91,7 +91,7 @@ Event = Found | PassagesEncoded | FileDone | RecordSkipped | Noted | Committed
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file, a folder that could not be listed, or a record, that is not in the index, and why."""
+    """A file, an unlistable folder or a record that was not indexed, and why."""
 
     path: str
     reason: str
@@ -100,9 +100,9 @@ class Skipped:
 
 @dataclass(frozen=True)
 class FileCounts:
-    """Files by outcome; all but ``removed`` sum up to the files found.
+    """The number of files by outcome; all but ``removed`` add up to the files found.
 
-    :ivar ignored: files, and folders with all in them, that the user does not want
+    :ivar ignored: files that a pattern leaves out; a folder counts once
     """
 
     added: int = 0
@@ -116,17 +116,17 @@ class FileCounts:
 
 @dataclass(frozen=True)
 class SyncReport:
-    """What a sync did.
+    """The result of a sync.
 
-    :ivar generation: of the store after it; None where there is no store, as there was nothing to put in one
+    :ivar generation: of the store afterwards; None if there is no store, because there was nothing to index
     :ivar n_passages: in the whole store
     :ivar n_documents: in the whole store
     :ivar n_passages_encoded: by this sync
     :ivar skipped: files and records, in the order met
-    :ivar ignored: what the user does not want, by a pattern
-    :ivar notes: of files that are indexed
-    :ivar empty: the synced paths in which there is nothing to index
-    :ivar committed: whether this sync changed what the store answers
+    :ivar ignored: files and folders that a pattern leaves out
+    :ivar notes: parts of indexed files that could not be read
+    :ivar empty: the synced paths without anything to index
+    :ivar committed: whether this sync committed a generation
     """
 
     generation: int | None
@@ -142,20 +142,20 @@ class SyncReport:
 
 
 class Progress:
-    """The tally of one sync; every change of it is an event.
+    """Counts of one sync; every change sends an event.
 
-    :ivar n_encoded: passages that passed the encoder
+    :ivar n_encoded: passages encoded
     :ivar n_commits: generations committed
     :ivar skipped: files and records left out, in the order met
-    :ivar ignored: files and folders that are not wanted
-    :ivar notes: what of files that are indexed is not in the index
+    :ivar ignored: files and folders that a pattern leaves out
+    :ivar notes: parts of indexed files that could not be read
     """
 
     def __init__(self, on_event: Callable[[Event], None]) -> None:
         self._on_event = on_event
         self._counts: Counter[str] = Counter()
-        self._n_bytes_before = 0  # of the files done with
-        self._n_bytes_here = 0  # of the file at work
+        self._n_bytes_before = 0  # of the finished files
+        self._n_bytes_here = 0  # of the current file
         self._share = 0.0  # of that file
         self.n_encoded = 0
         self.n_commits = 0
@@ -170,30 +170,30 @@ class Progress:
 
     @property
     def n_bytes_done(self) -> int:
-        """Of the new and changed files, the file at work counted in part."""
+        """Bytes done of the new and changed files; the current file counts in part."""
         return self._n_bytes_before + int(self._share * self._n_bytes_here)
 
     def found(self, n_files: int, n_bytes: int) -> None:
-        """The plan is made."""
+        """Report that the plan is made."""
         self._on_event(Found(n_files, n_bytes))
 
     def start_file(self, n_bytes: int) -> None:
-        """A new or changed file is taken up."""
+        """Start on a new or changed file."""
         self._n_bytes_here, self._share = n_bytes, 0.0
 
     def reach(self, share: float) -> None:
-        """So much of the file at work, 0 to 1, is done."""
+        """Set the share of the current file, 0 to 1, that is done."""
         self._share = share
 
     def encoded(self, n_passages: int) -> None:
-        """Passages passed the encoder."""
+        """Count passages as encoded."""
         self.n_encoded += n_passages
         self._on_event(PassagesEncoded(n_passages, self.n_bytes_done))
 
     def file_done(self, path: str, outcome: Outcome, reason: str = "", kind: Kind = "damaged") -> None:
-        """A file is done with, taken up before or not.
+        """Count a file as finished, whether it was started or not.
 
-        :param reason: why it was skipped or ignored; of this ``kind``.
+        :param reason: why it was skipped or ignored; ``kind`` is the kind of this reason.
         """
         self._n_bytes_before += self._n_bytes_here
         self._n_bytes_here, self._share = 0, 0.0
@@ -203,16 +203,16 @@ class Progress:
         self._on_event(FileDone(path, outcome, reason, kind if reason else None, self.n_bytes_done))
 
     def record_skipped(self, path: str, reason: str, kind: Kind) -> None:
-        """A record of the file at work gives no document."""
+        """Report a record of the current file that gives no document."""
         self.skipped.append(Skipped(path, reason, kind))
         self._on_event(RecordSkipped(path, reason))
 
     def noted(self, path: str, note: str) -> None:
-        """Something of the file at work is not in the index."""
+        """Report a part of the current file that is not in the index."""
         self.notes.append(Noted(path, note))
         self._on_event(self.notes[-1])
 
     def committed(self, generation: int) -> None:
-        """What was done so far is safe."""
+        """Report a commit."""
         self.n_commits += 1
         self._on_event(Committed(generation, self.n_encoded, self.n_bytes_done))

@@ -1,8 +1,8 @@
-"""Which recorded roots, or parts of them, does a sync concern?
+"""Decides which recorded roots, or parts of them, a sync covers.
 
 A file belongs to one root only. So a PATH inside a recorded root stands for that part of the root, and a PATH around
-recorded roots becomes a root that takes them over. Hidden files and folders are not part of a root; one that is named
-outright becomes a root of its own.
+recorded roots becomes a root that takes them over. Hidden files and folders are not part of a root; a hidden PATH
+becomes a root of its own.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ class Target:
     part: str = ""
 
     def contains(self, root: str, path: str) -> bool:
-        """Whether a file of a root is part of this."""
+        """Whether a file of a root belongs to this target."""
         return root == self.root and (not self.part or path == self.part or path.startswith(f"{self.part}/"))
 
     @property
     def place(self) -> str:
-        """The absolute path of what is synced."""
+        """The absolute path that is synced."""
         return os.path.join(self.root, self.part) if self.part else self.root
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What a sync looks at.
+    """The roots that a sync covers.
 
-    :ivar targets: none inside another
-    :ivar absorbed: recorded roots that lie in a target, and the root of that target, of which they become part
-    :ivar gone: recorded roots that are not there any more, those of ``absorbed`` left out
+    :ivar targets: none lies inside another
+    :ivar absorbed: recorded roots inside a target, each with the target's root, which takes it over
+    :ivar gone: recorded roots that no longer exist, except those in ``absorbed``
     """
 
     targets: tuple[Target, ...]
@@ -47,9 +47,9 @@ class Scope:
 
 
 def existing_place(path: Path) -> str:
-    """The absolute path under which a PATH is recorded: links resolved, so that a place has one name.
+    """The absolute path under which a PATH is recorded: links are resolved, so that a place has one name.
 
-    :raises PathMissing, PathUnusable: where there is no such place, or it cannot be recorded.
+    :raises PathMissing, PathUnusable: if it does not exist, or cannot be recorded.
     """
     try:
         os.stat(path)
@@ -60,12 +60,12 @@ def existing_place(path: Path) -> str:
     except UnicodeEncodeError:
         raise PathUnusable(path, "its name is not UTF-8; rename it") from None
     except (OSError, ValueError) as error:
-        raise PathUnusable(path, f"cannot be looked at ({getattr(error, 'strerror', None) or error})") from None
+        raise PathUnusable(path, f"cannot be accessed ({getattr(error, 'strerror', None) or error})") from None
     return place
 
 
 def choose_scope(places: Sequence[str] | None, recorded: Sequence[str]) -> Scope:
-    """The scope of a sync of some places, or of all recorded roots (None)."""
+    """Choose the scope of a sync of some places, or of all recorded roots (None)."""
     gone = {root: None for root in recorded if _is_gone(root)}
     present = [root for root in recorded if root not in gone]
     by_place = {os.path.realpath(root): root for root in sorted(present, key=len, reverse=True)}
@@ -86,7 +86,7 @@ def choose_scope(places: Sequence[str] | None, recorded: Sequence[str]) -> Scope
 
 
 def covers(outer: str, inner: str) -> bool:
-    """Whether a walk of the folder ``outer`` comes to ``inner``; a place covers itself."""
+    """Whether a walk of the folder ``outer`` reaches ``inner``; a place covers itself."""
     if inner == outer:
         return True
     if not os.path.isdir(outer) or not Path(inner).is_relative_to(outer):
@@ -95,9 +95,9 @@ def covers(outer: str, inner: str) -> bool:
 
 
 def _target(place: str, by_place: Mapping[str, str]) -> Target:
-    """The outermost recorded root, or part of it, that a place is; else a new root.
+    """The outermost recorded root that covers a place, or the part of it; else a new root.
 
-    :param by_place: the recorded roots by their real places.
+    :param by_place: the recorded roots by their real paths.
     """
     for real in _way_to(place):
         if real in by_place and covers(real, place):
@@ -106,7 +106,7 @@ def _target(place: str, by_place: Mapping[str, str]) -> Target:
 
 
 def _way_to(place: str) -> list[str]:
-    """A place and all folders above it, the outermost first: with thousands of roots, looking at each takes minutes."""
+    """All folders above a place, outermost first, then the place: testing each of thousands of roots takes minutes."""
     path = Path(place)
     return [*map(str, reversed(path.parents)), place]
 
@@ -116,7 +116,7 @@ def _depth(target: Target) -> tuple[int, str]:
 
 
 def _is_gone(root: str) -> bool:
-    """Whether a root is certainly not there: one that may not be looked at counts as there."""
+    """Whether a root certainly does not exist: one that may not be accessed counts as existing."""
     try:
         os.stat(root)
     except (FileNotFoundError, NotADirectoryError):

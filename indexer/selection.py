@@ -1,7 +1,7 @@
-"""Which files of a root does the user not want? Patterns of the command line, and ignore files in the folders.
+"""Chooses the files of a root to index, by patterns of the command line and ignore files in the folders.
 
-All patterns are those of ``.gitignore``, matched by ``pathspec``: the last one that fits decides, one in a deeper
-folder before one further up, and the command line's before all.
+All patterns follow ``.gitignore`` and are matched by ``pathspec``. The last one that matches decides; patterns of a
+deeper folder go before those further up, and the command line's go before all.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from pathspec import GitIgnoreSpec
 
 from deformer_qa.indexer.errors import BadPattern
 
-IGNORE_FILES = (".gitignore", ".qaignore")  # in this order: the latter is ours, so it has the last word
+IGNORE_FILES = (".gitignore", ".qaignore")  # in this order: .qaignore is ours, so it has the last word
 MOST_BYTES = 2**20
 MOST_PATTERNS = 2_000
-_MOST_STARS = 3  # in one name of a pattern, and of "**" in all; time grows with a name's length to that power
+_MOST_STARS = 3  # "*" in one name of a pattern, and "**" in all; time grows with a name's length to that power
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a user wants of the roots.
+    """The files of the roots that a user wants.
 
-    :ivar include: patterns; where there are any, only files that one of them fits
+    :ivar include: patterns; if there are any, only files that match one of them
     :ivar exclude: patterns of files and folders that are left out
     :ivar ignore_files: whether ``.gitignore`` and ``.qaignore`` in the folders count
-    :ivar never: places that are no part of any root, as the report that is being written
+    :ivar never: places that belong to no root, such as the report being written
     """
 
     include: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Selection:
     never: tuple[Path, ...] = ()
 
     def check(self) -> None:
-        """:raises BadPattern: where a pattern is none."""
+        """Check the patterns. :raises BadPattern: if one is invalid."""
         for option, patterns in (("--include", self.include), ("--exclude", self.exclude)):
             for pattern in patterns:
                 if problem := _problem(pattern):
@@ -47,12 +47,12 @@ class Selection:
 
 
 EVERYTHING = Selection()
-"""All but what the ignore files name."""
+"""All files except those that ignore files name."""
 
 
 @dataclass(frozen=True)
 class _Rules:
-    """The patterns that count from one folder down.
+    """The patterns that apply from one folder down.
 
     :ivar folder: relative to the root, '' for the root
     """
@@ -62,7 +62,7 @@ class _Rules:
     source: str
 
     def decide(self, path: str, *, is_folder: bool) -> bool | None:
-        """Whether they leave a path out, by the last one that fits; None where none does."""
+        """Whether the last pattern that matches leaves a path out; None where none matches."""
         query = path[len(self.folder) :].lstrip("/") + ("/" if is_folder else "")
         name = query[query.rstrip("/").rfind("/") + 1 :]
         patterns = (pattern for pattern in reversed(self.spec.patterns) if pattern.include is not None)
@@ -72,11 +72,11 @@ class _Rules:
 class Chooser:
     """Decides for each path of one root; reads each folder's ignore files when it first comes to it.
 
-    :ivar refused: (path, reason) of ignore files, or lines of them, that are not used
+    :ivar refused: (path, reason) of ignore files that are not used, in whole or in part
     """
 
     def __init__(self, selection: Selection, read: Callable[[str, str], bytes | None]) -> None:
-        """:param read: gives the content of a file of a folder, both by name, or None where there is none."""
+        """:param read: from the names of a folder and a file, the file's content; None where there is none."""
         self._selection, self._read = selection, read
         self._include = _spec(selection.include)
         self._exclude = _Rules("", _spec(selection.exclude), "--exclude")
@@ -84,7 +84,7 @@ class Chooser:
         self.refused: list[tuple[str, str]] = []
 
     def why_not(self, path: str, *, is_folder: bool) -> str:
-        """Why a path is left out, as half a sentence; '' where it is wanted. All folders above it were."""
+        """Why a path is left out, as a phrase; '' where it is wanted. All folders above it must be wanted."""
         folder = path.rpartition("/")[0]
         for rules in (self._exclude, *reversed(self._rules_of(folder))):
             decision = rules.decide(path, is_folder=is_folder)
@@ -97,7 +97,7 @@ class Chooser:
         return ""
 
     def _rules_of(self, folder: str) -> tuple[_Rules, ...]:
-        """Of a folder and all above it, the outermost first."""
+        """The rules of a folder and all folders above it, the outermost first."""
         if not self._selection.ignore_files:
             return ()
         new = []
@@ -124,7 +124,7 @@ class Chooser:
         good = [line for line in lines if line.strip() and not line.startswith("#") and not _problem(line)]
         bad = [number for number, line in enumerate(lines, start=1) if _problem(line)]
         if bad:
-            self.refused.append((path, f"an ignore file with patterns that are not used (line {bad[0]:,} first)"))
+            self.refused.append((path, f"an ignore file with invalid patterns, not used (line {bad[0]:,} first)"))
         if len(good) > MOST_PATTERNS:
             self.refused.append((path, f"an ignore file of more than {MOST_PATTERNS:,} patterns is not used"))
             return None
@@ -132,10 +132,10 @@ class Chooser:
 
 
 def _fits(pattern: Any, query: str, name: str) -> bool:
-    """Whether a pattern fits a path itself. pathspec also counts what lies in a folder that fits, which re-includes too
-    much ("build", then "!src", and src/build is back); we never come to what lies in a folder that is left out.
+    """Whether a pattern matches a path itself. pathspec also matches everything in a matching folder, which re-includes
+    too much ("build", then "!src", and src/build is back); our walk never enters a folder that is left out.
 
-    :param query: the path, relative to the pattern's folder, that of a folder with a last "/"; ``name`` is its end
+    :param query: the path relative to the pattern's folder, with a final "/" for a folder; ``name`` is its last part
     """
     text = str(pattern.pattern).strip().removeprefix("!").removesuffix("/")
     if "/" not in text:
@@ -148,7 +148,7 @@ def _fits(pattern: Any, query: str, name: str) -> bool:
 
 def _spec(patterns: Sequence[str]) -> GitIgnoreSpec:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of re: "[[" may mean something else one day
+        warnings.simplefilter("ignore", FutureWarning)  # from re: "[[" may get another meaning one day
         return GitIgnoreSpec.from_lines(patterns)
 
 
@@ -157,9 +157,9 @@ def _problem(pattern: str) -> str:
     if pattern.count("**") > _MOST_STARS or any(
         len(re.findall(r"\*+", name)) > _MOST_STARS for name in pattern.split("/")
     ):
-        return f"more than {_MOST_STARS} of * in one name, or of ** in all"
+        return f"more than {_MOST_STARS} of * in one name, or of ** in the whole pattern"
     if re.search(r"\[[^\]]*\[[:.=]", pattern):
-        return "classes such as [:alpha:] are not known here"
+        return "classes such as [:alpha:] are not supported"
     try:
         _spec([pattern])
     except ValueError as error:

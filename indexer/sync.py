@@ -1,4 +1,4 @@
-"""How does a corpus become a store, and stay like it? ``sync`` brings a store up to date with its corpus."""
+"""Brings a store up to date with its corpus (``sync``), or tells what that would do (``preview``)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from deformer_qa.indexer.write import (
 )
 from deformer_qa.store import DocumentInfo, Snapshot, StoreError, StoreMissing, Writer, open_snapshot
 
-MOST_REFRESHED = 200  # documents; to read and hash an unchanged file costs less than to write its document anew
+MOST_REFRESHED = 200  # documents; reading and hashing an unchanged file costs less than writing its document anew
 
 
 def sync(
@@ -44,25 +44,26 @@ def sync(
     limits: FileLimits = DEFAULT_LIMITS,
     selection: Selection = EVERYTHING,
 ) -> SyncReport:
-    """Bring the index up to date with some paths, or with all recorded roots where none is given.
+    """Bring the index up to date with some paths, or with all recorded roots if none is given.
 
     Each path becomes a recorded root; one inside a recorded root stands for that part of it, one around recorded roots
-    takes them over. Files that are new or changed are indexed, those that vanished leave, those that moved are known by
-    their content. Only passages that the store has no row for are encoded. A file that cannot be read is skipped with a
-    reason. Where there is nothing to index, no store is made and no root recorded.
+    takes them over. New and changed files are indexed, vanished ones leave the index, and moved ones are recognised by
+    their content. Only passages without a row in the store are encoded. A file that cannot be read is skipped with a
+    reason. If there is nothing to index, no store is made and no root recorded.
 
-    What is done is committed every ``commit_seconds``, and before more than ``commit_bytes`` of memory wait for it. An
-    exception, KeyboardInterrupt among them, leaves a commit with all that was whole, and the next sync takes up there.
+    Finished work is committed every ``commit_seconds``, and before more than ``commit_bytes`` of memory wait for it.
+    After an exception, including KeyboardInterrupt, whatever is complete is committed, and the next sync continues
+    from there.
 
     :param encoding: of the states; None takes the store's, for a new one that of the encoder's codebook, else int8.
     :param vector_index: auto, flat, or a factory string; None takes the store's choice, "auto" for a new one.
     :param prune: drop recorded roots that are gone, instead of an error.
     :param on_event: called in this thread, often.
-    :param limits: what a file may be and cost; files are read in a process beside this one, which is killed at them.
-    :param selection: what is wanted of the paths; what was indexed and is not wanted any more leaves.
+    :param limits: on the size and cost of a file; files are parsed in a separate process, which is killed beyond them.
+    :param selection: the files wanted of the paths; indexed files that are no longer wanted leave the index.
     :raises BadPattern, PathMissing, PathUnusable, RootGone: before anything is changed.
-    :raises EncoderFailing: where the encoder fails on one document after the other.
-    :raises StoreError: where the store cannot be opened or written.
+    :raises EncoderFailing: if the encoder fails on several documents in a row.
+    :raises StoreError: if the store cannot be opened or written.
     """
     selection.check()
     places = [existing_place(path) for path in paths] or None
@@ -79,7 +80,7 @@ def sync(
         with opened as writer:
             if vector_index is not None:
                 writer.set_vector_index(vector_index)
-            if not is_planned or writer.snapshot is not None:  # the latter: another made the store meanwhile
+            if not is_planned or writer.snapshot is not None:  # another process made the store meanwhile
                 scope, plan = plan_of(writer.snapshot, store, places, limits, selection)
                 readings = _Readings(parser, limits)
             if places is None and not prune:
@@ -106,7 +107,7 @@ def sync(
 
 
 def check_roots(plan: Plan) -> None:
-    """:raises RootGone: where a recorded root is not there any more, nor is its content elsewhere."""
+    """Check the plan. :raises RootGone: if a recorded root is gone, and its content was not found elsewhere."""
     if plan.lost:
         root = next(iter(plan.lost))[0]
         raise RootGone(root, sum(len(documents) for place, documents in plan.lost.items() if place[0] == root))
@@ -120,14 +121,14 @@ def plan_of(
 
 
 class _Readings:
-    """Reads and parses files when they are due, each once."""
+    """Reads and parses each file once, when it is needed."""
 
     def __init__(self, parser: FileParser, limits: FileLimits) -> None:
         self._parser, self._limits = parser, limits
-        self._early: dict[tuple[str, str], Reading] = {}  # one with documents at most, and reasons
+        self._early: dict[tuple[str, str], Reading] = {}  # at most one with documents; the others are reasons
 
     def find_text(self, plan: Plan) -> bool:
-        """Whether a new store would get a document; reads up to the first, and keeps what it read for ``take``."""
+        """Whether a new store would get a document; reads up to the first one, and keeps what it read for ``take``."""
         for work in plan.work:
             reading = read_and_parse(work.file, self._parser, self._limits)
             self._early[work.file.root, work.file.path] = reading
@@ -136,13 +137,13 @@ class _Readings:
         return False
 
     def take(self, file: FoundFile) -> Reading:
-        """What reading a file gives; call once for a file."""
+        """The result of reading a file; call once for each file."""
         early = self._early.pop((file.root, file.path), None)
         return early or read_and_parse(file, self._parser, self._limits)
 
 
 def _carry_out(plan: Plan, corpus: CorpusWriter | _Teller, readings: _Readings, prune: bool) -> None:
-    """What encodes nothing comes first, what leaves comes last: its rows may serve what came."""
+    """Run the plan's steps: files without encoding first, removals last, because their rows may serve new passages."""
     for file in plan.unchanged:
         corpus.leave(file)
     for skipped in plan.skipped:
@@ -156,9 +157,9 @@ def _carry_out(plan: Plan, corpus: CorpusWriter | _Teller, readings: _Readings, 
 
 
 class _Teller:
-    """Takes the place of ``CorpusWriter`` where nothing is to be written: tells what would become of each file.
+    """Stands in for ``CorpusWriter`` where nothing is written: reports what would happen to each file.
 
-    :ivar indexed: files, by root and path, of which something would be indexed
+    :ivar indexed: files, by root and path, that would be indexed at least in part
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -205,7 +206,7 @@ def _save(corpus: CorpusWriter, interruption: BaseException) -> None:
 
 
 def has_store(store: Path) -> bool:
-    """Whether a generation was ever committed there; one that cannot be opened is for the writer to complain of."""
+    """Whether a generation was ever committed there; if it cannot be opened, the writer raises the error."""
     try:
         open_snapshot(store).close()
     except StoreMissing:
@@ -250,12 +251,12 @@ def index_bytes(
     on_event: Callable[[Event], None] = lambda event: None,
     limits: FileLimits = DEFAULT_LIMITS,
 ) -> SyncReport:
-    """Index the content of a file that is none; what was indexed under this name before gives way to it.
+    """Index bytes under the name of a file, instead of anything indexed under this name before.
 
-    Its documents have ``PIPED`` for a root and the name for a path. A sync leaves them alone.
+    The documents have ``PIPED`` as their root and the name as their path. A sync leaves them alone.
 
-    :param name: with a suffix if there is one; the content decides of the format where it can.
-    :raises StoreError: where the store cannot be opened or written.
+    :param name: with a suffix if there is one; the format is told from the content where possible.
+    :raises StoreError: if the store cannot be opened or written.
     """
     progress = Progress(on_event)
     name = printable(name)
@@ -283,16 +284,16 @@ def index_bytes(
 
 
 def _unwanted(name: str, raw: bytes, limits: FileLimits) -> NotReadable | None:
-    """What is wrong with it before anything is read; what was there under its name stays."""
+    """The reason to refuse content before it is parsed, if any; documents under its name then stay."""
     if len(raw) > limits.file_bytes:
         return NotReadable(f"more than {limits.file_bytes:,} bytes (--max-file-size)", "limit")
     if file_of(name) != name:
-        return NotReadable("its name is as that of a record of a JSON lines file; choose another", "name")
+        return NotReadable("name looks like a record of a .jsonl file (NAME.jsonl#12); choose another", "name")
     return None
 
 
 def _refusal(reading: Reading) -> NotReadable | None:
-    """Why there is nothing to make a store for, None where there is."""
+    """Why a file gives nothing to make a store for; None if it does."""
     if isinstance(reading, NotReadable):
         return reading
     return None if reading.parsed.documents else NotReadable(NO_RECORD)
@@ -309,8 +310,8 @@ def preview(
 ) -> SyncReport:
     """The report of ``sync`` with the same arguments, as far as it is known without an encoder.
 
-    Every file that a sync would read is read, so what would be skipped is told with its reason. What the encoder would
-    refuse is not known, nor how many passages it would encode; the store's own figures are those of today.
+    Every file that a sync would read is read, so the report has the reasons for skipped files. It does not know what
+    the encoder would refuse, nor how many passages it would encode; its figures of the store are those of now.
 
     :raises BadPattern, PathMissing, PathUnusable, RootGone, StoreError: as ``sync``.
     """

@@ -1,4 +1,4 @@
-"""Follows folders: syncs once more whenever something in them changes, until it is stopped."""
+"""Watches folders, and syncs whenever something in them changes, until it is stopped."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from deformer_qa.indexer.errors import IndexerError
 from deformer_qa.store.errors import StoreError, StoreLocked
 
 _QUIET_MS = 1_000
-"""So long nothing must have changed before files are read: an editor, or a copy, may still be writing."""
+"""Files are read only after this time without changes: an editor, or a copy, may still be writing."""
 
 _LOOK_SECONDS = 5.0
-"""So often it is looked whether the roots are other ones, or others are there: a watch of a folder ends with it."""
+"""How often to check for new or replaced roots: the watch of a folder ends when the folder is deleted."""
 
 
 def keep_up(store: Path, paths: Sequence[Path], sync: Callable[[], object], tell: Callable[[str], None]) -> None:
-    """Sync once more, then whenever something in a path or recorded root changes; until Ctrl-C.
+    """Sync now, then whenever something in a path or recorded root changes, until Ctrl-C.
 
-    A root that is gone, or another writer, is told of, and the watch goes on.
+    A missing root or another writer is reported, and the watch goes on.
 
     :param tell: called with one sentence about the watch.
     """
@@ -38,9 +38,9 @@ def keep_up(store: Path, paths: Sequence[Path], sync: Callable[[], object], tell
         if len(places) != told:
             told = len(places)
             tell(
-                "nothing to watch yet; Ctrl-C ends it."
+                "nothing to watch yet; stop with Ctrl-C."
                 if not places
-                else f"watching {told:,} indexed places; Ctrl-C ends it."
+                else f"watching {told:,} indexed places; stop with Ctrl-C."
             )
         if not places:
             time.sleep(_LOOK_SECONDS)
@@ -57,7 +57,7 @@ def keep_up(store: Path, paths: Sequence[Path], sync: Callable[[], object], tell
             raise_interrupt=True,
             ignore_permission_denied=True,
         ):
-            if changed or is_first:  # what changed before the watch began
+            if changed or is_first:  # first round: for changes before the watch began
                 is_first = False
                 _try(sync, tell)
             if changed or time.monotonic() - last_look >= _LOOK_SECONDS:
@@ -67,13 +67,13 @@ def keep_up(store: Path, paths: Sequence[Path], sync: Callable[[], object], tell
 
 
 def places_to_watch(store: Path, paths: Sequence[Path]) -> frozenset[tuple[str, int]]:
-    """The folders to watch, with what tells one from another that was made in its place."""
+    """The folders to watch, each with its inode, which differs if another folder takes its place."""
     from deformer_qa.store import open_snapshot
 
     try:
         with open_snapshot(store) as snapshot:
             roots = {*snapshot.roots, *map(os.path.realpath, paths)}
-    except StoreError:  # nothing was indexed yet, or it is being repaired
+    except StoreError:  # nothing was indexed yet, or the store is being repaired
         roots = set(map(os.path.realpath, paths))
     # A file is watched through its folder: most programs save by putting a new file in the place of the old one.
     folders = {root if os.path.isdir(root) else os.path.dirname(root) for root in roots if os.path.exists(root)}

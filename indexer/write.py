@@ -1,4 +1,4 @@
-"""How does a planned file become documents of the store? Encodes what is new, and commits now and then."""
+"""Writes planned files into the store as documents: encodes new passages, and commits from time to time."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from deformer_qa.store import (
 )
 from deformer_qa.store.locations import LOCATIONS, kept_locations, own_metadata
 
-NO_RECORD = "no record of it can be read"
+NO_RECORD = "none of its records can be read"
 
-_LEADS_KEPT = 64  # of the last headings; a heading has many passages
-_LONGEST_MARKS = 1_000  # characters; so that a text of marks alone costs no more than any other
+_LEADS_KEPT = 64  # for the latest headings; a heading has many passages
+_LONGEST_MARKS = 1_000  # characters; so that a text of punctuation alone costs no more than any other
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
-_MOST_REFUSED = 10  # documents in a row: then it is not the documents
+_MOST_REFUSED = 10  # documents in a row: then the encoder is at fault
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When to commit in between: after so long, or so much memory waiting."""
+    """When to commit before the end: after this time, or with this much memory waiting."""
 
     commit_seconds: float
     commit_bytes: int
@@ -48,7 +48,7 @@ class Limits:
 class ReadFile:
     """The documents of a file, without its bytes.
 
-    :ivar state: what its documents remember of the file, see ``source_state``
+    :ivar state: the file state to record in its documents, see ``source_state``
     """
 
     parsed: ParsedFile
@@ -57,11 +57,11 @@ class ReadFile:
 
 
 Reading = ReadFile | NotReadable
-"""What reading a file gave; a reason whose cause is an OSError tells of the attempt, any other of the file."""
+"""The result of reading a file. A reason caused by an OSError is about the attempt, any other is about the file."""
 
 
 def read_and_parse(file: FoundFile, parser: FileParser, limits: FileLimits) -> Reading:
-    """Read a file once and parse these bytes."""
+    """Read a file once, and parse the bytes read."""
     try:
         content = read_file(file, limits.file_bytes)
     except NotReadable as reason:
@@ -74,7 +74,7 @@ def read_and_parse(file: FoundFile, parser: FileParser, limits: FileLimits) -> R
 
 
 def parse_content(file: FoundFile, content: FileContent, parser: FileParser) -> Reading:
-    """As ``read_and_parse``, of a file that was read."""
+    """As ``read_and_parse``, for a file already read."""
     try:
         format_ = format_of(file, content)
         parsed = parser.parse(format_, file.path, content.raw, content.sidecar)
@@ -85,11 +85,11 @@ def parse_content(file: FoundFile, content: FileContent, parser: FileParser) -> 
 
 
 class _Refused(Exception):
-    """A document that could not be taken; the message is the reason."""
+    """A document could not be indexed; the message is the reason."""
 
 
 class _Leads:
-    """What the encoder reads before each passage of a document: the names above it that its content says."""
+    """The leads of a document's passages: the title and heading, as its content states them, that precede each."""
 
     def __init__(self, document: ParsedDocument, encoder: TextEncoder) -> None:
         self._text, self._outline = document.text, document.outline
@@ -98,22 +98,22 @@ class _Leads:
         self._lead = lru_cache(maxsize=_LEADS_KEPT)(lambda heading: encoder.lead(title, heading))
 
     def at(self, start: int) -> str:
-        """Of the passage that starts here: the last heading before it, unless the passage begins with it."""
+        """The lead of the passage that starts here: its last heading before, unless the passage begins with that."""
         number = bisect_right(self._offsets, start)
         nearest = self._offsets[max(number - 1, 0) : number + 1]
         begins_with_one = any(self._is_wordless(min(start, one), max(start, one)) for one in nearest)
         return self._lead("" if begins_with_one or not number else self._outline[number - 1][1])
 
     def _is_wordless(self, start: int, end: int) -> bool:
-        """Whether nothing but blanks and marks, as those that draw or begin a heading, stands between two places."""
+        """Whether only blanks and punctuation, such as the marks of a heading, stand between two offsets."""
         return end - start <= _LONGEST_MARKS and _LETTER_OR_DIGIT.search(self._text, start, end) is None
 
 
 class CorpusWriter:
-    """Takes files over into an open store, one after the other.
+    """Writes files into an open store, one after the other.
 
-    :ivar has_changes: whether the store was, or is to be, changed
-    :ivar indexed: files, by root and path, of which something is in the index now
+    :ivar has_changes: whether the store was changed, or will be with the next commit
+    :ivar indexed: files, by root and path, that are now indexed at least in part
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class CorpusWriter:
         progress: Progress,
         leaving: Iterable[str] = (),
     ) -> None:
-        """:param leaving: recorded roots that ``forget_roots`` will forget if no document of them is left then."""
+        """:param leaving: recorded roots that ``forget_roots`` drops if they have no document left by then."""
         self._writer, self._encoder = writer, encoder
         self._limits, self._progress = limits, progress
         self._roots = list(writer.snapshot.roots) if writer.snapshot else []
@@ -138,27 +138,27 @@ class CorpusWriter:
     # One file each
 
     def leave(self, file: FoundFile) -> None:
-        """An unchanged file."""
+        """Count an unchanged file."""
         self._done(file, "unchanged")
 
     def skip(self, skipped: SkippedFile) -> None:
-        """A file that is not read; text that is certainly no longer in it leaves the index."""
+        """Skip a file; documents that it certainly no longer holds leave the index."""
         self._remove(skipped.dropped)
         self._progress.file_done(skipped.unread.shown, "skipped", skipped.unread.reason, skipped.unread.kind)
 
     def ignore(self, unread: Unread) -> None:
-        """A file or folder that is not wanted."""
+        """Count a file or folder that a pattern leaves out."""
         self._progress.file_done(unread.shown, "ignored", unread.reason, unread.kind)
 
     def remove(self, root: str, path: str, documents: Sequence[DocumentInfo]) -> None:
-        """A file that vanished."""
+        """Remove the documents of a vanished file."""
         self._remove(documents)
         self._progress.file_done(shown(root, path), "removed")
 
     def take(self, work: FileWork, reading: Reading) -> None:
         """Bring the documents of a new, changed or moved file up to date.
 
-        What cannot be taken is skipped with a reason; where only the attempt failed, an earlier version stays.
+        A file that cannot be read is skipped with a reason. If only the attempt failed, its earlier version stays.
         """
         self._progress.start_file(work.file.n_bytes)
         if isinstance(reading, ReadFile):
@@ -175,7 +175,7 @@ class CorpusWriter:
     # All of them
 
     def refresh(self, stale: Iterable[Stale]) -> None:
-        """Write down new states of the files of unchanged documents, so that the next sync need not read them."""
+        """Record new file states of unchanged documents, so that the next sync need not read their files."""
         with self._changing():
             for entry in stale:
                 document = entry.document
@@ -184,7 +184,7 @@ class CorpusWriter:
                 )
 
     def forget_roots(self) -> None:
-        """The leaving roots of which no document is left are recorded no longer."""
+        """Drop the leaving roots that have no document left."""
         kept = [root for root in self._roots if self._n_left.get(root) != 0]
         if kept != self._roots:
             self._roots = kept
@@ -193,7 +193,7 @@ class CorpusWriter:
                 self._writer.set_roots(self._roots)
 
     def commit(self) -> None:
-        """Make safe what is there."""
+        """Commit everything written so far."""
         with self._changing():
             generation = self._writer.commit()
         self._last_commit = time.monotonic()
@@ -201,14 +201,14 @@ class CorpusWriter:
             self._progress.committed(generation)
 
     def merge(self) -> None:
-        """Make few segments of many small ones."""
+        """Merge many small segments into few."""
         with self._changing():
             merged = self._writer.merge()
         if merged and self._writer.snapshot is not None:
             self._progress.committed(self._writer.snapshot.generation)
 
     def save_what_is_whole(self) -> None:
-        """Commit after an interruption, unless it came in the midst of a change to the store."""
+        """Commit after an interruption, unless it came in the middle of a change to the store."""
         if self._is_whole:
             self._writer.commit()
 
@@ -240,7 +240,7 @@ class CorpusWriter:
             self._progress.file_done(work.file.shown, "skipped", reason, bad[0].kind)
 
     def _settle(self, file: FoundFile, same: Sequence[Pair], left: Sequence[DocumentInfo], state: str) -> int:
-        """Remove what is left, give documents of unchanged content their places, all in one commit; how many moved."""
+        """Remove unmatched documents and move those of unchanged content, all in one commit; returns how many moved."""
         n_relocated = 0
         with self._changing():
             self._remove(left)
@@ -274,7 +274,7 @@ class CorpusWriter:
             raise _Refused(str(error)) from error
 
     def _encode(self, document: ParsedDocument, first_share: float, share: float) -> list[PassageDraft]:
-        """The passages of a document, each with a row in the store; commits in between where the document is long."""
+        """Encode the passages of a document that have no row yet; commits in between if the document is long."""
         drafts = []
         leads = _Leads(document, self._encoder)
         text = document.text
@@ -294,22 +294,22 @@ class CorpusWriter:
     def _lead(self, leads: _Leads, start: int) -> str:
         try:
             return leads.at(start)
-        except Exception as error:  # whatever it stumbles over is a name of this document
+        except Exception as error:  # the fault is in a name of this document
             raise self._refusal(error) from error
 
     def _split(self, text: str) -> list[tuple[int, int]]:
         try:
             spans = [(span.start, span.end) for span in self._encoder.borders.split(text, self._encoder.tokenizer)]
-        except Exception as error:  # whatever it stumbles over is this text
+        except Exception as error:  # the fault is in this text
             raise self._refusal(error) from error
         if not spans:
-            raise _Refused("no text in it that the encoder has tokens for")
+            raise _Refused("contains no text that the model's tokenizer knows")
         return spans
 
     def _encode_passage(self, key: bytes, whole: str) -> None:
         try:
             encoded = self._encoder.encode(whole)
-        except Exception as error:  # whatever it stumbles over is this text
+        except Exception as error:  # the fault is in this text
             raise self._refusal(error) from error
         try:
             with self._changing():
@@ -319,11 +319,11 @@ class CorpusWriter:
             raise self._refusal(error) from error
 
     def _refusal(self, error: Exception) -> Exception:
-        """What to raise where the encoder did not take a document: the end of the run if it takes none any more."""
+        """The error to raise after the encoder failed on a document; ends the run after too many in a row."""
         self._n_refused += 1
         if self._n_refused >= _MOST_REFUSED:
             return EncoderFailing(self._n_refused, error)
-        return _Refused(one_line(f"the encoder failed on it: {type(error).__name__}: {error}"))
+        return _Refused(one_line(f"the encoder failed: {type(error).__name__}: {error}"))
 
     # Bookkeeping
 
@@ -334,7 +334,7 @@ class CorpusWriter:
                 self._count(None, document)
 
     def _count(self, root: str | None, earlier: DocumentInfo | None) -> None:
-        """A document is in ``root`` now, no longer where it was; a root is recorded with its first document."""
+        """Count a document that is now in ``root`` and left its earlier root; record a root with its first document."""
         self.has_changes = True
         for place, change in ((earlier.root if earlier else None, -1), (root, 1)):
             if place in self._n_left:
@@ -354,11 +354,11 @@ class CorpusWriter:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """While this lasts, what the store's writer holds may be half of something, and is not to be committed."""
+        """Mark a change in progress: until it ends, the writer may hold part of a document and must not commit."""
         was_whole, self._is_whole = self._is_whole, False
         try:
             yield
-        except InvalidRecord:  # nothing was taken over
+        except InvalidRecord:  # the writer took nothing
             self._is_whole = was_whole
             raise
         self._is_whole = was_whole
@@ -369,13 +369,13 @@ def _documents(writer: Writer, root: str) -> Sized:
 
 
 def _meta(document: ParsedDocument) -> dict[str, object]:
-    """The metadata of a document as the store keeps it: its own, and its locations."""
+    """The metadata to store with a document: its own, and its locations."""
     locations = kept_locations(document.locations, document.text)
     return own_metadata(document.meta) | ({LOCATIONS: locations} if locations else {})
 
 
 def _outcome(work: FileWork, pairs: Sequence[Pair], n_put: int, was_settled: bool) -> Outcome:
-    """What a person would say became of a file of which something is indexed."""
+    """The outcome to report for a file that is indexed at least in part."""
     if n_put:
         return "updated" if work.own else "added"
     stays = {document.id for document in work.own if document.root == work.file.root}

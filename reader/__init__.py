@@ -1,1 +1,1 @@
-"""What does the network compute? Tokenising and passage borders, the split transformer, spans, training and metrics."""
+"""What does the network compute? Tokenising and passage borders, the split transformer, spans, model files."""

@@ -1,4 +1,4 @@
-"""A pre-trained transformer encoder whose layers can be run apart: embeddings, then any range of layers."""
+"""A pre-trained transformer encoder that runs in parts: embeddings, then any range of layers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deformer_qa.reader.placement import Placement, TextRows
 
 
 class Backbone(nn.Module):
-    """Embeddings and layers 1..n of a pre-trained encoder; without meaning until it is given its tensors."""
+    """Embeddings and layers 1..n of a pre-trained encoder; it must be given its tensors before use."""
 
     def __init__(self, shape: BackboneShape) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Backbone(nn.Module):
         self.finish = self.family.finish(shape)
 
     def embed(self, token_ids: Tensor, token_types: Tensor | None = None) -> Tensor:
-        """Layer-0 states.
+        """Compute layer-0 states.
 
         :param token_ids: *Shape:* (batch, tokens), int64.
         :param token_types: *Shape:* as ``token_ids``; None is type 0 throughout.
@@ -33,9 +33,9 @@ class Backbone(nn.Module):
         return cast(Tensor, self.embeddings(token_ids, token_types))
 
     def alone(self, states: Tensor, mask: Tensor | None = None) -> Context:
-        """What layers take beside states, *Shape:* (batch, tokens, hidden), of texts that are each encoded alone.
+        """The layers' context for texts that are each encoded alone, with states of *Shape:* (batch, tokens, hidden).
 
-        :param mask: *Shape:* (batch, tokens), bool, true at tokens; None where there is no padding.
+        :param mask: *Shape:* (batch, tokens), bool, true at tokens; None without padding.
         """
         texts = [TextRows(states.shape[1], mask)]
         last = self.family.classification_last
@@ -44,9 +44,9 @@ class Backbone(nn.Module):
     def run(self, states: Tensor, context: Context | None, first: int, last: int) -> Tensor:
         """States after layer ``last``, from those after layer ``first``; layers count from 1, 0 is the embeddings.
 
-        After the last layer of all they are finished, as a head or a pooling reads them.
+        After the very last layer they are finished, as a head or a pooling reads them.
 
-        :param context: None for texts that are each alone and without padding.
+        :param context: None for texts encoded alone and without padding.
         """
         context = context or self.alone(states)
         states = run_layers(self.layers[first:last], states, context)
@@ -54,7 +54,7 @@ class Backbone(nn.Module):
 
 
 def run_layers(layers: Iterable[nn.Module], states: Tensor, context: Context) -> Tensor:
-    """States after some layers, one upon another."""
+    """States after running some layers in sequence."""
     for layer in layers:
         states = layer(states, context)
     return states

@@ -30,7 +30,7 @@ def save_reader(
     training: dict[str, Any],
     ranking: dict[str, float] | None = None,
 ) -> None:
-    """Write a reader; the folder is made if it is not there."""
+    """Write a reader; the folder is made if missing."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in joint.state_dict().items()}
     save_file(tensors, folder / WEIGHTS)
@@ -49,7 +49,7 @@ def save_reader(
 
 
 def _named_from(folder: Path, source: str) -> str:
-    """The encoder's name or folder; one inside the reader's own folder is named from there, so that both can move."""
+    """The encoder's name or folder; one inside the reader's folder is a relative path, so that both can move."""
     path = Path(source)
     if not path.is_dir():
         return source
@@ -60,15 +60,15 @@ def _named_from(folder: Path, source: str) -> str:
 def encoder_of(about: ReaderDescription) -> Encoder:
     """The encoder that a reader was trained on, with the reader's codebook."""
     encoder = Encoder.load(about.encoder, k=about.k, max_tokens=about.max_tokens)
-    if encoder.encoder_id == about.encoder_id:  # else load_joint refuses it
+    if encoder.encoder_id == about.encoder_id:  # otherwise load_joint refuses it
         encoder.codebook = read_codebook(about.folder)
     return encoder
 
 
 def reader_digest(folder: Path) -> str:
-    """16 hex digits of what a reader's answers depend on: its weights, its description and its codebook.
+    """A hash of 16 hex digits over everything a reader's answers depend on: weights, description and codebook.
 
-    :raises ModelNotFound: where the folder is no reader.
+    :raises ModelNotFound: if the folder is not a reader.
     """
     describe_reader(folder)
     if not (folder / WEIGHTS).is_file():
@@ -83,7 +83,7 @@ def reader_digest(folder: Path) -> str:
 def load_joint(folder: Path, encoder: Encoder) -> JointLayers:
     """The joint layers of a reader, float32.
 
-    :raises WrongEncoder: where they were trained on other states than this encoder's.
+    :raises WrongEncoder: if they were trained on states of another encoder.
     """
     about = describe_reader(folder)
     if about.encoder_id != encoder.encoder_id:
@@ -98,7 +98,7 @@ def load_joint(folder: Path, encoder: Encoder) -> JointLayers:
     if _WIDTH_SHOWN_BY in tensors:  # the joint layers may be narrower inside than the encoder's
         shape = replace(shape, feed_forward_width=len(tensors[_WIDTH_SHOWN_BY]))
     joint = JointLayers(shape, about.n_joint_layers, passage_first=about.passage_first)
-    # Readers of before there was a head for it say nothing of yes and no, or of choices.
+    # Older readers have no heads for yes and no, or for choices.
     later = joint.yes_no.state_dict(prefix="yes_no.") | joint.choice.state_dict(prefix="choice.")
     without = {name: torch.zeros_like(one) for name, one in later.items()}
     load_tensors(joint, without | tensors, str(folder / WEIGHTS))

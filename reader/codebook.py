@@ -1,4 +1,4 @@
-"""The codebook in a reader's folder: the arrays by which a store may keep the encoder's states as small codes."""
+"""The codebook in a reader's folder: arrays with which a store may compress the encoder's states."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from deformer_qa.reader.errors import ModelNotFound
 CODEBOOK = "codebook.safetensors"
 
 CodebookArrays = Mapping[str, NDArray[np.float32]]
-"""``mean``, ``rotation`` and ``centroids``, float32; what they mean is the store's."""
+"""``mean``, ``rotation`` and ``centroids``, float32; the store defines their meaning."""
 
 
 def read_codebook(folder: Path) -> CodebookArrays | None:
-    """The codebook of a reader, None where it has none.
+    """The codebook of a reader, None if it has none.
 
-    :raises ModelNotFound: where the file is damaged or holds something else.
+    :raises ModelNotFound: if the file is damaged or holds something else.
     """
     path = folder / CODEBOOK
     if not path.is_file():
@@ -41,5 +41,5 @@ def read_codebook(folder: Path) -> CodebookArrays | None:
 
 
 def write_codebook(folder: Path, arrays: CodebookArrays) -> None:
-    """Put a codebook into a reader's folder, in half precision: it is then what half precision made of it."""
+    """Write a codebook into a reader's folder, rounded to half precision."""
     save_file({name: np.ascontiguousarray(array, np.float16) for name, array in arrays.items()}, folder / CODEBOOK)

@@ -1,4 +1,4 @@
-"""What a reader's folder says of it: ``reader.json``, readable without loading torch."""
+"""The description of a reader, ``reader.json`` in its folder, readable without loading torch."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ _LATER_KINDS: dict[str, type] = {
     "max_tokens": int,
     "passage_first": bool,
 }
-"""Of what older readers do not say; fitted weights come with qa train ranking."""
+"""Fields that older readers lack; qa train ranking adds fitted weights."""
 
 
 @dataclass(frozen=True)
 class ReaderDescription:
-    """What ``reader.json`` says.
+    """The content of ``reader.json``.
 
     :ivar encoder: name of the encoder the reader was trained on
-    :ivar encoder_id: its id; states of another encoder mean nothing to the reader
+    :ivar encoder_id: its id; the reader cannot use states of another encoder
     :ivar k: layers that run apart; 0 for a whole reader, all of whose layers are joint
-    :ivar ranking: weights by which spans of retrieved passages are compared
-    :ivar ranking_given: the same where passages come without the scores of a retrieval
-    :ivar ranking_passages: weights by which passages are compared that a yes or no may rest on
-    :ivar ranking_fit: how many of the held-back questions the ranking was fitted on
-    :ivar retrieval: what the scores of a retrieval weigh beside the dense one, see ``pipeline.retrieve``
-    :ivar confidence: how sure the first answer is, see ``pipeline.rank.ConfidenceWeights``
-    :ivar risk: confidences at which a share of wrong answers is known to hold, see ``pipeline.risk``
-    :ivar outcomes: from which confidence on an answer is sure, and when nothing is found, see ``pipeline.outcomes``
-    :ivar yes_no: from which confidence on a yes or no is said, see ``pipeline.yes_no``
-    :ivar max_tokens: of a text, as its encoder counts them; None is what the encoder's folder says
+    :ivar ranking: weights to compare spans of retrieved passages
+    :ivar ranking_given: the same for passages without retrieval scores
+    :ivar ranking_passages: weights to compare passages as evidence for a yes or no
+    :ivar ranking_fit: number of held-back questions that the ranking was fitted on
+    :ivar retrieval: weights of the other retrieval scores relative to the dense one, see ``pipeline.retrieve``
+    :ivar confidence: weights of the first answer's confidence, see ``pipeline.rank.ConfidenceWeights``
+    :ivar risk: confidences that guarantee a share of wrong answers, see ``pipeline.risk``
+    :ivar outcomes: confidences for a sure answer and for finding nothing, see ``pipeline.outcomes``
+    :ivar yes_no: the confidence for saying yes or no, see ``pipeline.yes_no``
+    :ivar max_tokens: of a text, as its encoder counts them; None takes the value of the encoder's folder
     :ivar passage_first: the passage is read before the question
     """
 
@@ -79,19 +79,19 @@ class ReaderDescription:
 
     @property
     def reads_titles(self) -> bool:
-        """Whether passages of its training stood below the titles of their articles."""
+        """Whether it was trained on passages below the titles of their articles."""
         return any(source.get("titles") for source in self.training.get("recipe", {}).get("sources", []))
 
     @property
     def name(self) -> str:
-        """Of the recipe it was trained by, else its folder."""
+        """The name of its recipe, else of its folder."""
         return str(self.training.get("recipe", {}).get("name", self.folder))
 
 
 def describe_reader(folder: Path) -> ReaderDescription:
-    """What a reader's folder says of it.
+    """Read the description in a reader's folder.
 
-    :raises ModelNotFound: where it is not one.
+    :raises ModelNotFound: if it is not a reader's folder.
     """
     try:
         content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
@@ -101,7 +101,7 @@ def describe_reader(folder: Path) -> ReaderDescription:
         encoder = content["encoder"]
         if encoder.startswith("./"):  # inside the reader's own folder
             content["encoder"] = str(folder / encoder)
-        later = {key: content[key] for key in _LATER_KINDS if key in content}  # older readers do not say
+        later = {key: content[key] for key in _LATER_KINDS if key in content}  # older readers lack them
         return ReaderDescription(folder=folder, **{key: content[key] for key in _KINDS}, **later)
     except (FileNotFoundError, NotADirectoryError):
         raise ModelNotFound(f"{folder}: no {DESCRIPTION} there; a reader is a folder made by qa train.") from None
@@ -112,7 +112,7 @@ def describe_reader(folder: Path) -> ReaderDescription:
 
 
 def set_fitted(folder: Path, **parts: dict[str, Any]) -> None:
-    """Put what was fitted into a reader's description: ``ranking`` and what else is named like a field of it."""
+    """Write fitted values into a reader's description: ``ranking`` and other fields of it."""
     describe_reader(folder)
     content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     (folder / DESCRIPTION).write_text(json.dumps(content | parts, indent=1) + "\n", encoding="utf-8")

@@ -31,12 +31,12 @@ from deformer_qa.reader.tokens import TextTokenizer
 
 Pooling = Literal["mean", "cls"]
 _LEAD_SHARE = 8
-"""A lead may take this part of what the encoder takes: 32 of 256 tokens."""
+"""A lead may take one in this many of the encoder's tokens: 32 of 256."""
 
 
 @dataclass(frozen=True)
 class EncodedText:
-    """What one pass gives.
+    """The result of encoding one text.
 
     :ivar vector: *Shape:* (hidden,), float32; the sentence-transformers embedding
     :ivar states: *Shape:* (tokens, hidden), float32; after layer k, special tokens included, as in ``TokenizedText``
@@ -49,12 +49,12 @@ class EncodedText:
 class Encoder:
     """A sentence-transformers encoder, tapped after layer k.
 
-    A text is always encoded alone and without padding, so that its vector and states depend on nothing but the text:
-    not on its batch, not on the commit it came in. On CPU that costs nothing (docs/explanation/decisions/0003).
+    A text is always encoded alone and without padding, so that its vector and states depend only on the text, not on
+    its batch or commit. On CPU that costs nothing (docs/explanation/decisions/0003).
 
-    :ivar lead_rule: by which the names above a passage become what is read before it, see ``lead``
-    :ivar n_passes: texts encoded since loading; a test counts them
-    :ivar codebook: by which a store may keep the states as codes, where the reader it came with has one
+    :ivar lead_rule: makes the text to read before a passage from the names above it, see ``lead``
+    :ivar n_passes: texts encoded since loading, for tests
+    :ivar codebook: with which a store may compress the states, if its reader has one
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Encoder:
         sha256: dict[str, str],
         lower: nn.ModuleList | None = None,
     ) -> None:
-        """:param lower: layers 1..k that make the states where others make the vector; None where the same do."""
+        """:param lower: layers 1..k that make the states, if others make the vector; None if the same do."""
         if not 0 <= k <= backbone.shape.n_layers:
             raise UnsupportedModel(f"k={k}: {source} has {backbone.shape.n_layers} layers, k lies between 0 and that.")
         self.backbone = backbone.eval().requires_grad_(False)
@@ -84,7 +84,7 @@ class Encoder:
         self.codebook: CodebookArrays | None = None
 
     def to(self, device: str) -> Self:
-        """The same encoder on another device; what it gives stays numpy's."""
+        """Move the encoder to another device; its results stay numpy arrays."""
         self.device = torch.device(device)
         self.backbone.to(self.device)
         if self._own_lower is not None:
@@ -93,11 +93,11 @@ class Encoder:
 
     @classmethod
     def load(cls, name: str = DEFAULT_ENCODER, *, k: int, max_tokens: int | None = None) -> Encoder:
-        """An encoder from its package, a local folder in Hugging Face's or sentence-transformers' layout, or a hub id.
+        """Load an encoder from its package, a folder in Hugging Face's or sentence-transformers' layout, or a hub id.
 
         :param k: layers that run apart; their states are what the store keeps.
-        :param max_tokens: of a text, special tokens included; None is what its folder says, else 256.
-        :raises ModelNotFound, UnsupportedModel: with what was found.
+        :param max_tokens: of a text, including special tokens; None takes the value of its folder, else 256.
+        :raises ModelNotFound, UnsupportedModel: saying what was found.
         """
         folder = find_model(name)
         config = folder.json("config.json")
@@ -135,12 +135,12 @@ class Encoder:
 
     @property
     def hidden_width(self) -> int:
-        """Columns of the states, and of the vector."""
+        """The number of columns of the states, and of the vector."""
         return self.backbone.shape.hidden_width
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the states depend on, in plain values; the encoder id is its hash."""
+        """Everything that the states depend on, as plain values; the encoder id is its hash."""
         # The default encoder's configuration is pinned by hash where it is loaded; another's is part of the id.
         shape = {} if self.source == DEFAULT_ENCODER else {"shape": self.backbone.shape.as_dict()}
         own = {"vectors": "base"} if self._own_lower is not None else {}
@@ -165,20 +165,20 @@ class Encoder:
         return hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     def lead(self, title: str, heading: str) -> str:
-        """What is read before the text of a passage that stands under these names; '' where both are empty.
+        """The text to read before a passage under these names; '' if both are empty.
 
-        :param title: of the document, as its content says it: one that is only the name of its file would make a
-            renamed file another text.
+        :param title: of the document, as its content states it. The name of a file must not be used, because renaming
+            the file would change the text.
         :param heading: of the section that the passage begins in.
         """
         return self.lead_rule.lead(title, heading, self.tokenizer)
 
     @torch.inference_mode()
     def encode(self, text: str, what: str = "text") -> EncodedText:
-        """One pass over one text.
+        """Encode one text.
 
-        :param what: what the text is, for the error message.
-        :raises TextTooLong: where it does not fit the encoder.
+        :param what: the kind of text, for the error message.
+        :raises TextTooLong: if it does not fit the encoder.
         """
         embedded, states, context = self._lower(text, what)
         n_layers = self.backbone.shape.n_layers
@@ -193,11 +193,11 @@ class Encoder:
 
     @torch.inference_mode()
     def states(self, text: str, what: str = "text") -> NDArray[np.float32]:
-        """Layer-k states alone, without the layers above. *Shape:* (tokens, hidden), float32."""
+        """Compute only the layer-k states, without the layers above. *Shape:* (tokens, hidden), float32."""
         return cast(NDArray[np.float32], self._lower(text, what)[1][0].cpu().numpy())
 
     def _lower(self, text: str, what: str) -> tuple[torch.Tensor, torch.Tensor, Context]:
-        """*Shape:* (1, tokens, hidden) each: after the embeddings and after layer k; and what layers take beside."""
+        """States after the embeddings and after layer k, *Shape:* (1, tokens, hidden) each, and the layers' context."""
         ids = torch.tensor([self.tokenizer.tokenize(text, what).ids], device=self.device)
         self.n_passes += 1
         embedded = self.backbone.embed(ids)
@@ -206,7 +206,7 @@ class Encoder:
 
 
 def _tuned_layers(folder: ModelFolder, backbone: Backbone, k: int) -> nn.ModuleList:
-    """The layers that a tuned model has of its own: in the backbone, or apart where its vectors stay the base's."""
+    """Load a tuned model's own layers: into the backbone, or separately if its vectors stay those of the base."""
     assert folder.tuned is not None
     tuned = {name: tensor.float() for name, tensor in read_safetensors(folder.tuned).items()}
     n_layers = len({name.split(".")[0] for name in tuned})
@@ -242,7 +242,7 @@ def _max_tokens(folder: ModelFolder, longest: int, wanted: int | None) -> int:
 
 
 def _pooling(folder: ModelFolder) -> tuple[Pooling, bool]:
-    """Pooling and normalisation a sentence-transformers folder states; mean, normalised, for a bare backbone."""
+    """The pooling and normalisation of a sentence-transformers folder; mean, normalised, for a bare backbone."""
     modules = folder.json("modules.json").get("list", [])
     if not modules:
         return "mean", True

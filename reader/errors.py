@@ -1,4 +1,4 @@
-"""What a caller of the reader can do something about. Every message is one full sentence for a person."""
+"""Errors that a caller of the reader can act on. Every message is a full sentence for a person."""
 
 
 class ReaderError(Exception):
@@ -6,7 +6,7 @@ class ReaderError(Exception):
 
 
 class ModelNotFound(ReaderError):
-    """No model at the given place; the message says what was looked for."""
+    """There is no model at the given place; the message says what was looked for."""
 
 
 class UnsupportedModel(ReaderError):
@@ -18,9 +18,9 @@ class WrongEncoder(ReaderError):
 
 
 class TextTooLong(ReaderError):
-    """A text has more tokens than the encoder takes. Nothing is ever cut in silence.
+    """A text has more tokens than the encoder takes. Texts are never cut silently.
 
-    :ivar found: tokens of the text, special tokens not counted
+    :ivar found: tokens of the text, without special tokens
     :ivar limit: tokens the encoder takes
     """
 

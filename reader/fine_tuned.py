@@ -1,4 +1,4 @@
-"""A fine-tuned checkpoint in Hugging Face's layout, read undecomposed: what a split reader is measured against."""
+"""Reads a fine-tuned checkpoint in Hugging Face's layout undecomposed, as the baseline for a split reader."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from deformer_qa.reader.placement import Placement
 from deformer_qa.reader.tokens import TextTokenizer
 
 MAX_QUESTION_TOKENS = 64
-"""Question tokens that a checkpoint in Hugging Face's layout leaves room for beside a passage."""
+"""Question tokens to leave room for beside a passage, for a checkpoint in Hugging Face's layout."""
 _MAX_PAIR_TOKENS = 384
 
 
 class WholeModel(nn.Module):
-    """Hugging Face's extractive reader, same function: both texts in one sequence, all layers over both.
+    """Computes the same function as Hugging Face's extractive reader: both texts in one sequence, all layers over both.
 
     Position policy "hf": positions count through both texts, token types (where the family has them) tell them apart.
     """
@@ -37,8 +37,8 @@ class WholeModel(nn.Module):
     def forward(self, token_ids: Tensor, token_types: Tensor, mask: Tensor) -> Tensor:
         """*Shape:* (batch, tokens) each, mask true at tokens -> (batch, tokens, 2), start and end logits.
 
-        Rows stand as Hugging Face has them. Where positions are a table (in all but XLNet and ModernBERT) padding is on
-        the right.
+        Rows are in Hugging Face's order. If positions are a table (in all but XLNet and ModernBERT), padding is on the
+        right.
         """
         backbone = self.backbone
         states = backbone.embed(token_ids, token_types)
@@ -61,10 +61,10 @@ class FineTunedReader:
 
     @classmethod
     def load(cls, name: str, *, passage_first: bool | None = None) -> FineTunedReader:
-        """A checkpoint with its tokenizer.
+        """Load a checkpoint with its tokenizer.
 
-        :param passage_first: None is the order in which Hugging Face's scripts fine-tune checkpoints of its family: the
-            passage first for XLNet, the question for all others.
+        :param passage_first: None takes the order in which Hugging Face's scripts fine-tune its family: the passage
+            first for XLNet, the question for all others.
         :raises ModelNotFound, UnsupportedModel: with what was found.
         """
         folder = find_model(name)
@@ -80,18 +80,18 @@ class FineTunedReader:
         return cls(WholeModel(backbone, head), tokenizer, borders, passage_first=first)
 
     def to(self, device: str) -> Self:
-        """The same reader on another device."""
+        """Move the reader to another device."""
         self.device = torch.device(device)
         self.model.to(self.device)
         return self
 
     def lead(self, title: str) -> str:
-        """Nothing: checkpoints were fine-tuned on passages without titles."""
+        """Always '': checkpoints were fine-tuned on passages without titles."""
         return ""
 
     @torch.inference_mode()
     def read_texts(self, question: str, passages: list[str]) -> list[NDArray[np.float32]]:
-        """Logits of each passage, laid out as ``SplitReader.read`` gives them, see ``TokenizedText``."""
+        """Logits of each passage, in the layout of ``SplitReader.read``, see ``TokenizedText``."""
         asked = self.tokenizer.tokenize(question, "question").ids
         if len(asked) - 2 > MAX_QUESTION_TOKENS:
             raise TextTooLong("question", len(asked) - 2, MAX_QUESTION_TOKENS)
@@ -107,9 +107,9 @@ class FineTunedReader:
 
 
 def split_fine_tuned(name: str, k: int, *, passage_first: bool | None = None) -> tuple[Encoder, JointLayers]:
-    """A fine-tuned checkpoint cut at layer k: its lower layers as an encoder, its upper ones and its head as they are.
+    """Split a fine-tuned checkpoint at layer k: its lower layers become an encoder, its upper ones and head stay.
 
-    Passages are cut as ``FineTunedReader`` cuts them, so that the two read the same texts.
+    Passages are divided as for ``FineTunedReader``, so that the two read the same texts.
 
     :raises ModelNotFound, UnsupportedModel: with what was found.
     """
@@ -139,7 +139,7 @@ def _span_head(name: str) -> nn.Module:
 
 
 def _room(family: Family, where: str, max_tokens: int) -> int:
-    """Tokens that a passage can have in a pair."""
+    """The number of tokens that a passage may have in a pair."""
     n_special = len(family.pair((0, 0), (0, 0), passage_first=False).ids)
     room = max_tokens - MAX_QUESTION_TOKENS - n_special
     if room < 32:

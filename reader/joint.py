@@ -13,12 +13,12 @@ from deformer_qa.reader.placement import Placement, TextRows
 
 
 class JointLogits(NamedTuple):
-    """What the joint layers say of a batch of passages.
+    """The output of the joint layers for a batch of passages.
 
     :ivar spans: *Shape:* (batch, passage tokens, 2), start and end logits. Row 0 is the passage's classification
-        token, wherever in the text it stands: its logits stand for "no answer here". Rows at padding hold no meaning.
+        token, wherever it stands in the text: its logits mean "no answer here". Rows at padding have no meaning.
     :ivar yes_no: *Shape:* (batch, 2), logits of "no" and "yes", for a question that asks for one of them
-    :ivar choice: *Shape:* (batch,), how much this row's question, completed by one of several options, is the right one
+    :ivar choice: *Shape:* (batch,), the score of this row's question, completed by one of several options
     """
 
     spans: Tensor
@@ -27,17 +27,17 @@ class JointLogits(NamedTuple):
 
 
 class JointLayers(nn.Module):
-    """Layer-k states of question and passage in, logits of spans and of yes and no out.
+    """Maps layer-k states of question and passage to logits of spans and of yes and no.
 
-    Lower layers see each text alone, with positions from 0 and token type 0, as the embedding model was trained; so the
-    two texts look alike there, and a learned vector for each (``marker``) tells them apart from layer k+1 on. Where the
-    family's layers see distances and segments themselves, they see those of both texts, one behind the other.
+    Lower layers see each text alone, with positions from 0 and token type 0, as the embedding model was trained. So the
+    two texts look alike there, and a learned vector for each (``marker``) distinguishes them from layer k+1 on. Layers
+    of families that see distances and segments themselves see those of both texts in sequence.
     """
 
     def __init__(self, shape: BackboneShape, n_layers: int, *, passage_first: bool = False) -> None:
         """The last ``n_layers`` of a backbone of this shape.
 
-        :param passage_first: the passage is read before the question.
+        :param passage_first: whether the passage is read before the question.
         """
         super().__init__()
         self.shape, self.passage_first = shape, passage_first
@@ -49,7 +49,7 @@ class JointLayers(nn.Module):
         self.head = self.family.head(shape)
         self.yes_no = nn.Linear(shape.hidden_width, 2)
         self.choice = nn.Linear(shape.hidden_width, 1)
-        for later in (self.yes_no, self.choice):  # untrained, they say nothing
+        for later in (self.yes_no, self.choice):  # untrained, they give zeros
             nn.init.zeros_(later.weight)
             nn.init.zeros_(later.bias)
 
@@ -68,7 +68,7 @@ class JointLayers(nn.Module):
         return torch.cat([passage, question] if self.passage_first else [question, passage], dim=1)
 
     def passage_rows(self, n_question: int, n_passage: int) -> slice:
-        """Where the passage's rows are among both."""
+        """The slice of the passage's rows among both."""
         return slice(n_passage) if self.passage_first else slice(n_question, None)
 
     def mark(self, question: Tensor, passage: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class JointLayers(nn.Module):
     def context(
         self, question: Tensor, passage: Tensor, question_mask: Tensor | None, passage_mask: Tensor | None
     ) -> Context:
-        """What the layers take beside states.
+        """The layers' context.
 
         :param question, passage: *Shape:* (batch, tokens, ...); only their sizes are read.
         :param question_mask, passage_mask: *Shape:* (batch, tokens), bool, true at tokens; None without padding.

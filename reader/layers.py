@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class BackboneShape:
-    """The numbers that fix a backbone's tensors; a family that has more of them has a subclass with them.
+    """The numbers that determine a backbone's tensors; families with more numbers have a subclass.
 
     :ivar family: the name of an adapter in ``reader.families``
     :ivar gelu_form: ``none`` (the exact, erf form) or ``tanh``, as ``torch.nn.functional.gelu`` names them
-    :ivar n_positions: position embeddings there are, or positions the model was trained on; 0 where nothing limits them
-    :ivar n_token_types: 0 where the family has none
+    :ivar n_positions: number of position embeddings, or of positions trained on; 0 for no limit
+    :ivar n_token_types: 0 if the family has none
     """
 
     family: str
@@ -35,7 +35,7 @@ class BackboneShape:
 
     @property
     def longest_text(self) -> int:
-        """Tokens of a text at most, special tokens included."""
+        """The most tokens of a text, including special tokens."""
         return self.n_positions or sys.maxsize
 
     def as_dict(self) -> dict[str, Any]:
@@ -44,20 +44,20 @@ class BackboneShape:
 
 
 class Table(nn.Embedding):
-    """An embedding whose rows come from a file; to draw them first, on no device, would load torch's compiler."""
+    """An embedding whose rows come from a file; initialising them on no device would load torch's compiler."""
 
     def reset_parameters(self) -> None:
-        """Nothing is drawn."""
+        """Do not initialise."""
 
 
 class Embeddings(nn.Module):
-    """Token ids in, layer-0 states out."""
+    """Maps token ids to layer-0 states."""
 
     def __init__(self, shape: BackboneShape, *, table_width: int = 0, first_position: int = 0) -> None:
-        """Tables as the shape says; none of token types where it has none.
+        """Make the tables of the shape; without one for token types if it has none.
 
-        :param table_width: of the tables, where a projection to the hidden width follows; 0 is the hidden width.
-        :param first_position: row of the position table that a text's first token takes.
+        :param table_width: of the tables, if a projection to the hidden width follows; 0 is the hidden width.
+        :param first_position: row of the position table for a text's first token.
         """
         super().__init__()
         width = table_width or shape.hidden_width
@@ -69,7 +69,7 @@ class Embeddings(nn.Module):
         self.project = nn.Linear(width, shape.hidden_width) if width != shape.hidden_width else None
 
     def forward(self, token_ids: Tensor, token_types: Tensor | None = None) -> Tensor:
-        """Each text's positions count from its own first row ("restart").
+        """Compute layer-0 states; each text's positions count from its own first row ("restart").
 
         :param token_ids: *Shape:* (batch, tokens), int64.
         :param token_types: *Shape:* as ``token_ids``; None is type 0 throughout.
@@ -78,7 +78,7 @@ class Embeddings(nn.Module):
         first = self.first_position
         positions = torch.arange(first, first + token_ids.shape[1], device=token_ids.device)[None]
         states = self.words(token_ids)
-        # The order of additions is Hugging Face's, so that the sums round alike.
+        # The order of additions is that of Hugging Face, so that the sums round alike.
         if self.token_types is not None:
             states = states + (self.token_types.weight[0] if token_types is None else self.token_types(token_types))
         states = self.norm(states + self.positions(positions))
@@ -86,21 +86,21 @@ class Embeddings(nn.Module):
 
 
 UNSEEN = -30_000.0
-"""Added to a score, its softmax weight is exactly 0 in every float type; and it fits in half precision."""
+"""A score with this added gets a softmax weight of exactly 0 in every float type; it fits in half precision."""
 
 
 def attention_bias(mask: Tensor) -> Tensor:
-    """What is added to attention scores so that padding is not seen.
+    """The bias on attention scores that hides padding.
 
-    :param mask: *Shape:* (batch, keys), bool, true where there is a token.
-    :return: *Shape:* (batch, 1, 1, keys), float32: 0 at tokens, a number that softmax makes 0 at padding.
+    :param mask: *Shape:* (batch, keys), bool, true at tokens.
+    :return: *Shape:* (batch, 1, 1, keys), float32: 0 at tokens, a number that softmax turns into 0 at padding.
     """
     return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, UNSEEN)[:, None, None, :]
 
 
 @dataclass(frozen=True)
 class Context:
-    """What layers take beside states, made once for all layers of a pass; families that need more have a subclass.
+    """Input of layers beside states, made once for all layers of a pass; families that need more have a subclass.
 
     :ivar bias: added to attention scores; *Shape:* broadcastable to (batch, heads, rows, keys). None masks nothing.
     """
@@ -109,9 +109,9 @@ class Context:
 
 
 class TransformerLayer(nn.Module):
-    """States in, states out: (batch, tokens, hidden) -> (batch, tokens, hidden).
+    """Maps states to states: (batch, tokens, hidden) -> (batch, tokens, hidden).
 
-    No dropout: the encoder is frozen, and the joint layers see each question once or twice in training.
+    There is no dropout: the encoder is frozen, and the joint layers see each question once or twice in training.
     """
 
     def __init__(self, shape: BackboneShape) -> None:
@@ -127,10 +127,10 @@ class TransformerLayer(nn.Module):
         self.gelu_form = shape.gelu_form
 
     def forward(self, states: Tensor, context: Context, rows: slice | None = None) -> Tensor:
-        """One layer over ``states``.
+        """Run the layer over ``states``.
 
         :param states: *Shape:* (batch, tokens, hidden).
-        :param rows: those that are computed, the others being read as keys and values; None computes all.
+        :param rows: the rows to compute; the others serve only as keys and values. None computes all.
         :return: *Shape:* (batch, rows, hidden).
         """
         batch, tokens, width = states.shape

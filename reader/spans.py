@@ -1,4 +1,4 @@
-"""Which spans do the logits mean? The n best of a passage, none overlapping a better one."""
+"""Finds the n best spans of a passage by their logits, none overlapping a better one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TokenSpan:
     """An answer inside one passage.
 
     :ivar first, last: token rows, inclusive; never those of [CLS], of the passage's lead, and of [SEP]
-    :ivar score: start logit + end logit, of a span that was cut those it had before
+    :ivar score: start logit + end logit; a span that was cut keeps its earlier score
     :ivar margin: score minus that of "no answer here"; comparable across passages
     """
 
@@ -37,16 +37,15 @@ def best_spans(
     several: bool = False,
     within: tuple[int, int] | None = None,
 ) -> list[TokenSpan]:
-    """The best spans, best first; of two that overlap only the better one.
+    """Find the best spans, best first; of two that overlap only the better one.
 
     :param logits: *Shape:* (tokens, 2): start and end logits, row 0 of [CLS] ("no answer here"), the last row of [SEP].
     :param max_tokens: longest span, in tokens; the number or name that a span is widened to may be longer.
-    :param borders: where answers may begin and end. A span that they do not allow becomes the best one in it that they
-        allow, and keeps its score: it is known where the answer stands, only not where it ends. One without any in it
-        is passed over.
+    :param borders: where answers may begin and end. A span that they do not allow becomes the best allowed one inside,
+        and keeps its score, because the answer's place is known, only not its ends. It is dropped if there is none.
     :param several: whether the question asks for several things. A best span that is one item of an enumeration then
         becomes the whole enumeration.
-    :param within: the first and last row that spans may have; None is all.
+    :param within: the first and last row that spans may have; None allows all.
     """
     n_rows = len(logits) - 1
     if n_rows <= 1:
@@ -59,7 +58,7 @@ def best_spans(
     scores = start[:, None] + np.lib.stride_tricks.sliding_window_view(ends, width)[:n_tokens]
     if borders is not None:
         scores[_says_nothing(borders, n_tokens, width)] = -np.inf
-        scores[: borders.first_row - 1] = -np.inf  # the lead stands elsewhere in the document
+        scores[: borders.first_row - 1] = -np.inf  # the lead is not part of the passage
     if within is not None:
         begins = np.arange(n_tokens)[:, None] + 1
         scores[np.broadcast_to(begins < within[0], scores.shape) | (begins + np.arange(width) > within[1])] = -np.inf
@@ -73,7 +72,7 @@ def best_spans(
         first, last = row + 1, row + 1 + extra
         if borders is not None:
             allowed = borders.fitted(first, last, max_tokens) or _best_inside(logits, first, last, max_tokens, borders)
-            if allowed is None:  # nor is any span in it
+            if allowed is None:  # nor is any span inside it
                 inside = np.arange(row, last)[:, None] + np.arange(width)[None] < last
                 scores[row:last][inside] = -np.inf
                 continue
@@ -87,7 +86,7 @@ def best_spans(
             first, last = min(first, allowed[0]), max(last, allowed[1])
         else:
             spans.append(TokenSpan(first, last, score, score - null))
-        # Those that overlap: they begin up to its last row, and end from its first row on.
+        # Overlapping spans begin no later than its last row, and end no earlier than its first.
         begin = max(0, first - width)
         ends_of = np.arange(begin, last)[:, None] + np.arange(width)[None]
         scores[begin:last][ends_of >= first - 1] = -np.inf
@@ -95,7 +94,7 @@ def best_spans(
 
 
 def _says_nothing(borders: SpanBorders, n_tokens: int, width: int) -> NDArray[np.bool_]:
-    """*Shape:* (tokens, width): whether no whole that says something lies in the span, once it is widened to wholes."""
+    """Whether each span, widened to wholes, contains no whole with content. *Shape:* (tokens, width)."""
     says = borders.says & (borders.unit >= 0)
     is_first = borders.first_of_whole == np.arange(len(says))
     before = np.concatenate([[0], np.cumsum(says & is_first)])
@@ -109,7 +108,7 @@ def _says_nothing(borders: SpanBorders, n_tokens: int, width: int) -> NDArray[np
 def _best_inside(
     logits: NDArray[np.float32], first: int, last: int, max_tokens: int, borders: SpanBorders
 ) -> tuple[int, int] | None:
-    """The best span inside rows ``first`` to ``last`` that the borders allow; a whole scores as its best row does."""
+    """The best span inside rows ``first`` to ``last`` that the borders allow; a whole scores like its best row."""
     first, last = int(borders.first_of_whole[first]), int(borders.last_of_whole[last])
     rows = np.arange(first, last + 1)
     unit, says = borders.unit[rows], np.concatenate([[0], np.cumsum(borders.says[rows])])
@@ -131,10 +130,10 @@ def _best_inside(
 
 
 def signs(logits: NDArray[np.float32], span: TokenSpan) -> tuple[float, float, float, float]:
-    """What tells how sure a span is: its margin, its score, and the log-probabilities of its start and end.
+    """Signs of a span's certainty: its margin, its score, and the log-probabilities of its start and end.
 
-    :param logits: *Shape:* (tokens, 2), as for ``best_spans``; the softmax is over all rows, those of "no answer here"
-        and of the lead too.
+    :param logits: *Shape:* (tokens, 2), as for ``best_spans``; the softmax is over all rows, including "no answer here"
+        and the lead.
     """
     start, end = logits[:, 0].astype(np.float64), logits[:, 1].astype(np.float64)
     return span.margin, span.score, _log_softmax(start, span.first), _log_softmax(end, span.last)

@@ -1,4 +1,4 @@
-"""Text to token ids with the place of each token in the text, for one encoder's tokenizer."""
+"""Turns text into token ids with their offsets in the text, for one encoder's tokenizer."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _PIECE = 1_000_000  # characters of a long text that are tokenised at once
 class TokenizedText:
     """One text as the encoder sees it: its classification token, its tokens, its separator.
 
-    Row 0 is the classification token in every family, also where the model reads it last (XLNet's <cls>).
+    Row 0 is the classification token in every family, even if the model reads it last (XLNet's <cls>).
 
-    :ivar ids: token ids, special tokens included
+    :ivar ids: token ids, including special tokens
     :ivar offsets: for each id, start and end in code points of the text; (0, 0) for special tokens
-    :ivar words: for each id, the number of the word it is a piece of; -1 for special tokens
+    :ivar words: for each id, the number of its word; -1 for special tokens
     """
 
     ids: tuple[int, ...]
@@ -43,18 +43,18 @@ class TokenizedText:
         return self.offsets[first][0], self.offsets[last][1]
 
     def first_row(self, place: int) -> int:
-        """The row of the first token that ends behind a place in the text; that of the separator where none does."""
+        """The row of the first token that ends after an offset in the text; that of the separator if none does."""
         return next((row for row, (_, end) in enumerate(self.offsets) if end > place), len(self.offsets) - 1)
 
 
 class TextTokenizer:
-    """The tokenizer of an encoder, with no truncation and no padding of its own."""
+    """The tokenizer of an encoder, without truncation and padding."""
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int, *, classification_last: bool = False) -> None:
-        """A tokenizer that puts a classification token and a separator to each text.
+        """A tokenizer that adds a classification token and a separator to each text.
 
-        :param max_tokens: of one text, those two included.
-        :param classification_last: both stand behind the text, the classification token last.
+        :param max_tokens: of one text, including those two.
+        :param classification_last: both stand after the text, the classification token last.
         """
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -74,14 +74,14 @@ class TextTokenizer:
 
     @classmethod
     def from_folder(cls, folder: Path, max_tokens: int, *, classification_last: bool = False) -> TextTokenizer:
-        """The tokenizer in a model folder: ``tokenizer.json``, or what transformers can make of older files."""
+        """Load the tokenizer of a model folder: ``tokenizer.json``, or one that transformers makes from older files."""
         path = folder / "tokenizer.json"
         if path.is_file():
             try:
                 return cls(Tokenizer.from_file(str(path)), max_tokens, classification_last=classification_last)
             except UnsupportedModel:
                 raise
-            except Exception as error:  # the tokenizers library raises no narrower one
+            except Exception as error:  # the tokenizers library raises no narrower class
                 raise ModelNotFound(f"{path}: not a tokenizer ({error}); fetch the model again.") from error
         if not any((folder / name).is_file() for name in OLD_VOCABULARIES):
             raise ModelNotFound(
@@ -91,7 +91,7 @@ class TextTokenizer:
 
         try:
             made = AutoTokenizer.from_pretrained(str(folder)).backend_tokenizer
-        except Exception as error:  # of many kinds, a library for the old file that is not installed among them
+        except Exception as error:  # of many kinds, such as a missing library for the old file
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelNotFound(f"{folder}: no tokenizer.json, and none can be made here ({reason}).") from error
         return cls(made, max_tokens, classification_last=classification_last)
@@ -101,14 +101,14 @@ class TextTokenizer:
         return self._placed(text, self._encoded_offsets(text))
 
     def count(self, text: str) -> int:
-        """Tokens of a text of any length, without special tokens."""
+        """The number of tokens of a text of any length, without special tokens."""
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def tokenize(self, text: str, what: str = "text") -> TokenizedText:
-        """The text as the encoder sees it.
+        """Tokenize a text for the encoder.
 
-        :param what: what the text is, for the error message.
-        :raises TextTooLong: where it has more tokens than the encoder takes.
+        :param what: the kind of text, for the error message.
+        :raises TextTooLong: if it has more tokens than the encoder takes.
         """
         encoding = self._tokenizer.encode(text)
         if len(encoding.ids) > self.max_tokens:
@@ -124,7 +124,7 @@ class TextTokenizer:
         return TokenizedText(tuple(ids), tuple(offsets), tuple(words))
 
     def _encoded_offsets(self, text: str) -> list[tuple[int, int]]:
-        """In pieces where the text is long and no token goes across a blank: the library keeps 150 bytes a token."""
+        """Offsets, in pieces for a long text if no token crosses a blank: the library keeps 150 bytes per token."""
         offsets: list[tuple[int, int]] = []
         start = 0
         while start < len(text):
@@ -143,9 +143,9 @@ class TextTokenizer:
 
 
 def _whole_letters(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Offsets whose ends take in combining marks: the tokenizer drops those, but they belong to their letter.
+    """Extend offsets over combining marks, which the tokenizer drops although they belong to their letter.
 
-    In composed text only those of scripts that compose none: passages of other texts stay as they were.
+    In composed text this concerns only scripts without composition, so passages of other texts are unchanged.
     """
     if text.isascii():
         return list(offsets)
@@ -163,16 +163,16 @@ def _is_any_mark(character: str) -> bool:
 
 
 def _without_blanks(text: str, start: int, end: int) -> tuple[int, int]:
-    """A token's place without the blanks before it, which byte-level and SentencePiece vocabularies count to it."""
+    """A token's offsets without the blanks before it, which byte-level and SentencePiece vocabularies include."""
     while start < end and text[start].isspace():
         start += 1
     return start, end
 
 
 def _words(text: str, offsets: Sequence[tuple[int, int]], special: Sequence[int]) -> list[int]:
-    """Numbers of words, for tokenizers whose own words end at blanks alone and so take in punctuation.
+    """Number the words, for tokenizers whose own words end only at blanks and so include punctuation.
 
-    A word goes on where two tokens meet in letters or digits, or share a character.
+    A word continues if two tokens meet in letters or digits, or share a character.
     """
     words: list[int] = []
     number, before = 0, 0

@@ -1,8 +1,8 @@
 """What is on disk, and when is it committed?
 
-Readers open a ``Snapshot``, one whole generation of the store; the one ``Writer`` gathers documents with the
-vectors and states of their passages and commits them as the next. ``docs/reference/format.md`` describes the bytes.
-Other folders import from here, or from the modules that ``OPEN_MODULES`` names; the rest is the store's own.
+Readers open a ``Snapshot``, one complete generation of the store. The one ``Writer`` gathers documents with the
+vectors and states of their passages, and commits them as the next generation. ``docs/reference/format.md`` describes
+the bytes. Other folders import from here, or from the modules in ``OPEN_MODULES``; the rest is internal.
 """
 
 from deformer_qa.store.encodings import DEFAULT_ENCODING, ENCODING_NAMES, Codebook, fit_codebook

@@ -1,4 +1,4 @@
-"""The commit: what it changes in the segments that are there, the one atomic act, and what its errors mean."""
+"""The commit: its changes to existing segments, the one atomic act, and the meaning of its errors."""
 
 from __future__ import annotations
 
@@ -70,21 +70,21 @@ def needed_keys(pending: Pending) -> set[bytes]:
 
 
 def gone_documents(pending: Pending) -> set[int]:
-    """Documents whose rows in the catalogues that are there count no more: removed, replaced or moved."""
+    """Documents whose rows in existing catalogues become invalid: removed, replaced or moved ones."""
     return pending.removed | pending.documents.keys() | pending.moves.keys()
 
 
 def surviving_catalogues(snapshot: Snapshot, pending: Pending) -> list[CatalogueEntry]:
-    """The catalogues that are there as the new generation sees them; one without a live document left is dropped."""
+    """The existing catalogues as the new generation sees them; one without a live document is dropped."""
     gone = sorted(gone_documents(pending))
     entries = (_without_documents(catalogue, gone) for catalogue in snapshot.catalogues)
     return [entry for entry in entries if entry.n_live_documents]
 
 
 def surviving_blocks(snapshot: Snapshot, pending: Pending) -> list[BlockEntry]:
-    """The blocks that are there as the new generation sees them.
+    """The existing blocks as the new generation sees them.
 
-    A block whose rows are all dead stays until a merge: rows that wait for their document to be put must not vanish.
+    A block whose rows are all dead stays until a merge, because rows that wait for their document must not vanish.
     """
     needed = needed_keys(pending)
     released = _released_keys(snapshot, pending) - needed
@@ -124,7 +124,7 @@ def _released_keys(snapshot: Snapshot, pending: Pending) -> set[bytes]:
 
 
 def _keys_still_used(snapshot: Snapshot, keys: Collection[bytes], gone: Collection[int]) -> set[bytes]:
-    """Those of the keys that a passage of a remaining document refers to."""
+    """The keys that a passage of a remaining document still refers to."""
     return {
         passage.key
         for some in _batches(sorted(keys))
@@ -151,9 +151,9 @@ ROOM_TO_SPARE = 1 << 20
 
 
 def require_room(store: Path, n_bytes: int) -> None:
-    """Refuse a commit that cannot fit before a byte of it is written.
+    """Refuse a commit that does not fit, before any byte of it is written.
 
-    :raises StoreFull: where fewer bytes are free.
+    :raises StoreFull: if fewer bytes are free.
     """
     free = disk.free_bytes(store)
     if free < n_bytes + ROOM_TO_SPARE:
@@ -161,9 +161,9 @@ def require_room(store: Path, n_bytes: int) -> None:
 
 
 def publish(store: Path, manifest: Manifest) -> None:
-    """Make a generation whose segments are written and synced the head.
+    """Make a generation the head, after its segments were written and synced.
 
-    :raises CommitUncertain: where an error came at or after the commit point.
+    :raises CommitUncertain: if an error came at or after the commit point.
     """
     if names.manifest_generation(names.manifest_name(manifest.generation)) is None:  # nobody would find it
         raise CommitFailed(store, f"{manifest.generation - 1} was the last number for a generation")
@@ -187,16 +187,16 @@ def publish(store: Path, manifest: Manifest) -> None:
 
 
 def tidy_up(store: Path, manifest: Manifest) -> None:
-    """Collect garbage after a commit; what fails here is no error of the commit, and the next writer tries again."""
+    """Collect garbage after a commit; a failure here is not an error of the commit, and the next writer retries."""
     with suppress(OSError, StoreError):
         collect(store, manifest)
 
 
 @contextmanager
 def failing_cleanly(store: Path, new_segments: list[str]) -> Iterator[None]:
-    """Turn the system's errors in a commit into the store's, and remove the segments that it began where it may.
+    """Turn the system's errors in a commit into the store's, and remove the segments that it began.
 
-    They stay where the commit point was reached: the new head may need them.
+    They stay if the commit point was reached, because the new head may need them.
     """
     try:
         yield

@@ -1,13 +1,11 @@
-"""Which documents have metadata that meet a condition? The condition as SQL over a catalogue's documents.
+"""Translates conditions on metadata into SQL over a catalogue's documents.
 
-SQL finds every document that meets it. Where it may find others too (dates in many spellings, nested values), it says
-that it is not exact, and whoever asked looks at those found.
+The SQL finds every document that meets the condition. If it may find others too, it is marked as not exact, and the
+caller checks the documents found. This happens with dates in many spellings and with nested values, and because SQLite
+reads some fractions one bit wrong and ends some texts at their first NUL.
 
-Each condition finds every document that meets it. SQLite reads some fractions one bit wrong and ends some texts at
-their first NUL; where that may matter, a condition finds more, and says that it is not exact.
-
-A field is given by its keys in the metadata, outermost first. One that is not there is null, or the column of
-``documents`` of this name, where it is one of ``PLACES``.
+A field is given by its keys in the metadata, outermost first. A missing field is null or, if its name is one of
+``PLACES``, the column of ``documents`` of this name.
 """
 
 from __future__ import annotations
@@ -27,12 +25,12 @@ _EXACT_IN_SQL = 2**53
 
 
 _MOST_PARAMETERS = 30_000
-"""SQLite takes 32,766 in its default build; a condition that needs more is not asked of it."""
+"""SQLite takes 32,766 in its default build; a condition that needs more is not translated."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One field of the metadata against a value; a field that is not there is None.
+    """Compare one field of the metadata with a value; a missing field is None.
 
     :ivar keys: of the metadata, outermost first
     """
@@ -44,28 +42,28 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Every(Generic[Part]):
-    """All of them hold."""
+    """All parts hold."""
 
     parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
 class Some(Generic[Part]):
-    """At least one of them holds."""
+    """At least one part holds."""
 
     parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
 class Not(Generic[Part]):
-    """It does not hold."""
+    """The part does not hold."""
 
     part: Part
 
 
 @dataclass(frozen=True)
 class At:
-    """The document at this path of this root, or the one of any other root whose root and path, joined, are this."""
+    """The document at this path of this root, or one of another root whose root and path, joined, give the same."""
 
     root: str
     path: str
@@ -74,9 +72,9 @@ class At:
 
 @dataclass(frozen=True)
 class InColumn:
-    """A field of the metadata is one of these texts; where a document of another root has no such field, its column is.
+    """A field of the metadata is one of these texts; for a document of another root without the field, its column is.
 
-    :ivar values: plain ones only, see ``is_plain_text``
+    :ivar values: plain texts only, see ``is_plain_text``
     """
 
     column: Literal["root", "path", "title"]
@@ -86,7 +84,7 @@ class InColumn:
 
 @dataclass(frozen=True)
 class Anything:
-    """A condition of which SQL knows nothing."""
+    """A condition that cannot be expressed in SQL."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ class Where:
 
 
 class Stated(Protocol):
-    """A condition of somebody else's that says itself what it is in SQL."""
+    """A condition defined elsewhere that gives its own SQL."""
 
     def where(self) -> Where: ...
 
@@ -112,7 +110,7 @@ Condition = Plain | Every["Condition"] | Some["Condition"] | Not["Condition"]
 
 
 def where(condition: Condition) -> Where:
-    """What to put behind WHERE over ``documents``."""
+    """The SQL to put behind WHERE over ``documents``."""
     found = _where(condition)
     return found if len(found.parameters) <= _MOST_PARAMETERS else UNKNOWN
 
@@ -154,7 +152,7 @@ def _joined(word: str, none: str, parts: Iterable[Where]) -> Where:
 
 
 def _tree(word: str, parts: Sequence[str]) -> str:
-    """The parts joined as a balanced tree: SQLite's expressions may be 1,000 deep, not longer."""
+    """Join the parts as a balanced tree, because SQLite's expressions may be at most 1,000 deep."""
     if len(parts) <= 1:
         return "".join(parts)
     half = len(parts) // 2
@@ -179,7 +177,7 @@ def _comparison(keys: Sequence[str], operator: Operator, value: Any) -> Where:
 
 
 def json_path(keys: Sequence[str]) -> str | None:
-    """A path of SQLite's JSON functions; None for keys that it cannot spell."""
+    """The path for SQLite's JSON functions; None for keys that it cannot express."""
     if any(not key or not key.isprintable() or set(key) & set('"\\') for key in keys):
         return None
     return "$" + "".join(f'."{key}"' for key in keys)
@@ -200,13 +198,13 @@ def _equal(path: str, value: Any) -> Where:
 
 
 def equal_texts(path: str, values: Sequence[str]) -> Where:
-    """Compared as JSON, in which a text is quoted and nothing else is; the catalogue writes it by ``to_json``."""
+    """SQL that compares texts as JSON, where only texts are quoted; the catalogue writes them with ``to_json``."""
     marks = ", ".join("?" * len(values))
     return Where(f"IFNULL((meta -> ?) IN ({marks}), 0)", (path, *map(to_json, values)), True)
 
 
 def is_plain_text(value: Any) -> bool:
-    """A text that only the same text equals."""
+    """Whether a value is a text that only the same text equals: valid Unicode, and not a date."""
     return isinstance(value, str) and not may_be_a_date(value) and is_unicode(value)
 
 
@@ -226,17 +224,17 @@ def _equal_number(path: str, value: float) -> Where:
 
 
 def around(value: float) -> tuple[float, float]:
-    """The neighbours of a number: some versions of SQLite read a fraction one bit wrong."""
+    """The neighbours of a number, because some versions of SQLite read fractions one bit wrong."""
     return math.nextafter(value, -math.inf), math.nextafter(value, math.inf)
 
 
 def is_small(value: float) -> bool:
-    """Whether SQLite compares it as Python does; no infinity, not NaN."""
+    """Whether SQLite compares a number as Python does; false for infinities and NaN."""
     return -_EXACT_IN_SQL < value < _EXACT_IN_SQL
 
 
 def _ordered(path: str, operator: Operator, value: Any) -> Where:
-    """Numbers are compared here. What is no number is found too: whether it has an order is not for SQL to say."""
+    """SQL that compares numbers and also finds all other values, whose order SQL cannot tell."""
     if isinstance(value, bool | int | float) and is_small(value):
         low, high = around(value)
         others = of_type(path, ("text", "array", "object"))
@@ -254,12 +252,12 @@ def of_type(path: str, types: Sequence[str]) -> Where:
 
 
 def may_be_a_date(value: str) -> bool:
-    """Whether it begins as dates of ISO 8601 do; two of them can be equal and spelled differently."""
+    """Whether a text begins like an ISO 8601 date; equal dates can be spelled differently."""
     return value[:4].isdigit() and value[4:5] == "-"
 
 
 def is_unicode(value: str) -> bool:
-    """Whether it can be written as UTF-8."""
+    """Whether a text can be encoded as UTF-8."""
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
@@ -289,7 +287,7 @@ def one_of(keys: Sequence[str], values: Sequence[Scalar]) -> Where:
 
 
 def ordered(keys: Sequence[str], order: Order, value: str | int | float) -> Where:
-    """The field is of the value's type, number or text, and stands so to it; texts by code points."""
+    """The field has the value's type, number or text, and this order to it; texts compare by code points."""
 
     def own(path: str) -> Where:
         type_ = of_type(path, ("text",) if isinstance(value, str) else NUMBERS)
@@ -297,14 +295,14 @@ def ordered(keys: Sequence[str], order: Order, value: str | int | float) -> Wher
             return type_
         low, high = (value, value) if isinstance(value, str) else around(value)
         bound = low if order[0] == ">" else high
-        # Also of ">" what is equal: a text may go on behind a NUL, where SQLite does not see it.
+        # ">" finds equal texts too: a text may continue after a NUL, which SQLite does not see.
         return _and(type_, f"json_extract(meta, ?) {order[0]}= ?", (path, bound))
 
     return _found(keys, own, f"{{}} {order} ?", [value] if isinstance(value, str) else None)
 
 
 def has_member(keys: Sequence[str], value: Scalar) -> Where:
-    """The field is a list that has the value, of its type."""
+    """The field is a list that contains the value, with its type."""
 
     def own(path: str) -> Where:
         is_list = of_type(path, ("array",))
@@ -323,16 +321,16 @@ def has_member(keys: Sequence[str], value: Scalar) -> Where:
 
 
 def has_part(keys: Sequence[str], text: str) -> Where:
-    """The field is a text with this one in it."""
+    """The field is a text that contains this one."""
     return _found(keys, lambda path: of_type(path, ("text",)), "instr({}, ?) > 0", [text])
 
 
 def _found(
     keys: Sequence[str], own: Callable[[str], Where], column_test: str, column_parameters: Sequence[Scalar] | None
 ) -> Where:
-    """A condition of the metadata's own field, or of the column that stands for it.
+    """A condition on the metadata's own field, or on the column that replaces it.
 
-    :param column_test: what the column ``{}`` is to meet; with parameters None it never does.
+    :param column_test: the test of the column ``{}``; with parameters None it never holds.
     """
     path = json_path(keys)
     if path is None:
@@ -352,7 +350,7 @@ def _is_other(path: str, value: bool | None) -> Where:
 
 
 def _is_number(path: str, values: Sequence[float]) -> Where:
-    """It is one of these numbers; where there are several, any fraction is found."""
+    """SQL for one of these numbers; with several, it finds any fraction."""
     if not all(map(is_small, values)):
         return of_type(path, NUMBERS)
     if len(values) == 1:

@@ -1,6 +1,6 @@
-"""Everything that changes a disk: each step that can fail or be killed is a function here; no other module writes.
+"""Everything that changes the disk: each step that can fail or be killed is a function here; no other module writes.
 
-Tests inject a fault at the i-th call of ``STEPS``; so every function looks its fellows up in the module when called.
+Tests inject a fault at the i-th call of ``STEPS``, so functions look each other up in the module when called.
 """
 
 from __future__ import annotations
@@ -42,22 +42,22 @@ class FileSum:
 
 
 def make_directory(path: Path) -> None:
-    """Make one directory; it must not be there."""
+    """Make one directory; it must not exist."""
     os.mkdir(path)
 
 
 def create_file(path: Path) -> int:
-    """A descriptor of a new file; it must not be there and is no link."""
+    """Create a file and return its descriptor; it must not exist, and links are not followed."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 def write_once(fd: int, piece: memoryview) -> int:
-    """Write what the system takes of ``piece``; returns how much that was."""
+    """Write as much of ``piece`` as the system takes; returns the number of bytes."""
     return os.write(fd, piece)
 
 
 def sync_file(fd: int) -> None:
-    """Wait until a file's bytes are on the disk; an error is final, the pages may be gone."""
+    """Wait until a file's bytes are on the disk; an error is final, because its pages may be lost."""
     os.fsync(fd)
 
 
@@ -71,17 +71,17 @@ def sync_directory(path: Path) -> None:
 
 
 def link_file(source: Path, target: Path) -> None:
-    """Give a file a second name; fails where that name is taken: the one atomic act of a commit."""
+    """Give a file a second name; fails if the name is taken. This is the one atomic act of a commit."""
     os.link(source, target, follow_symlinks=False)
 
 
 def rename_file(source: Path, target: Path) -> None:
-    """Rename a file or folder: a damaged manifest that is set aside, an export that is whole."""
+    """Rename a file or folder, to set a damaged manifest aside or to complete an export."""
     os.rename(source, target)
 
 
 def remove_file(path: Path) -> None:
-    """Remove one name; one that is gone already is no error, so that collecting can be repeated."""
+    """Remove one name; a missing one is no error, so that collecting can be repeated."""
     path.unlink(missing_ok=True)
 
 
@@ -91,18 +91,18 @@ def remove_directory(path: Path) -> None:
 
 
 def open_lock(path: Path) -> int:
-    """A descriptor of the lock file, which is made where it is not there and never removed."""
+    """Open the lock file, which is created if missing and never removed."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 def write_lock_note(fd: int, note: bytes) -> None:
-    """Replace the content of the lock file; it serves a message only and is not data."""
+    """Replace the content of the lock file, which only serves for messages."""
     os.ftruncate(fd, 0)
     os.pwrite(fd, note, 0)
 
 
 class NewFile:
-    """A file being written: hashes what it is given; ``finish`` syncs it and returns its size and checksum."""
+    """A file being written, and hashed on the way; ``finish`` syncs it and returns its size and checksum."""
 
     def __init__(self, path: Path) -> None:
         self._fd = create_file(path)
@@ -110,7 +110,7 @@ class NewFile:
         self._n_bytes = 0
 
     def write(self, content: bytes | memoryview | NDArray[Any]) -> None:
-        """Append bytes, or an array's content as it lies in memory."""
+        """Append bytes, or an array's content in its memory layout."""
         if isinstance(content, np.ndarray):
             content = np.ascontiguousarray(content).reshape(-1).view(np.uint8).data
         view = memoryview(content)
@@ -148,7 +148,7 @@ def write_file(path: Path, pieces: Iterable[bytes | memoryview | NDArray[Any]]) 
 
 
 def adopt_file(path: Path) -> FileSum:
-    """Size and checksum of a file that a library wrote (SQLite), after syncing it."""
+    """Sync a file that a library (SQLite) wrote; returns its size and checksum."""
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         checksum = hash_descriptor(fd)
@@ -170,11 +170,11 @@ def hash_descriptor(fd: int) -> FileSum:
 
 
 def create_empty_file(path: Path) -> None:
-    """A new empty file for a library to fill (SQLite opens it by name)."""
+    """Create an empty file for a library to fill (SQLite opens it by name)."""
     os.close(create_file(path))
 
 
 def free_bytes(path: Path) -> int:
-    """What an unprivileged process may still write beside ``path``."""
+    """The number of bytes that an unprivileged process may still write beside ``path``."""
     state = os.statvfs(path)
     return state.f_bavail * state.f_frsize

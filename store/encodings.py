@@ -1,8 +1,9 @@
-"""How states become bytes and states again: one class per encoding, named in the manifest.
+"""Encodes states as bytes and decodes them: one class per encoding, named in the manifest.
 
-States are centred and rotated, then cut into groups of neighbouring values; each group becomes the number of its
-nearest centroid of 256 (Jégou, Douze, Schmid 2011). The rotation is made of the eigenvectors of the states' covariance,
-dealt out so that every group has about the same product of eigenvalues (Ge, He, Ke, Sun 2013, the parametric solution).
+Product quantisation centres and rotates states, and cuts them into groups of neighbouring values. Each group becomes
+the number of its nearest of 256 centroids (Jégou, Douze, Schmid 2011). The rotation consists of the eigenvectors of the
+states' covariance, dealt out so that every group has about the same product of eigenvalues (Ge, He, Ke, Sun 2013, the
+parametric solution).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from deformer_qa.store.errors import InvalidRecord
 VALUES_PER_CODE = {"pq4": 4, "pq6": 6}
 """Encodings by how many values of a state share a byte."""
 N_CENTROIDS = 256
-LEAST_TOKENS = 39 * N_CENTROIDS  # faiss asks for 39 points a centroid
+LEAST_TOKENS = 39 * N_CENTROIDS  # faiss asks for 39 points per centroid
 MOST_TOKENS = 65_536
 LARGEST_VALUE = 1e30  # of mean and centroids, so that states are finite
 _ROUNDS = 20
@@ -27,12 +28,12 @@ _ROUNDS = 20
 
 @dataclass(frozen=True, eq=False)
 class Codebook:
-    """What codes of states mean. Fitted on states of one encoder, of use for those only.
+    """The meaning of codes of states. It is fitted on states of one encoder and valid only for those.
 
     ``mean``: *Shape* (hidden_width,). ``rotation``: (hidden_width, hidden_width), orthogonal; states times it are
     rotated. ``centroids``: (codes per token, 256, values per code). All float32.
 
-    :raises InvalidRecord: where the shapes do not go together or a value is not finite.
+    :raises InvalidRecord: if the shapes do not match or a value is not finite.
     """
 
     mean: NDArray[np.float32]
@@ -50,7 +51,7 @@ class Codebook:
 
     @classmethod
     def from_array(cls, flat: NDArray[np.float32], width: int, encoding: str) -> Self:
-        """The codebook that lies in a file: mean, rotation, centroids, one after the other. *Shape:* (n,), float32."""
+        """The codebook in a flat array: mean, rotation, centroids, one after the other. *Shape:* (n,), float32."""
         shapes = codebook_shapes(width, VALUES_PER_CODE[encoding])
         borders = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
         mean, rotation, centroids = (
@@ -61,22 +62,22 @@ class Codebook:
 
     @property
     def arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Mean, rotation, centroids: what its file holds, in this order."""
+        """Mean, rotation, centroids: the content of its file, in this order."""
         return self.mean, self.rotation, self.centroids
 
     @property
     def encoding(self) -> str:
-        """The name of the encoding that it is for."""
+        """The name of the encoding that uses it."""
         return next(name for name, per_code in VALUES_PER_CODE.items() if per_code == self.centroids.shape[2])
 
     def codes(self, states: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """States (n_tokens, hidden_width) as codes. *Shape:* (n_tokens, codes per token), uint8."""
+        """Encode states (n_tokens, hidden_width) as codes. *Shape:* (n_tokens, codes per token), uint8."""
         rotated = np.ascontiguousarray((states - self.mean) @ self.rotation, dtype=np.float32)
         codes: NDArray[np.uint8] = self._quantiser.compute_codes(rotated)
         return codes
 
     def states(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The states that codes (n_tokens, codes per token) stand for. *Shape:* (n_tokens, hidden_width), float32."""
+        """Decode codes (n_tokens, codes per token) into states. *Shape:* (n_tokens, hidden_width), float32."""
         places = codes.astype(np.intp) + self._first_centroids
         rotated = self._flat_centroids[places].reshape(len(codes), len(self.mean))
         states: NDArray[np.float32] = rotated @ self.rotation.T + self.mean
@@ -105,12 +106,12 @@ def codebook_shapes(width: int, values_per_code: int) -> tuple[tuple[int, ...], 
 
 
 def fit_codebook(states: NDArray[np.float32], encoding: str, seed: int = 0) -> Codebook:
-    """A codebook for states like these.
+    """Fit a codebook to states like these.
 
     ``states``: *Shape* (n_tokens, hidden_width), float32, of many texts; of more than 65,536 tokens a seeded
     draw counts.
 
-    :raises InvalidRecord: where there are too few tokens, or the width is no multiple of the encoding's group.
+    :raises InvalidRecord: if there are too few tokens, or the width is not a multiple of the encoding's group.
     """
     import faiss
 
@@ -149,16 +150,16 @@ def _balanced_rotation(centred: NDArray[np.float32], per_code: int) -> NDArray[n
     return np.ascontiguousarray(vectors[:, np.concatenate(groups)], dtype=np.float32)
 
 
-DEFAULT_ENCODING = "int8"  # where the encoder comes without a codebook
+DEFAULT_ENCODING = "int8"  # for an encoder without a codebook
 INT4_GROUP = 32
 
 
 @dataclass(frozen=True)
 class EncodedStates:
-    """The states of one row as they lie on disk.
+    """The states of one row as stored on disk.
 
     ``values``: *Shape* (n_tokens, value width), the encoding's dtype. ``scales``: *Shape* (n_tokens, scale width), its
-    dtype of scales; no columns where the encoding has none. See ``Encoding.widths``.
+    dtype of scales; no columns if the encoding has none. See ``Encoding.widths``.
     """
 
     values: NDArray[np.generic]
@@ -178,18 +179,18 @@ class Encoding(Protocol):
     scale_dtype: np.dtype[np.floating]
 
     def widths(self, hidden_width: int) -> tuple[int, int]:
-        """How many values and how many scales a token takes.
+        """The number of values and the number of scales per token.
 
-        :raises InvalidRecord: where states of this width cannot be encoded so.
+        :raises InvalidRecord: if states of this width cannot be encoded this way.
         """
         ...
 
     def encode(self, states: NDArray[np.float32]) -> EncodedStates:
-        """States, *Shape* (n_tokens, hidden_width)."""
+        """Encode states, *Shape* (n_tokens, hidden_width)."""
         ...
 
     def decode(self, encoded: EncodedStates) -> NDArray[np.float32]:
-        """*Shape:* (n_tokens, hidden_width), float32."""
+        """Decode states. *Shape:* (n_tokens, hidden_width), float32."""
         ...
 
 
@@ -239,8 +240,8 @@ class Int8:
 class Int4:
     """Symmetric int4 per group of 32 neighbouring values: ``scale = absmax / 7``, in half precision.
 
-    The error of a value is at most half a scale, and what rounding the scale takes from the largest. Two values share
-    a byte, the first in its lower half, each plus 8.
+    The error of a value is at most half a scale, plus the loss of the largest value from rounding the scale. Two values
+    share a byte, the first in its lower half, each plus 8.
     """
 
     name = "int4"
@@ -275,9 +276,9 @@ class Int4:
 
 
 class ProductQuantised:
-    """One byte for several values, by a codebook that the store keeps; see ``store.encodings``.
+    """One byte for several values, by a codebook in the store; see the docstring of this module.
 
-    Without a codebook it knows its shape only.
+    Without a codebook only its widths are known.
     """
 
     dtype: np.dtype[np.generic] = np.dtype("u1")
@@ -299,7 +300,7 @@ class ProductQuantised:
 
     @property
     def codebook(self) -> Codebook:
-        """:raises InvalidRecord: where none was given."""
+        """The codebook. :raises InvalidRecord: if none was given."""
         if self._codebook is None:
             raise InvalidRecord(
                 f"encoding {self.name}: this encoder comes without a codebook. Use int8, or fit one: qa train codebook."
@@ -320,8 +321,8 @@ ENCODING_NAMES = (*_PLAIN, *VALUES_PER_CODE)
 def encoding_named(name: str, codebook: Codebook | None = None) -> Encoding:
     """The encoding of this name.
 
-    :param codebook: for those that need one.
-    :raises InvalidRecord: for a name that this version does not know, or another's codebook.
+    :param codebook: for encodings that need one.
+    :raises InvalidRecord: for a name unknown to this version, or a codebook of another encoding.
     """
     if name in _PLAIN:
         return _PLAIN[name]

@@ -1,6 +1,6 @@
-"""What can go wrong with a store: one base class, one subclass per thing that a caller would do differently.
+"""Errors of the store: one base class, one subclass per case that a caller would handle differently.
 
-Every message is one whole line (where, found, expected, what to do); the command line prints ``str(error)`` as it is.
+Every message is one complete line (where, found, expected, what to do); the command line prints it unchanged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class StoreMissing(StoreError):
 
 
 class StoreDamaged(StoreError):
-    """Bytes of ``file`` (relative to the store) are not those that were committed."""
+    """``file`` (relative to the store) does not have the bytes that were committed."""
 
     def __init__(self, file: str, problem: str) -> None:
         super().__init__(f"{file}: {problem}. {HOW_TO_LIST_DAMAGE}")
@@ -79,7 +79,7 @@ class StoreAccess(StoreError):
 
 
 class StoreFull(StoreError):
-    """There is no room for a commit; what was committed before stands."""
+    """There is no room for a commit; earlier commits stay."""
 
     def __init__(self, path: Path, needed: int | None, free: int | None) -> None:
         found = f"the commit needs {needed:,} bytes, {free:,} are free" if needed is not None else "the disk is full"
@@ -90,7 +90,7 @@ class StoreFull(StoreError):
 
 
 class CommitFailed(StoreError):
-    """A commit stopped before its commit point: the previous generation stands, this writer is of no more use."""
+    """A commit stopped before its commit point: the previous generation stands, this writer is unusable."""
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path}: the commit failed ({problem}). The index is as it was; run again.")
@@ -122,7 +122,7 @@ class NotErased(StoreError):
 
 
 class NothingBefore(StoreError):
-    """There is no generation to go back to; the index is as it was."""
+    """There is no generation to go back to; the index is unchanged."""
 
     def __init__(self, path: Path, generation: int, reason: str) -> None:
         super().__init__(f"{path}: cannot go back from generation {generation}: {reason}. The index is as it was.")
@@ -132,7 +132,7 @@ class NothingBefore(StoreError):
 
 
 class FolderTaken(StoreError):
-    """The folder that was to be made is there and holds something."""
+    """The folder to make exists already and is not empty."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path}: expected no folder or an empty one for {what}, found files. Name another folder.")
@@ -140,7 +140,7 @@ class FolderTaken(StoreError):
 
 
 class InvalidExport(StoreError):
-    """An export is not whole or not one; nothing was imported."""
+    """A folder is no export, or an incomplete one; nothing was imported."""
 
     def __init__(self, path: Path, where: str, problem: str) -> None:
         super().__init__(f"{path / where}: {problem}. Nothing was imported.")
@@ -149,7 +149,7 @@ class InvalidExport(StoreError):
 
 
 class InvalidRecord(StoreError, ValueError):
-    """What a caller handed to the writer breaks a rule of the store; nothing was taken over."""
+    """A value given to the writer breaks a rule of the store; nothing was stored."""
 
 
 class MissingRows(StoreError):
@@ -194,7 +194,7 @@ _TOO_LITTLE = {
 
 
 def reading_refused(path: Path, error: OSError) -> StoreAccess | None:
-    """What to raise where something of the store could not be read; None where the file itself is at fault."""
+    """The error to raise if a part of the store could not be read; None if the file itself is at fault."""
     if error.errno in _NO_RIGHTS:
         return StoreAccess(path, "no permission to read the store")
     if error.errno in _TOO_LITTLE:
@@ -203,7 +203,7 @@ def reading_refused(path: Path, error: OSError) -> StoreAccess | None:
 
 
 def writing_refused(store: Path, path: Path, error: OSError) -> StoreError | None:
-    """What to raise where something of the store could not be written; None where it is none of these."""
+    """The error to raise if a part of the store could not be written; None for any other error."""
     if error.errno in _NO_ROOM:
         return StoreFull(store, None, None)
     if error.errno in _NO_RIGHTS:

@@ -1,6 +1,6 @@
-"""The generations that a store holds: which one answers, and what may be removed because none needs it.
+"""Finds the generation of a store that answers, and removes files that no generation needs.
 
-A compacted head has no parent, and what was set aside before it goes too: what was removed is to be in no file.
+A compacted head has no parent, and older manifests set aside are removed too, so that no file holds removed content.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from deformer_qa.store.manifest import LARGEST_MANIFEST, Manifest, from_bytes
 
 @dataclass(frozen=True)
 class Head:
-    """The generation that answers: the highest whose manifest is whole, and what was found wrong with higher ones."""
+    """The generation that answers, the highest with an undamaged manifest, and the damage found in higher ones."""
 
     manifest: Manifest
     damaged: tuple[StoreDamaged, ...]  # highest first
@@ -32,7 +32,7 @@ class Head:
 
     @property
     def notice(self) -> str | None:
-        """The one loud line where a damaged head is stood in for, else None."""
+        """The warning that an older generation answers for a damaged head, else None."""
         if self.damaged:
             problem = f"{self.damaged[0].file}: {self.damaged[0].problem}"
         elif self.set_aside:
@@ -48,8 +48,8 @@ class Head:
 def list_generations(store: Path) -> list[int]:
     """The generations that have a manifest, highest first, damaged or not.
 
-    :raises StoreMissing: where there is no store.
-    :raises StoreAccess: where it may not be read.
+    :raises StoreMissing: if there is no store.
+    :raises StoreAccess: if it may not be read.
     """
     try:
         found = [names.manifest_generation(name) for name in os.listdir(store)]
@@ -66,7 +66,7 @@ def list_generations(store: Path) -> list[int]:
 
 
 def highest_number(store: Path) -> int:
-    """The highest generation of a manifest that is there, those set aside included, or 0."""
+    """The highest generation with a manifest, including those set aside, or 0."""
     found = [names.manifest_generation(name) or names.quarantined_generation(name) for name in os.listdir(store)]
     return max((generation for generation in found if generation is not None), default=0)
 
@@ -75,7 +75,7 @@ def read_manifest(store: Path, generation: int) -> Manifest:
     """The manifest of one generation.
 
     :raises StoreDamaged, StoreFormat: see ``manifest.from_bytes``.
-    :raises FileNotFoundError: where it is gone.
+    :raises FileNotFoundError: if it is gone.
     """
     return from_bytes(names.manifest_name(generation), read_manifest_bytes(store, generation))
 
@@ -100,7 +100,7 @@ def read_manifest_bytes(store: Path, generation: int) -> bytes:
 def generation_before(store: Path, head: Manifest) -> Manifest:
     """The manifest of the generation that the head was made from.
 
-    :raises NothingBefore: where there is none, saying why.
+    :raises NothingBefore: if there is none, with the reason.
     """
     if head.compacted:
         raise NothingBefore(store, head.generation, 'the generation before it was removed by "qa compact"')
@@ -116,11 +116,11 @@ def generation_before(store: Path, head: Manifest) -> Manifest:
 
 
 def find_head(store: Path) -> Head:
-    """The generation that answers.
+    """Find the generation that answers.
 
     :raises StoreMissing, StoreAccess: see ``list_generations``.
-    :raises StoreDamaged: where no manifest is whole.
-    :raises StoreFormat: where the head is whole but of another format: its parent does not answer in its stead.
+    :raises StoreDamaged: if no manifest is undamaged.
+    :raises StoreFormat: if the head is undamaged but of another format; its parent does not answer instead.
     """
     damaged: list[StoreDamaged] = []
     for generation in list_generations(store):
@@ -137,10 +137,10 @@ def _set_aside_above(store: Path, generation: int) -> str | None:
 
 
 def collect(store: Path, head: Manifest) -> None:
-    """Remove older manifests first, then the segments that no kept manifest names, and what a killed commit left.
+    """Remove older manifests first, then segments that no kept manifest names, and leftovers of a killed commit.
 
-    Removes only names of ours, follows no link, and no segment at all where the parent's needs cannot be read. Can be
-    killed at any step and repeated. The writer's lock must be held.
+    It removes only names of ours and follows no link. If the parent's manifest cannot be read, it removes no segment.
+    It can be killed at any step and repeated. The writer's lock must be held.
     """
     kept = {head.generation} | ({head.parent} if head.parent else set())
     for generation in list_generations(store):
@@ -155,7 +155,7 @@ def collect(store: Path, head: Manifest) -> None:
 
 
 def _remove_set_aside(store: Path, generation: int) -> None:
-    """Remove the damaged manifests of older generations; their segments are then nobody's."""
+    """Remove damaged manifests of older generations, so that nothing needs their segments."""
     for name in os.listdir(store):
         if 0 < (names.quarantined_generation(name) or 0) < generation:
             disk.remove_file(store / name)
@@ -174,7 +174,7 @@ def remove_segments(store: Path, needed: frozenset[str]) -> None:
 
 
 def remove_segment(directory: Path) -> None:
-    """Remove a segment's files, then its directory; a link is removed, not followed, a folder among them with it."""
+    """Remove a segment's directory with all it contains; a link is removed, not followed."""
     if not stat.S_ISDIR(directory.lstat().st_mode):
         disk.remove_file(directory)
         return
@@ -184,7 +184,7 @@ def remove_segment(directory: Path) -> None:
 
 
 def _needed_segments(store: Path, head: Manifest) -> frozenset[str] | None:
-    """Segments of head and parent, None where a parent lies there that cannot be read."""
+    """Segments of head and parent; None if the parent exists but cannot be read."""
     if head.parent is None:
         return head.segment_names
     try:

@@ -1,8 +1,8 @@
-"""On which page, slide, sheet or row of its source does a character of a document stand?
+"""Locates a character of a document by page, slide, sheet or row of its source.
 
-A document keeps its locations in its metadata, under ``LOCATIONS``: for each kind the places where a new one begins,
-``{"page": [[0, 1], [1200, 2]]}`` for a second page that begins with character 1,200. Rows and lines are counted on from
-the last place given: each line end of the text is one more.
+A document keeps its locations in its metadata, under ``LOCATIONS``: for each kind, where a new one begins.
+``{"page": [[0, 1], [1200, 2]]}`` means that the second page begins with character 1,200. Rows and lines count on from
+the last place given, by one for each line end of the text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 LOCATIONS = "_locations"
-"""A key of ``DocumentRecord.meta`` that is no metadata of the document's own; nobody is shown it."""
+"""The key of locations in ``DocumentRecord.meta``; it is not the document's own metadata and never shown."""
 
 KINDS = ("page", "slide", "sheet", "row", "cell", "line")
 COUNTED_ON = frozenset({"row", "line"})
@@ -22,7 +22,7 @@ Locations = Mapping[str, Sequence[tuple[int, int | str]]]
 
 
 def kept_locations(locations: Locations, text: str) -> dict[str, list[tuple[int, int | str]]]:
-    """What a document keeps of its locations: those that are not told by the one before.
+    """The locations that a document needs to keep: those that do not follow from the previous one.
 
     :param locations: by kind, ascending.
     :param text: the document's; offsets count its code points.
@@ -42,9 +42,9 @@ def own_metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def location_at(meta: Mapping[str, Any], text: str, offset: int) -> dict[str, int | str]:
-    """Where a character stands, by kind; what is not known is left out.
+    """The location of a character, by kind; unknown kinds are left out.
 
-    A document whose own metadata say "page" stands there as a whole.
+    If the document's own metadata have a "page", it applies to the whole document.
 
     :param text: the whole text of the document.
     """
@@ -66,13 +66,13 @@ def in_words(location: Mapping[str, int | str]) -> str:
 
 
 def _value_at(kind: str, mark: tuple[int, int | str], text: str, offset: int) -> int | str:
-    """What the last mark before an offset says of it."""
+    """The value at an offset that follows from the last mark before it."""
     start, value = mark
     return value + text.count("\n", start, offset) if kind in COUNTED_ON and isinstance(value, int) else value
 
 
 def _are_marks(marks: Any) -> bool:
-    """Whether this is what ``LOCATIONS`` says of a kind; a document from elsewhere may have anything under that key."""
+    """Whether a value has the form of marks; documents from elsewhere may have anything under the key."""
     return isinstance(marks, list | tuple) and all(
         isinstance(mark, list | tuple) and len(mark) == 2 and type(mark[0]) is int and type(mark[1]) in (int, str)
         for mark in marks

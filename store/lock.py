@@ -1,4 +1,4 @@
-"""Who may write: one process at a time, by an advisory lock that the system lets go of when the process dies."""
+"""Lets one process at a time write, by an advisory lock that the system releases when the process dies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _of_paths: dict[str, threading.Lock] = {}
 
 
 def waiting_lock(store: Path) -> threading.Lock:
-    """One lock for a store in this process, for those who would rather wait for each other than be refused."""
+    """A lock per store within this process, for threads that wait for each other instead of being refused."""
     return _of_paths.setdefault(os.path.realpath(store), threading.Lock())
 
 
@@ -28,8 +28,8 @@ class WriterLock:
 
     A forked child would keep it after its parent's death: spawn workers, do not fork them.
 
-    :raises StoreLocked: at once, where another process holds it.
-    :raises StoreAccess: where the folder cannot be written.
+    :raises StoreLocked: at once, if another process holds it.
+    :raises StoreAccess: if the folder cannot be written.
     """
 
     def __init__(self, store: Path) -> None:
@@ -46,7 +46,7 @@ class WriterLock:
             raise
 
     def release(self) -> None:
-        """Let the next writer in; the file stays."""
+        """Release the lock; the file stays."""
         os.close(self._fd)
 
     def _take(self, store: Path, path: Path) -> None:
@@ -62,7 +62,7 @@ class WriterLock:
             disk.write_lock_note(self._fd, json.dumps(note).encode())
 
     def _read_note(self) -> tuple[int | None, str, str]:
-        """Who holds the lock; anybody may have written there, so nothing is taken on trust."""
+        """The holder of the lock; anybody may have written the note, so it is not trusted."""
         try:
             note = json.loads(os.pread(self._fd, 4096, 0))
             pid, host, started = note["pid"], note["host"], note["started"]

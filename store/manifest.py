@@ -1,4 +1,4 @@
-"""What one generation consists of: the manifest's content, and its bytes, each of them covered by a checksum."""
+"""The manifest of a generation: its content, and its bytes, every one covered by a checksum."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HASH = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class BlockEntry:
-    """A block segment as one generation sees it: its shape, its files, and the rows that no live passage refers to."""
+    """A block segment as one generation sees it: its shape, files, and the rows that no live passage refers to."""
 
     segment: str
     n_rows: int
@@ -48,14 +48,14 @@ class BlockEntry:
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """A catalogue segment as one generation sees it: the documents it no longer speaks for, and what is left."""
+    """A catalogue segment as one generation sees it: its invalid documents, and counts of the others."""
 
     segment: str
     n_documents: int
     n_passages: int
-    n_words: int  # distinct ones
+    n_words: int  # distinct words
     n_postings: int  # pairs of a word and a passage that holds it
-    n_terms: int  # words of all its passages, titles and headings included
+    n_terms: int  # words of all its passages, including titles and headings
     deleted_documents: ranges.Ranges
     n_live_documents: int
     n_live_passages: int
@@ -69,7 +69,7 @@ class CatalogueEntry:
 
 @dataclass(frozen=True)
 class CodebookEntry:
-    """The codebook that states are encoded with, where the encoding has one; made with the first generation."""
+    """The codebook of the encoding, if it has one; made with the first generation."""
 
     segment: str
     files: Mapping[str, FileSum]
@@ -81,7 +81,7 @@ class CodebookEntry:
 
 @dataclass(frozen=True)
 class CoveredBlock:
-    """A block whose rows a vector index holds, dead or alive; it may have been merged away since."""
+    """A block whose rows, dead or alive, a vector index holds; it may have been merged away since."""
 
     segment: str
     n_rows: int
@@ -93,7 +93,7 @@ class IndexEntry:
 
     segment: str
     factory: str
-    n_probes: int  # lists looked into for a question
+    n_probes: int  # lists searched for a question
     covers: tuple[CoveredBlock, ...]
     files: Mapping[str, FileSum]
 
@@ -127,9 +127,9 @@ class Manifest:
     blocks: tuple[BlockEntry, ...]
     catalogues: tuple[CatalogueEntry, ...]
     indexes: tuple[IndexEntry, ...] = ()
-    vector_index: str = AUTO  # what the user chose: by size, none, or a factory string
+    vector_index: str = AUTO  # the user's choice: by size, none, or a factory string
     codebook: CodebookEntry | None = None
-    compacted: bool = False  # nothing older may stay beside it: what was removed is to be in no file
+    compacted: bool = False  # nothing older may stay beside it, so that no file holds removed content
 
     @property
     def segments(self) -> tuple[Entry, ...]:
@@ -138,7 +138,7 @@ class Manifest:
 
     @property
     def segment_names(self) -> frozenset[str]:
-        """Their names."""
+        """The names of these segments."""
         return frozenset(entry.segment for entry in self.segments)
 
 
@@ -152,10 +152,10 @@ def to_bytes(manifest: Manifest) -> bytes:
 
 
 def from_bytes(name: str, content: bytes) -> Manifest:
-    """The manifest that these bytes hold; ``name`` is that of its file.
+    """Read a manifest from its bytes; ``name`` is that of its file.
 
-    :raises StoreDamaged: where one bit differs from what was committed, or the content makes no sense.
-    :raises StoreFormat: where the bytes are whole but of a format or with features that this version does not read.
+    :raises StoreDamaged: if any bit differs from what was committed, or the content is invalid.
+    :raises StoreFormat: if the bytes are undamaged but have a format or features that this version does not read.
     """
     header = _HEADER.match(content)
     if header is None:
@@ -171,7 +171,7 @@ def from_bytes(name: str, content: bytes) -> Manifest:
         if unknown:
             found = f"the features {', '.join(map(str, unknown))}"
             raise StoreFormat(name, found, "only features that this version knows", "Upgrade deformer-qa.")
-        to_json([fields["encoder"], fields["roots"]]).encode("utf-8")  # half a character can be read, but never written
+        to_json([fields["encoder"], fields["roots"]]).encode("utf-8")  # JSON can hold lone surrogates
         manifest = _from_fields(fields)
         _check(manifest, names.manifest_generation(name))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidRecord) as error:

@@ -1,4 +1,4 @@
-"""How things on disk are called: the only module that spells a file name, and judges names read from disk."""
+"""Names on disk: only this module spells file names, and checks names read from disk."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ EXPORT = "export.json"
 DOCUMENTS = "documents.jsonl"
 EXPORTED_CODEBOOK = "codebook.safetensors"
 
-BLOCK_FILES = frozenset((VECTORS, STATES, OFFSETS, KEYS, LOOKUP, SUMS))  # and SCALES where the encoding has them
+BLOCK_FILES = frozenset((VECTORS, STATES, OFFSETS, KEYS, LOOKUP, SUMS))  # and SCALES if the encoding has them
 CODEBOOK_FILES = frozenset((CODEBOOK,))
 WORD_FILES = frozenset((WORDS, WORD_OFFSETS, WORD_BOUNDS, POSTING_PLACES, POSTING_COUNTS))
 CATALOGUE_FILES = frozenset((CATALOGUE, PASSAGE_IDS, PASSAGE_DOCUMENTS, PASSAGE_LENGTHS)) | WORD_FILES
@@ -63,7 +63,7 @@ def manifest_name(generation: int) -> str:
 
 
 def manifest_generation(name: str) -> int | None:
-    """The generation that a manifest's name says, None for any other name."""
+    """The generation in a manifest's name, None for any other name."""
     match = _MANIFEST.fullmatch(name)
     return int(match[1]) if match else None
 
@@ -75,12 +75,12 @@ def quarantined_generation(name: str) -> int | None:
 
 
 def new_segment_name(generation: int) -> str:
-    """A fresh segment name; the random part keeps the leavings of a killed commit apart from its repetition."""
+    """A fresh segment name; its random part separates leftovers of a killed commit from its repetition."""
     return f"{generation}-{secrets.token_hex(4)}"
 
 
 def segment_generation(name: str) -> int | None:
-    """The generation that first committed a segment, None for what is no segment's name (and might leave ``seg/``)."""
+    """The generation in a segment's name, None for any other name (which might lead out of ``seg/``)."""
     match = _SEGMENT.fullmatch(name)
     return int(match[1]) if match else None
 
@@ -91,10 +91,10 @@ def rows_name(number: int) -> str:
 
 
 def unfinished_name(name: str) -> str:
-    """A fresh name for a folder that is to be called ``name`` once it is whole."""
+    """A fresh name for a folder that will be renamed to ``name`` once it is complete."""
     return f".{name}.unfinished-{secrets.token_hex(4)}"
 
 
 def segment_file(segment: str, file: str) -> str:
-    """The path of a segment's file, relative to the store: what messages and ``Damage.file`` show."""
+    """The path of a segment's file, relative to the store, as in messages and ``Damage.file``."""
     return f"{SEGMENTS}/{segment}/{file}"

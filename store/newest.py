@@ -1,4 +1,4 @@
-"""Which generation does a reader get? The newest whole one; who stays gets what is new of a newer one."""
+"""Opens the newest undamaged generation, and refreshes a long-lived reader when a newer one is committed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ OPEN_ATTEMPTS = 20
 
 
 def open_snapshot(path: Path, *, encoder_id: str | None = None, reuse: Snapshot | None = None) -> Snapshot:
-    """The newest whole generation of the store at ``path``, open for reading. Writes nothing.
+    """Open the newest undamaged generation of the store at ``path`` for reading. Writes nothing.
 
-    A damaged head manifest is stood in for by its parent, which ``Snapshot.notice`` says.
+    If the head manifest is damaged, its parent answers, and ``Snapshot.notice`` says so.
 
     :param reuse: an older generation, whose open files are shared.
-    :raises StoreMissing: where there is no store.
-    :raises EncoderMismatch: where it was built with another encoder than ``encoder_id``.
-    :raises StoreFormat, StoreDamaged, StoreAccess: where it cannot be used.
+    :raises StoreMissing: if there is no store.
+    :raises EncoderMismatch: if it was built with another encoder than ``encoder_id``.
+    :raises StoreFormat, StoreDamaged, StoreAccess: if it cannot be used.
     """
     path = Path(path)
     for _ in range(OPEN_ATTEMPTS - 1):
@@ -51,7 +51,7 @@ def _open_head(path: Path, encoder_id: str | None, reuse: Snapshot | None) -> Sn
 
 
 class NewestSnapshot:
-    """Safe to use from several threads. A generation that was handed out stays open for as long as it is held."""
+    """Gives the newest generation. Thread-safe; a generation handed out stays open while it is referenced."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -60,10 +60,10 @@ class NewestSnapshot:
         self._seen: tuple[int, ...] = ()
 
     def get(self) -> Snapshot:
-        """The newest whole generation.
+        """The newest undamaged generation.
 
-        :raises StoreMissing: where there is no store.
-        :raises StoreError: where it cannot be used.
+        :raises StoreMissing: if there is no store.
+        :raises StoreError: if it cannot be used.
         """
         with self._lock:
             try:
@@ -72,21 +72,21 @@ class NewestSnapshot:
                 self._snapshot = None
                 raise
             if self._snapshot is None or seen != self._seen:
-                # Not where the number did not rise: then it is a store put back, whose files may have been mended.
+                # Not if the number did not rise: then the store was restored, and its files may have been repaired.
                 older = self._snapshot if seen[:1] > self._seen[:1] else None
                 self._snapshot, self._seen = open_snapshot(self.path, reuse=older), seen
             return self._snapshot
 
     def _look(self) -> tuple[int, ...]:
-        """What tells the newest generation from every other, also of a store that was put in the place of this one."""
+        """Identify the newest generation, so that a store replaced on disk is not mistaken for the old one."""
         newest = list_generations(self.path)[0]
         try:
             found = os.stat(self.path / names.manifest_name(newest))
-        except OSError:  # gone, or not to be looked at: opening says so
+        except OSError:  # missing or inaccessible: opening reports it
             return (newest,)
         return newest, found.st_dev, found.st_ino, found.st_mtime_ns
 
     def close(self) -> None:
-        """Let go of it; the next ``get`` opens it again."""
+        """Drop the generation; the next ``get`` opens it again."""
         with self._lock:
             self._snapshot = None

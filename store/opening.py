@@ -1,4 +1,4 @@
-"""What a writer does to a store before it changes anything: make the folder, agree on the encoder, tidy up."""
+"""Prepares a store for a writer: makes the folder, agrees on the encoder, tidies up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deformer_qa.store.records import EncoderInfo, to_json
 
 
 def make_folder(path: Path, create: bool) -> None:
-    """Make the store's folder where it is missing, durably."""
+    """Make the store's folder durably, if it is missing."""
     if path.is_dir():
         return
     if path.exists() or not create:
@@ -36,9 +36,9 @@ def make_folder(path: Path, create: bool) -> None:
 
 
 def check_unicode(what: str, *words: str) -> None:
-    """Refuse text that is no valid Unicode (file names may hold such) where it would stand in a manifest.
+    """Refuse text for a manifest that is not valid Unicode, as file names may be.
 
-    :raises InvalidRecord: naming what it is.
+    :raises InvalidRecord: naming the text's role.
     """
     try:
         "".join(words).encode("utf-8")
@@ -76,10 +76,10 @@ def head_or_none(path: Path, create: bool) -> Head | None:
 def agreed_encoding(
     path: Path, head: Head | None, encoder: EncoderInfo, encoding: str | None, codebook: Codebook | None
 ) -> tuple[str, Codebook | None]:
-    """The encoding to write with, and the codebook that a new store is to keep, where that encoding has one.
+    """The encoding to write with, and the codebook for a new store, if that encoding has one.
 
-    :raises EncoderMismatch: where the store's encoder, widths or encoding are others than those asked for.
-    :raises InvalidRecord: where a new store's encoding is unknown, does not fit the states, or lacks its codebook.
+    :raises EncoderMismatch: if the store's encoder, widths or encoding differ from those asked for.
+    :raises InvalidRecord: if a new store's encoding is unknown, does not fit the states, or lacks its codebook.
     """
     if head is None:
         name = encoding or (codebook.encoding if codebook else DEFAULT_ENCODING)
@@ -107,7 +107,7 @@ def agreed_encoding(
 
 
 def set_aside(path: Path, head: Head) -> None:
-    """Rename damaged manifests above the head, lest the next generation stand behind them; nothing is deleted."""
+    """Rename damaged manifests above the head, so that they cannot hide the next generation; nothing is deleted."""
     try:
         for error in head.damaged:
             target = path / (error.file + names.QUARANTINE_SUFFIX)

@@ -1,4 +1,4 @@
-"""What a writer has been told and not yet committed."""
+"""The changes that a writer has gathered and not yet committed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deformer_qa.store.records import (
 )
 from deformer_qa.store.segments.block import PendingRow
 
-RECORD_BYTES = 300  # about what a passage takes beside its text
+RECORD_BYTES = 300  # about the memory of a passage without its text
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class PendingDocument:
 
 @dataclass(frozen=True)
 class Move:
-    """A document's new place; what is None stays."""
+    """A document's new place; fields that are None stay unchanged."""
 
     root: str
     path: str
@@ -87,7 +87,7 @@ class Pending:
         self.n_document_bytes += document.n_bytes
 
     def move(self, document_id: int, move: Move) -> None:
-        """Keep a document's move; of an earlier one stays what this one leaves open."""
+        """Keep a document's move; fields that it leaves open stay as in an earlier move."""
         pending = self.documents.get(document_id)
         if pending is not None:
             self.put(replace(pending, record=move.applied(pending.record)))
@@ -100,7 +100,7 @@ class Pending:
         self.moves[document_id] = move
 
     def drop(self, document_id: int) -> None:
-        """Forget what was to become of a document."""
+        """Drop the pending changes of a document."""
         self.moves.pop(document_id, None)
         self.removed.discard(document_id)
         earlier = self.documents.pop(document_id, None)
@@ -108,7 +108,7 @@ class Pending:
 
 
 def check_row(key: bytes, vector: NDArray[np.float32], states: NDArray[np.float32], encoder: EncoderInfo) -> None:
-    """Refuse a row whose shapes are not those of the encoder, or whose values are not finite.
+    """Refuse a row whose shapes differ from the encoder's, or whose values are not finite.
 
     :raises InvalidRecord: naming the row and the rule.
     """

@@ -1,4 +1,4 @@
-"""The values that go into a store and come out of it."""
+"""The values that a store takes and returns."""
 
 from __future__ import annotations
 
@@ -13,54 +13,54 @@ KEY_BYTES = 16
 
 
 def block_key(text: str) -> bytes:
-    """The 16-byte key of an encoder input: the name under which its vector and states are kept, once."""
+    """The 16-byte key of an encoder input, under which its vector and states are stored once."""
     return hashlib.blake2b(text.encode("utf-8"), digest_size=KEY_BYTES).digest()
 
 
 def encoder_input(heading: str, text: str) -> str:
-    """What the encoder reads of a passage: the heading on a line of its own, where there is one, then the text."""
+    """The encoder input of a passage: the heading, if any, on a line of its own, then the text."""
     return f"{heading}\n{text}" if heading else text
 
 
 def keyed_input(key: bytes, heading: str, text: str) -> str | None:
-    """The encoder input whose key this is, of a passage with this heading and text; None where it is of neither.
+    """The encoder input of a passage that has this key; None if neither form has it.
 
-    That is what ``encoder_input`` gives, or the text alone: so passages were encoded before headings were read.
+    It is the result of ``encoder_input``, or the text alone, as passages were encoded before headings were read.
     """
     return next((one for one in (encoder_input(heading, text), text) if block_key(one) == key), None)
 
 
 def to_json(value: Any) -> str:
-    """Canonical json; ValueError or TypeError for what json cannot hold."""
+    """Canonical JSON; raises ValueError or TypeError for values that JSON cannot hold."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """What the store must know of the encoder; compared, never interpreted."""
+    """The store's description of the encoder; compared, never interpreted."""
 
     encoder_id: str
     vector_width: int
     hidden_width: int
-    about: Mapping[str, Any]  # json for people; not compared
+    about: Mapping[str, Any]  # JSON for people; not compared
 
 
 @dataclass(frozen=True)
 class DocumentRecord:
-    """A document with its kept text; every offset counts Unicode code points of ``text``."""
+    """A document with its stored text; every offset counts Unicode code points of ``text``."""
 
     id: int  # stable, never reused
-    root: str  # absolute path of the recorded root, a folder or a file; a plain name where documents are no files
+    root: str  # absolute path of the recorded root, a folder or a file; a plain name for documents not from files
     path: str  # relative to root, with '/'; never empty
     title: str
-    content_hash: str  # of the source, hex: how a move is recognised
+    content_hash: str  # of the source, hex; moves are recognised by it
     text: str
     outline: tuple[tuple[int, str], ...]  # (offset, heading), ascending
     meta: Mapping[str, Any]  # json
     source_state: str = ""  # opaque here; the indexer recognises an unchanged file by it
 
     def heading_at(self, offset: int) -> str:
-        """The last heading of the outline at or before a character; '' where there is none."""
+        """The last heading of the outline at or before a character; '' if there is none."""
         number = bisect_right(self.outline, offset, key=lambda entry: entry[0])
         return self.outline[number - 1][1] if number else ""
 
@@ -85,7 +85,7 @@ class PassageDraft:
 
     start: int
     end: int
-    heading: str  # what the encoder reads before the text, the names of its document and section; '' for nothing
+    heading: str  # read by the encoder before the text: names of document and section; may be ''
     key: bytes  # block_key(encoder_input(heading, document_text[start:end]))
 
 
@@ -112,7 +112,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Damage:
-    """One file that is not as it was committed; ``file`` is relative to the store."""
+    """One file that differs from what was committed; ``file`` is relative to the store."""
 
     file: str
     problem: str

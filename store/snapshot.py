@@ -1,4 +1,4 @@
-"""One whole generation of a store, open for reading: it stays as it is while writers commit and collect."""
+"""One generation of a store, open for reading: it does not change while writers commit and collect."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ Identity = tuple[str, frozenset[tuple[str, FileSum]]]
 
 
 def identity(entry: Entry) -> Identity:
-    """What tells a segment from every other, also from one of this name in a store that was put in the place of it."""
+    """Identify a segment by name and checksums, so that a store replaced on disk is not mistaken for the old one."""
     return entry.segment, frozenset(entry.files.items())
 
 
 def open_files_of(segments: Iterable[Block | Catalogue | VectorIndex]) -> dict[Identity, Any]:
-    """The open files of some segments; a segment's identity says of which kind they are."""
+    """The open files of some segments, by identity, which also tells their kind."""
     return {identity(segment.entry): segment.files for segment in segments}
 
 
-FILTERED_CANDIDATES = 4  # times as many as asked for, then again, while the filter lets too few through
+FILTERED_CANDIDATES = 4  # times as many as requested, multiplied again while the filter leaves too few
 
 T = TypeVar("T")
 
@@ -46,13 +46,13 @@ T = TypeVar("T")
 class Snapshot:
     """A generation of the store. Safe to use from threads; close it, or use it in ``with``.
 
-    Nothing on disk says that it is open: the maps keep the files readable after they are collected.
+    Nothing on disk records that it is open: its maps keep the files readable after they are collected.
     """
 
     def __init__(
         self, path: Path, manifest: Manifest, notice: str | None = None, reuse: Snapshot | None = None
     ) -> None:
-        """:param reuse: another generation, whose open files are shared where both have them; closed ones are not."""
+        """:param reuse: another generation, whose open files are shared if both have them, unless it is closed."""
         self.path = path
         self.manifest = manifest
         self.notice = notice
@@ -116,12 +116,13 @@ class Snapshot:
     ) -> list[Hit]:
         """The n live passages whose vectors have the largest inner product with the query, best first.
 
-        Exact where the rows lie in no vector index; else those that it proposes, n wherever there are n.
+        The search is exact for rows without a vector index; for others the index proposes candidates, at least n if
+        there are n.
 
-        ``query``: *Shape* (vector_width,), float32. ``among`` limits the answer to these passage ids; ids that are not
-        there are passed over. Equal scores are in order of passage id. ``exact`` passes over the vector indexes.
+        ``query``: *Shape* (vector_width,), float32. ``among`` limits the answer to these passage ids; unknown ids are
+        ignored. Equal scores are in order of passage id. ``exact`` bypasses the vector indexes.
 
-        :raises StoreDamaged: where a vector that belongs into the answer is not the one that was committed.
+        :raises StoreDamaged: if a vector of the answer is not the one that was committed.
         """
         query = np.ascontiguousarray(query, dtype=np.float32)
         if query.shape != (self.encoder.vector_width,) or not np.isfinite(query).all():
@@ -138,7 +139,7 @@ class Snapshot:
     def _nearest_among(
         self, query: NDArray[np.float32], n: int, ids: set[int], indexes: Sequence[VectorIndex]
     ) -> list[Hit]:
-        """The n nearest passages among these: of few each one, of many as many candidates as it takes to have n."""
+        """The n nearest passages among these: compares few one by one, and of many takes candidates until n remain."""
         n_asked = FILTERED_CANDIDATES * n
         while n_asked * FILTERED_CANDIDATES < len(ids):
             found = nearest_rows(self.blocks, query, n_asked, indexes)
@@ -160,10 +161,10 @@ class Snapshot:
         exact: bool = False,
         every_word: bool = False,
     ) -> list[Hit]:
-        """The n live passages that rank highest for any of the query's words, best first; see ``store.segments.bm25``.
+        """The n live passages that score highest for the query's words, best first; see ``store.segments.bm25``.
 
         Title and heading count with the text. A repeated word counts once. Equal scores are in order of passage id.
-        ``exact`` goes through all postings of all words, which changes no answer. ``every_word`` leaves only passages
+        ``exact`` reads all postings of all words, which changes no answer. ``every_word`` leaves only passages
         that hold all of the query's words.
         """
         words = self._query_words.of(query)
@@ -174,14 +175,14 @@ class Snapshot:
     def document(self, document_id: int) -> DocumentRecord:
         """A document with its text, checked.
 
-        :raises DocumentNotFound: where no live document has this id.
+        :raises DocumentNotFound: if no live document has this id.
         """
         return self.documents([document_id])[0]
 
     def documents(self, ids: Sequence[int]) -> list[DocumentRecord]:
         """Some documents with their texts, checked, in the order of ``ids``; read together.
 
-        :raises DocumentNotFound: where an id is not that of a live document.
+        :raises DocumentNotFound: if an id is not that of a live document.
         """
         found = self._gather(ids, lambda catalogue, some: {one.id: one for one in catalogue.documents(some)})
         return _in_order(ids, found, DocumentNotFound)
@@ -191,7 +192,7 @@ class Snapshot:
         return any(catalogue.document_infos([document_id]) for catalogue in self.catalogues)
 
     def document_infos(self, ids: Sequence[int]) -> list[DocumentInfo]:
-        """What is known of some documents, in the order of ``ids``."""
+        """Some documents without their texts, in the order of ``ids``."""
         found = self._gather(ids, lambda catalogue, some: {info.id: info for info in catalogue.document_infos(some)})
         return _in_order(ids, found, DocumentNotFound)
 
@@ -210,20 +211,20 @@ class Snapshot:
         return sorted(infos, key=lambda info: info.id)
 
     def passages_of_documents(self, ids: Sequence[int]) -> list[int]:
-        """The ids of the passages of these documents, ascending; ids that are not there are passed over."""
+        """The ids of the passages of these documents, ascending; unknown ids are ignored."""
         wanted = np.asarray(ids, np.uint64)
         found = [catalogue.passages_of_documents(wanted) for catalogue in self.catalogues]
         return sorted(np.concatenate(found).tolist()) if found else []
 
     def document_at(self, root: str, path: str) -> int | None:
-        """The id of the document at a place, None where there is none."""
+        """The id of the document at a place, None if there is none."""
         found = (catalogue.document_at(root, path) for catalogue in self.catalogues)
         return next((id_ for id_ in found if id_ is not None), None)
 
     def document_passages(self, document_id: int) -> list[PassageRecord]:
         """The passages of a document, in order.
 
-        :raises DocumentNotFound: where no live document has this id.
+        :raises DocumentNotFound: if no live document has this id.
         """
         for catalogue in self.catalogues:
             if catalogue.document_infos([document_id]):
@@ -233,7 +234,7 @@ class Snapshot:
     def passages(self, ids: Sequence[int]) -> list[PassageRecord]:
         """Some passages, in the order of ``ids``.
 
-        :raises PassageNotFound: where an id is not that of a live passage.
+        :raises PassageNotFound: if an id is not that of a live passage.
         """
         found = self._gather(ids, lambda catalogue, some: {record.id: record for record in catalogue.passages(some)})
         return _in_order(ids, found, PassageNotFound)
@@ -241,8 +242,8 @@ class Snapshot:
     def passage_texts(self, ids: Sequence[int]) -> list[str]:
         """The texts of some passages, in the order of ``ids``, each compared with its key.
 
-        :raises PassageNotFound: where an id is not that of a live passage.
-        :raises StoreDamaged: where a text is not the one that was encoded.
+        :raises PassageNotFound: if an id is not that of a live passage.
+        :raises StoreDamaged: if a text is not the one that was encoded.
         """
         return _in_order(ids, self._gather(ids, Catalogue.passage_texts), PassageNotFound)
 
@@ -254,7 +255,7 @@ class Snapshot:
         return _in_order(ids, self._gather(ids, Catalogue.passages_with_texts), PassageNotFound)
 
     def passage_inputs(self, ids: Sequence[int]) -> list[str]:
-        """What the encoder read of some passages, in the order of ``ids``: their texts, most below a heading.
+        """The encoder inputs of some passages, in the order of ``ids``: their texts, most below a heading.
 
         :raises PassageNotFound, StoreDamaged: as ``passage_texts``.
         """
@@ -271,24 +272,24 @@ class Snapshot:
 
         *Shape* of each: (n_tokens, hidden_width), float32.
 
-        :raises StoreDamaged: naming file and row, where they are not those that were committed.
+        :raises StoreDamaged: naming file and row, if they are not those that were committed.
         """
-        located = self._locate(keys)  # before the codebook: a closed snapshot says that it is closed
+        located = self._locate(keys)  # before the codebook, so that a closed snapshot says that it is closed
         decode = self.states_encoding().decode
         return [decode(block.files.encoded_states(row)) for block, row in located]
 
     def states_encoding(self) -> Encoding:
-        """How states become bytes here, with the store's own codebook where there is one.
+        """The encoding of states in this store, with its codebook if it has one.
 
-        :raises StoreDamaged: where the codebook is not the one that was committed.
+        :raises StoreDamaged: if the codebook is not the one that was committed.
         """
         return encoding_named(self.encoding, self.codebook)
 
     @property
     def codebook(self) -> Codebook | None:
-        """The store's own codebook, None where its encoding has none.
+        """The store's own codebook, None if its encoding has none.
 
-        :raises StoreDamaged: where it is not the one that was committed.
+        :raises StoreDamaged: if it is not the one that was committed.
         """
         return self._codebook_files.codebook if self._codebook_files else None
 
@@ -300,11 +301,11 @@ class Snapshot:
         return vectors
 
     def has_row(self, key: bytes) -> bool:
-        """Whether a row lies under this key, dead or alive."""
+        """Whether this key has a row, dead or alive."""
         return any(block.files.find_one(key) >= 0 for block in self.blocks)
 
     def find_rows(self, keys: Sequence[bytes]) -> list[NDArray[np.int64]]:
-        """For each block of the manifest, in order, the row of each key, -1 where the block does not hold it.
+        """For each block of the manifest, in order, the row of each key, -1 if the block lacks it.
 
         *Shape* of each: (n_keys,), int64.
         """
@@ -313,7 +314,7 @@ class Snapshot:
     # The rest
 
     def size_report(self) -> dict[str, Any]:
-        """How many bytes, rows and tokens the generation takes, by kind of file."""
+        """The bytes, rows and tokens of the generation, by kind of file."""
         n_bytes: dict[str, int] = {}
         for entry in self.manifest.segments:
             for file, file_sum in entry.files.items():
@@ -334,7 +335,7 @@ class Snapshot:
         }
 
     def close(self) -> None:
-        """Let go of the files; values already handed out stay good."""
+        """Close the files; values already returned stay valid."""
         self._closed = True
         self._all_blocks = ()
         self._all_catalogues = ()
@@ -390,7 +391,7 @@ class Snapshot:
     def _rows_by_block(self, keys: Sequence[bytes]) -> list[NDArray[np.int64]]:
         """The rows of these keys in each block.
 
-        :raises StoreDamaged: where a key is in no block.
+        :raises StoreDamaged: if a key is in no block.
         """
         found = self.find_rows(keys)
         held = np.zeros(len(keys), dtype=np.bool_)

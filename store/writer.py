@@ -1,4 +1,4 @@
-"""How a store is changed: gather documents and rows, then commit them as one new generation."""
+"""Changes a store: gathers documents and rows, then commits them as one new generation."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from deformer_qa.store.upkeep import merge, reindex
 from deformer_qa.store.upkeep.reindex import renewed_indexes
 
 Documents = Iterator[tuple[DocumentRecord, Sequence[PassageRecord]]]
-MOST_SEGMENTS = 40  # a commit that leaves more merges them, so that a long run of small commits stays cheap to read
-NewSegment = Callable[[], str]  # the name of one more segment of the generation being written
+MOST_SEGMENTS = 40  # a commit that leaves more merges them, so that many small commits stay cheap to read
+NewSegment = Callable[[], str]  # gives the name of another segment of the generation being written
 Entries = tuple[list[BlockEntry], list[CatalogueEntry]]
 Write = Callable[[NewSegment], Entries]
 
 
 class Writer:
-    """The one writer of a store, from ``Writer.open`` to ``close``; what is not committed by then is forgotten.
+    """The one writer of a store, from ``Writer.open`` to ``close``, which drops uncommitted changes.
 
-    Not for several threads. A failed commit or merge leaves the store as it was and this writer useless: close it.
+    Not thread-safe. A failed commit or merge leaves the store unchanged and this writer unusable: close it.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class Writer:
         self.snapshot: Snapshot | None = Snapshot(path, head.manifest, head.notice) if head else None
         self.notice = head.notice if head else None
         self._lock = lock
-        self._codebook = codebook if head is None else None  # a store keeps the one it began with
+        self._codebook = codebook if head is None else None  # a store keeps its first one
         self._states_encoding = self.snapshot.states_encoding() if self.snapshot else encoding_named(encoding, codebook)
         self._next_document_id = head.manifest.next_document_id if head else 1
         self._next_passage_id = head.manifest.next_passage_id if head else 1
         self._vector_index = head.manifest.vector_index if head else AUTO
         self._pending = Pending()
-        self._waiting: set[bytes] = set()  # keys of rows that are to survive merges, dead or alive
+        self._waiting: set[bytes] = set()  # keys of rows that must survive merges, dead or alive
         self._usable = True
         self._closed = False
 
@@ -74,16 +74,16 @@ class Writer:
         create: bool = True,
         codebook: Codebook | None = None,
     ) -> Writer:
-        """Take the lock, set a damaged head aside, remove what a killed commit left.
+        """Take the lock, set a damaged head aside, remove leftovers of a killed commit.
 
-        The store's folder is made where ``create`` allows.
+        The store's folder is made if ``create`` allows.
 
-        :param encoder: None takes that of the store, which must be there.
+        :param encoder: None takes that of the store, which must exist.
         :param encoding: None takes the store's own; for a new one that of the codebook, without one int8.
-        :param codebook: for a new store; one that is there keeps its own.
-        :raises StoreLocked: at once, where another process writes.
-        :raises EncoderMismatch: where the store was built with another encoder or encoding.
-        :raises StoreMissing, StoreFormat, StoreDamaged, StoreAccess: where it cannot be used.
+        :param codebook: for a new store; an existing one keeps its own.
+        :raises StoreLocked: at once, if another process writes.
+        :raises EncoderMismatch: if the store was built with another encoder or encoding.
+        :raises StoreMissing, StoreFormat, StoreDamaged, StoreAccess: if it cannot be used.
         """
         path = Path(path)
         opening.check_encoder(encoder)
@@ -93,7 +93,7 @@ class Writer:
         try:
             head = opening.head_or_none(path, create)
             if encoder is None:
-                assert head is not None  # or it would be missing
+                assert head is not None  # else StoreMissing was raised
                 encoder = head.manifest.encoder
             encoding, codebook = opening.agreed_encoding(path, head, encoder, encoding, codebook)
             if head is not None:
@@ -111,7 +111,7 @@ class Writer:
         return self._next_document_id - 1
 
     def has_row(self, key: bytes) -> bool:
-        """Whether a row lies under this key, so that it need not be encoded; what it says holds until ``close``."""
+        """Whether this key has a row, so that it need not be encoded; the answer holds until ``close``."""
         if key in self._pending.rows:
             return True
         if self.snapshot is None or not self.snapshot.has_row(key):
@@ -120,13 +120,13 @@ class Writer:
         return True
 
     def add_row(self, key: bytes, vector: NDArray[np.float32], states: NDArray[np.float32]) -> None:
-        """Keep the vector and the states of an encoder input until the commit; a key that has a row is passed over.
+        """Keep the vector and the states of an encoder input until the commit; a key that has a row is ignored.
 
         ``vector``: *Shape* (vector_width,). ``states``: *Shape* (n_tokens, hidden_width), n_tokens at least 1. Both are
         copied, as float32, and must be finite. A row that no document refers to is committed too, so that a long
         document can be encoded over several commits; merges of later writers remove it if none ever does.
 
-        :raises InvalidRecord: where a shape or a value is not so.
+        :raises InvalidRecord: if a shape or a value breaks these rules.
         """
         self._require_usable()
         if len(key) != KEY_BYTES:
@@ -141,7 +141,7 @@ class Writer:
     def put_document(self, record: DocumentRecord, passages: Sequence[PassageDraft]) -> None:
         """Add a document, or replace the one with its id; passages whose key stays keep their ids, in order.
 
-        :raises InvalidRecord: where the record breaks a rule; nothing is taken over.
+        :raises InvalidRecord: if the record breaks a rule; nothing is kept of it.
         """
         self._require_usable()
         if not 0 < record.id < self._next_document_id:
@@ -167,9 +167,9 @@ class Writer:
     def move_document(
         self, document_id: int, *, root: str, path: str, title: str | None = None, source_state: str | None = None
     ) -> None:
-        """Give a document another place, and where given another title and source state; ids stay, nothing is encoded.
+        """Give a document another place and, if given, another title and source state; ids stay, nothing is encoded.
 
-        :raises DocumentNotFound: where there is no such document.
+        :raises DocumentNotFound: if there is no such document.
         """
         self._require_usable()
         check_place(f"document {document_id}", root, path)
@@ -180,7 +180,7 @@ class Writer:
     def remove_document(self, document_id: int) -> None:
         """Remove a document and its passages.
 
-        :raises DocumentNotFound: where there is no such document.
+        :raises DocumentNotFound: if there is no such document.
         """
         self._require_usable()
         was_pending = document_id in self._pending.documents
@@ -200,24 +200,24 @@ class Writer:
     def set_vector_index(self, choice: str) -> None:
         """Choose the vector index that merges make from now on: auto, flat, or a factory string.
 
-        :raises InvalidRecord: where it is none of these.
+        :raises InvalidRecord: if it is none of these.
         """
         self._require_usable()
         self._vector_index = check_choice(choice)
 
     @property
     def pending_bytes(self) -> int:
-        """About how much memory the next commit's content takes: commit every few hundred MB."""
+        """The approximate memory of uncommitted content, in bytes: commit every few hundred MB."""
         return self._pending.n_bytes
 
     def commit(self) -> int | None:
-        """Make everything gathered one new generation; returns its number, None where nothing changed.
+        """Commit everything gathered as one new generation; returns its number, None if nothing changed.
 
-        Small segments are merged after it where they are many; that this failed is no error, and stands in ``notice``.
+        Afterwards many small segments are merged; a failure of that is not an error, but stands in ``notice``.
 
-        :raises MissingRows, InvalidRecord: where what was gathered is not whole; it stays gathered, the writer usable.
-        :raises StoreFull, StoreAccess, CommitFailed: where the disk refused; the index is as it was.
-        :raises CommitUncertain: where an error came after the commit point.
+        :raises MissingRows, InvalidRecord: if the gathered content is incomplete; it is kept, and the writer usable.
+        :raises StoreFull, StoreAccess, CommitFailed: if the disk refused; the index is unchanged.
+        :raises CommitUncertain: if an error came after the commit point.
         """
         self._require_usable()
         pending, snapshot = self._pending, self.snapshot
@@ -248,7 +248,7 @@ class Writer:
         return generation
 
     def _merge_if_it_can(self, snapshot: Snapshot) -> None:
-        """Merge after a commit, which has happened: a full disk or old damage must not look like its failure."""
+        """Merge after a successful commit: a full disk or old damage must not look like a failed commit."""
         try:
             self._merge(snapshot)
         except CommitUncertain:
@@ -257,28 +257,28 @@ class Writer:
             self.notice, self._usable = f"segments were not merged: {error}", True
 
     def merge(self) -> bool:
-        """Write small segments anew as few, without what died in them, as a generation of its own.
+        """Merge small segments into few, without dead content, as a separate generation.
 
-        Vector indexes are renewed with it. Commits first what is gathered. Returns whether there was anything to do;
-        answers do not change, but for what a new vector index does not propose.
+        It commits gathered content first, and renews vector indexes. Returns whether there was anything to do. Answers
+        change only as far as a new vector index proposes other candidates.
 
-        :raises StoreDamaged: where a segment to be copied is damaged; the index is as it was.
+        :raises StoreDamaged: if a segment to copy is damaged; the index is unchanged.
         """
         self.commit()
         return self.snapshot is not None and self._merge(self.snapshot, with_indexes=True)
 
     def compact(self) -> int:
-        """Write anew what lives and erase everything else, the generation before included; see ``store.upkeep.merge``.
+        """Rewrite live content and erase everything else, even the previous generation; see ``store.upkeep.merge``.
 
-        Commits first what is gathered; returns the generation. Ids and answers do not change. Rows that no document
-        refers to are dropped, also those that wait for one.
+        It commits gathered content first, and returns the generation. Ids and answers do not change. Rows that no
+        document refers to are dropped, even those that wait for one.
 
-        :raises StoreDamaged: where a segment is damaged; the index is as it was.
-        :raises NotErased: where all is committed, but something older could not be removed.
+        :raises StoreDamaged: if a segment is damaged; the index is unchanged.
+        :raises NotErased: if everything is committed, but something older could not be removed.
         """
         self.commit()
         snapshot = self._require_store()
-        if not snapshot.manifest.compacted:  # else only what could not be removed then is left to do
+        if not snapshot.manifest.compacted:  # else only files that could not be removed then are left
             room = merge.bytes_to_write(snapshot)
             self._commit(
                 room, lambda new: merge.write_compacted(self.path, snapshot, new), with_indexes=True, compacted=True
@@ -288,27 +288,27 @@ class Writer:
         return snapshot.generation
 
     def rollback(self) -> int:
-        """Commit the content of the generation before as a new one; a second rollback undoes the first.
+        """Commit the content of the previous generation as a new one; a second rollback undoes the first.
 
-        Returns the new generation's number. Ids given out since are not given out again.
+        Returns the new generation's number. Ids assigned since are not assigned again.
 
-        :raises NothingBefore: where the head has no parent, or it cannot be read.
+        :raises NothingBefore: if the head has no parent, or it cannot be read.
         """
         before = generation_before(self.path, self._require_store().manifest)
         if not self._pending.is_empty:
             raise StoreError(f"{self.path}: found changes that are not committed; commit them or open another writer.")
-        Snapshot(self.path, before, reuse=self.snapshot).close()  # its files are there
+        Snapshot(self.path, before, reuse=self.snapshot).close()  # checks that its files exist
         self._vector_index = before.vector_index
         return self._commit(0, lambda new: (list(before.blocks), list(before.catalogues)), origin=before)
 
     def begin(self, next_ids: tuple[int, int], roots: Sequence[str], room: int, write: Write) -> int:
-        """Commit a first generation as ``write`` makes it, with ids that another store gave (an import)."""
+        """Commit a first generation that ``write`` makes, with ids from another store (an import)."""
         self._next_document_id, self._next_passage_id = next_ids
         self.set_roots(roots)
         return self._commit(room, write)
 
     def close(self) -> None:
-        """Let the next writer in; what is not committed is forgotten."""
+        """Release the lock; uncommitted changes are dropped."""
         if self.snapshot is not None:
             self.snapshot.close()
             self.snapshot = None
@@ -333,9 +333,9 @@ class Writer:
         with_indexes: bool = False,
         compacted: bool = False,
     ) -> int:
-        """Check the room, write segments, publish the manifest, turn to the new head, collect.
+        """Check the room, write segments, publish the manifest, switch to the new head, collect.
 
-        ``origin``: the generation whose content is changed, None for the head; its parent is the head in any case.
+        ``origin``: the generation that the content is based on, None for the head; the parent is always the head.
         """
         require_room(self.path, room)
         parent = self.snapshot.manifest if self.snapshot else None
@@ -347,7 +347,7 @@ class Writer:
             new_segments.append(names.new_segment_name(generation))
             return new_segments[-1]
 
-        self._usable = False  # until all of it went well
+        self._usable = False  # until everything succeeded
         with failing_cleanly(self.path, new_segments):
             blocks, catalogues = write(new_segment)
             codebook = origin.codebook if origin else None
@@ -377,16 +377,16 @@ class Writer:
             publish(self.path, manifest)
         try:
             self._turn_to(manifest)
-        except (OSError, sqlite3.Error, StoreError) as error:  # it is the head all the same
+        except (OSError, sqlite3.Error, StoreError) as error:  # the commit is the head all the same
             raise CommitUncertain(self.path, generation, str(error).rstrip(".")) from error
         tidy_up(self.path, manifest)
         self._usable = True
         return generation
 
     def _merge(self, snapshot: Snapshot, with_indexes: bool = False) -> bool:
-        """Commit the segments that ``merge.choose`` names as fewer ones; False where it chooses none.
+        """Merge the segments that ``merge.choose`` names and commit; False if it chooses none.
 
-        ``with_indexes``: vector indexes are renewed where ``reindex.plan`` says so, also where nothing is merged.
+        ``with_indexes``: also renew vector indexes if ``reindex.plan`` says so, even if nothing is merged.
         """
         chosen = merge.choose(snapshot, sorted(self._waiting))
         manifest = snapshot.manifest

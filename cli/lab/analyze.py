@@ -1,4 +1,4 @@
-"""``qa analyze``: the paper's figures and tables, for any model, data and device."""
+"""``qa analyze``: reproduce the paper's figures and tables, for any model, data and device."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ out_option = click.option(
     type=click.Path(path_type=Path, readable=False),
     required=True,
     metavar="DIR",
-    help="Where readers, numbers (JSON) and pictures (png, svg) go; a stopped analysis goes on from there.",
+    help="Folder for readers, numbers (JSON) and pictures (png, svg); a stopped analysis continues from it.",
 )
 device_option = click.option(
     "--device", metavar="NAME", default="cpu", show_default=True, callback=checked_device, help="cpu, cuda, ..."
@@ -45,10 +45,10 @@ _TRAINING_OPTIONS = (
         type=click.Path(path_type=Path, readable=False),
         required=True,
         metavar="FILE",
-        help="The SQuAD file that EM and F1 are of; none of it may be trained on.",
+        help="The SQuAD file to measure EM and F1 on; none of it may be trained on.",
     ),
     click.option(
-        "--examples", type=click.IntRange(min=1), metavar="N", help="Train on so many. Default: the recipe's number."
+        "--examples", type=click.IntRange(min=1), metavar="N", help="Train on N examples. Default: the recipe's number."
     ),
     click.option(
         "--limit", type=click.IntRange(min=0), default=0, metavar="N", help="Measure on the first N questions only."
@@ -58,7 +58,7 @@ _TRAINING_OPTIONS = (
         type=click.Choice(["fp32", "bf16"]),
         default="fp32",
         show_default=True,
-        help="Of the joint layers where they are measured.",
+        help="Precision of the joint layers when they are measured.",
     ),
     device_option,
     out_option,
@@ -66,7 +66,7 @@ _TRAINING_OPTIONS = (
 
 
 def training_options(command: Callable[..., int]) -> Callable[..., int]:
-    """The options of an analysis that trains readers; hands on the recipe, a bench, and what figures hang on."""
+    """The options of an analysis that trains readers; passes on the recipe, a bench, and their settings."""
 
     @functools.wraps(command)
     def with_bench(
@@ -119,7 +119,7 @@ def training_options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def print_rows(rows: dict[str, Any], form: str) -> None:
-    """A line for each row, or all as JSON."""
+    """Print a line for each row, or all as JSON."""
     lines = ((name, *(f"{key} {_number(value)}" for key, value in row.items())) for name, row in rows.items())
     emit(form, {"rows": rows}, lines)
 
@@ -144,35 +144,43 @@ _PATH = click.Path(path_type=Path, readable=False)
     type=(click.Choice(["squad", "boolq", "race"]), _PATH, _PATH, _PATH),
     multiple=True,
     metavar="TASK FILE WHOLE SPLIT",
-    help="A row of accuracies: squad, boolq or race, its file, the whole reader, the split one; again for each task.",
+    help="Measure accuracy: squad, boolq or race, its file, a whole and a split reader. May be given several times.",
 )
 @click.option(
     "--shapes/--no-shapes",
     default=True,
     show_default=True,
-    help="Speed and memory at the published shapes: minutes on a GPU, half an hour on a few cores.",
+    help="Measure speed and memory at the published shapes: minutes on a GPU, half an hour on a few cores.",
 )
 @click.option(
     "--model",
     "models",
     type=click.Choice(["BERT-base", "BERT-large", "XLNet-base"]),
     multiple=True,
-    help="Only the shapes of this model; again for each. Default: all.",
+    help="Only the shapes of this model. May be given several times. Default: all.",
 )
-@click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, metavar="N", help="Pairs at once.")
 @click.option(
-    "--rounds", type=click.IntRange(min=1), default=5, show_default=True, metavar="N", help="Times are taken N times."
+    "--batch", type=click.IntRange(min=1), default=32, show_default=True, metavar="N", help="Run N pairs at once."
 )
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Of the batch. Default: as torch chooses.")
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=5, show_default=True, metavar="N", help="Measure each time N times."
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="Threads for the batch. Default: torch's choice."
+)
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Only N questions of a row's file, RACE: articles.",
+    help="Only the first N questions of a row's file; for RACE, articles.",
 )
 @click.option(
-    "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="Of whole and split."
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Precision of both readers.",
 )
 @device_option
 @out_option
@@ -190,10 +198,10 @@ def tasks(
     out: Path,
     form: str,
 ) -> int:
-    """Table 1: accuracy whole and split by --row, and speed and memory at the paper's shapes, with random weights.
+    """Reproduce Table 1: accuracy of whole and split readers (--row), speed and memory at the paper's shapes.
 
-    Passages' states are at hand; whole and split run on the same engine, in turn. Bytes are those that all operations
-    request, as the paper counts them.
+    Speed and memory are measured with random weights. Passages' states are at hand; whole and split run in turn on the
+    same engine. Bytes are those that all operations request, as the paper counts them.
     """
     import torch
 
@@ -207,17 +215,17 @@ def tasks(
     from deformer_qa.store.encodings import DEFAULT_ENCODING, encoding_named
 
     if not rows and not shapes:
-        raise click.UsageError("nothing to do: give --row, or leave out --no-shapes.")
+        raise click.UsageError("nothing to do: give --row, or leave --no-shapes out.")
     names = [task for task, *_ in rows]
     if len(set(names)) < len(names):
-        raise click.UsageError("--row: each task once; give another one a folder of its own by --out.")
+        raise click.UsageError("--row: give each task only once; a second row of a task needs its own --out.")
     for _, _, whole, split in rows:
         if describe_reader(whole).k or not describe_reader(split).k:
             raise click.UsageError(f"--row: expected a whole reader (k=0), then a split one; found {whole}, {split}.")
     codec = encoding_named(DEFAULT_ENCODING)
     made: dict[str, Any] = {}
     records = []
-    for task, file, whole, split in rows:  # all of them before anything is computed
+    for task, file, whole, split in rows:  # check all of them before computing anything
         about = {
             "file": sha256_of(file),
             "whole": sha256_of(whole / WEIGHTS),
@@ -267,9 +275,9 @@ def tasks(
 
 @click.group()
 def analyze() -> None:
-    """What the split costs and saves: the figures and tables of the DeFormer paper, as JSON and pictures.
+    """Measure what the split costs and saves: the figures and tables of the DeFormer paper, as JSON and pictures.
 
-    Everything is kept in --out as it comes; the same command goes on where it was stopped.
+    Results are kept in --out as they are made; the same command continues where it was stopped.
     """
 
 
@@ -280,7 +288,9 @@ analyze.add_command(tasks)
 @training_options
 @format_option
 def ablation(recipe: Recipe, bench: Bench, about: dict[str, Any], form: str) -> int:
-    """What each loss is worth (Table 5): whole, split, minus LRS, minus KD and LRS; trained by RECIPE (default: quick).
+    """Train readers with and without each loss (Table 5) by RECIPE (default: quick), and measure what each is worth.
+
+    The rows are: whole, split, split without LRS, split without KD and LRS.
 
     All rows start from the same whole reader, trained on the same questions, and see them in the same order.
     """
@@ -306,17 +316,17 @@ def ablation(recipe: Recipe, bench: Bench, about: dict[str, Any], form: str) -> 
     type=click.IntRange(min=1),
     multiple=True,
     metavar="K",
-    help="Layers run apart; again for each. Default: every number there is.",
+    help="Layers that run apart. May be given several times. Default: every possible number.",
 )
 @click.option(
-    "--rounds", type=click.IntRange(min=1), default=5, show_default=True, metavar="N", help="Times are taken N times."
+    "--rounds", type=click.IntRange(min=1), default=5, show_default=True, metavar="N", help="Measure each time N times."
 )
 @format_option
 def layers(recipe: Recipe, bench: Bench, about: dict[str, Any], ks: tuple[int, ...], rounds: int, form: str) -> int:
-    """Loss, speed-up, memory and bytes per token against k, without distillation and with; trained by RECIPE.
+    """Measure loss, speed-up, memory and bytes per token for each k, with and without distillation, trained by RECIPE.
 
-    All layers above k are joint ones, as in the paper. Speed, memory and operations are of 20 passages of 160 tokens
-    and a question of 16, passages' states at hand, against the whole reader.
+    All layers above k are joint, as in the paper. Speed, memory and operations are measured on 20 passages of 160
+    tokens and a question of 16, with the passages' states at hand, and compared with the whole reader.
     """
     from deformer_qa.lab.analysis.layers import against_layers
     from deformer_qa.lab.analysis.record import Record
@@ -368,7 +378,7 @@ def layers(recipe: Recipe, bench: Bench, about: dict[str, Any], ks: tuple[int, .
     "--reader",
     type=click.Path(path_type=Path, readable=False),
     metavar="DIR",
-    help="A whole reader (k = 0) made by qa train. Default: the encoder's layers as published, both texts together.",
+    help="A whole reader (k = 0) made by qa train. Default: the published encoder, which reads both texts together.",
 )
 @click.option(
     "--passages",
@@ -376,12 +386,12 @@ def layers(recipe: Recipe, bench: Bench, about: dict[str, Any], ks: tuple[int, .
     default=200,
     show_default=True,
     metavar="N",
-    help="How many, drawn by seed 7.",
+    help="Measure N passages, drawn with seed 7.",
 )
 @out_option
 @format_option
 def variance(file: Path, reader: Path | None, passages: int, out: Path, form: str) -> int:
-    """How far a passage's states move with the question, layer by layer, in the undecomposed model (Figure 2)."""
+    """Measure how much a passage's states change with the question, by layer, in the undecomposed model (Figure 2)."""
     import random
 
     from deformer_qa.lab.analysis.record import Record

@@ -1,4 +1,4 @@
-"""``qa bench``: what the store's choices cost and lose, measured here."""
+"""``qa bench``: measure what the store's choices cost and lose."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from deformer_qa.store.encodings import Encoding
 
 
-_MEASURED_ON = 200  # paragraphs whose states error and decoding are measured on
+_MEASURED_ON = 200  # paragraphs whose states are used to measure errors and decoding
 _ROUNDS = 7
 
 
@@ -36,7 +36,7 @@ _ROUNDS = 7
     "--data",
     type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
-    help="The SQuAD file the reader was trained on, for codebooks that do not come with it; without it they are left "
+    help="The SQuAD file the reader was trained on, to fit codebooks that the reader lacks; without it they are left "
     "out.",
 )
 @click.option(
@@ -44,7 +44,7 @@ _ROUNDS = 7
     "names",
     type=click.Choice(ENCODINGS),
     multiple=True,
-    help="Only this one; again for each. Default: all.",
+    help="Only this encoding. May be given several times. Default: all.",
 )
 @click.option("--limit", type=click.IntRange(min=0), default=0, metavar="N", help="Only the file's first N questions.")
 @precision_option
@@ -58,10 +58,10 @@ def encodings(
     precision: Any,
     form: str,
 ) -> int:
-    """What each encoding of states costs and loses, on the questions of a SQuAD FILE.
+    """Measure what each encoding of states costs and loses, on the questions of a SQuAD FILE.
 
-    "error" is the largest absolute error of a value; "lost" the share of the states' variance that is lost; "decoding"
-    how many times as long as fp16 it takes to decode the states of 20 paragraphs, each alone, in turn (median).
+    "error" is the largest absolute error of a value, and "lost" the share of the states' variance that is lost.
+    "decoding" is the time to decode the states of 20 paragraphs, each alone, in turn (median), relative to fp16.
     """
     from deformer_qa.lab.analysis.costs import machine
     from deformer_qa.lab.data.squad import read_squad
@@ -70,7 +70,7 @@ def encodings(
     questions = read_squad(file)
     reader = loaded(reader_folder)
     if not reader.encoder.k:
-        raise click.UsageError(f"{reader_folder}: runs no layers apart, no states of it are stored.")
+        raise click.UsageError(f"{reader_folder}: this reader runs no layers apart (k=0), so no states are stored.")
     reader.precision = precision
     chosen = dict(_encodings(reader, names or ENCODINGS, data))
     sample = _states(reader, questions)
@@ -100,7 +100,7 @@ def encodings(
 
 
 def _encodings(reader: SplitReader, names: tuple[str, ...], data: Path | None) -> Iterator[tuple[str, Encoding]]:
-    """The encodings asked for, fp16 first: the others' decoding is compared with it."""
+    """The requested encodings, fp16 first, because the others' decoding is compared with it."""
     from deformer_qa.lab.fit.codebook import states_of_paragraphs
     from deformer_qa.store.encodings import VALUES_PER_CODE, encoding_named, fit_codebook
 
@@ -147,7 +147,7 @@ def _errors(encoding: Encoding, sample: list[NDArray[np.float32]]) -> dict[str, 
 
 
 def _decoding_times(chosen: dict[str, Encoding], sample: list[NDArray[np.float32]]) -> dict[str, dict[str, float]]:
-    """How many times as long as fp16 each takes."""
+    """The decoding time of each encoding, relative to fp16."""
     from deformer_qa.lab.analysis.costs import ratio, seconds_in_turn
 
     def decoding(encoding: Encoding) -> Any:
@@ -186,7 +186,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     "--queries",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     metavar="FILE",
-    help="Questions, one a line. Default: made up, from passages drawn at random: a vector near the passage's, and "
+    help="Questions, one per line. Default: made up from random passages, each with a vector near the passage's and "
     "some of its words.",
 )
 @click.option(
@@ -196,7 +196,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     default=20,
     show_default=True,
     metavar="N",
-    help="Passages of each search that are compared.",
+    help="Compare the first N passages of each search.",
 )
 @click.option(
     "--questions",
@@ -205,7 +205,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     default=100,
     show_default=True,
     metavar="N",
-    help="Made up where there is no FILE.",
+    help="Make up N questions where there is no FILE.",
 )
 @format_option
 def recall(
@@ -240,17 +240,17 @@ def _show_recall(found: Sequence[Recall]) -> None:
 
 
 def _read(file: Path, reader_folder: Path | None, snapshot: Snapshot) -> list[MadeQuestion]:
-    """Questions of a file, encoded.
+    """Read the questions of a file and encode them.
 
-    :raises click.UsageError: where there is none.
-    :raises EncoderMismatch: where the store was built with another encoder than the reader's.
+    :raises click.UsageError: if there are none.
+    :raises EncoderMismatch: if the store was built with another encoder than the reader's.
     """
     from deformer_qa.lab.measure.recall import MadeQuestion
     from deformer_qa.store import EncoderMismatch
 
     lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     if not lines:
-        raise click.UsageError(f"{file}: found no question, expected one a line.")
+        raise click.UsageError(f"{file}: found no question, expected one per line.")
     encoder = loaded(reader_folder).encoder
     if encoder.encoder_id != snapshot.encoder.encoder_id:
         raise EncoderMismatch(snapshot.path, "encoder", snapshot.encoder.encoder_id, encoder.encoder_id)

@@ -1,4 +1,4 @@
-"""``qa eval``: the figures, by the field's measures."""
+"""``qa eval``: measure readers and retrieval by the field's usual metrics."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     help="First index the file's paragraphs into the store, one document each, below their articles' titles.",
 )
 @click.option(
-    "--encoding", type=click.Choice(ENCODINGS), help="With --build: how a new store keeps states. Default: as qa index."
+    "--encoding",
+    type=click.Choice(ENCODINGS),
+    help="With --build: encoding of a new store's states. Default: as qa index.",
 )
 @click.option(
     "--sample",
@@ -52,16 +54,16 @@ if TYPE_CHECKING:
     default=2000,
     show_default=True,
     metavar="N",
-    help="Questions that are also read for an answer.",
+    help="Also read N random questions for an answer.",
 )
-@click.option("--seed", type=int, default=7, show_default=True, help="Of the sample's draw.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Random seed of --sample.")
 @click.option(
     "--candidates",
     type=click.IntRange(1, 100),
     default=20,
     show_default=True,
     metavar="N",
-    help="Passages read of each ranking.",
+    help="Read N passages of each ranking.",
 )
 @precision_option
 @fail_under_option("F1")
@@ -79,9 +81,10 @@ def open_(
     fail_under: float | None,
     form: str,
 ) -> int:
-    """Recall@k and MRR of dense, BM25 and fused on all questions of a SQuAD FILE over a store; EM and F1 on a sample.
+    """Measure recall@k and MRR of dense, BM25 and fused over a store, and EM and F1 on a sample, for a SQuAD FILE.
 
-    The gold passage of a question is the document it came with, not any text that holds the answer.
+    Retrieval is measured on all questions. The gold passage of a question is the document it
+    came with, not any text that holds the answer.
     """
     from deformer_qa.lab.data.squad import read_squad
     from deformer_qa.lab.fit.paragraphs import index_paragraphs
@@ -129,7 +132,7 @@ evaluate.add_command(questions_)
     "--k",
     type=click.IntRange(min=0),
     metavar="K",
-    help="Layers run apart: of a checkpoint as many as you say (0), untrained so; else the reader's own.",
+    help="Layers that run apart. Default: the reader's own, or 0 for a checkpoint, which is not trained for others.",
 )
 @click.option(
     "--calibrate",
@@ -151,11 +154,11 @@ def squad(
     fail_under: float | None,
     form: str,
 ) -> int:
-    """EM and F1 on the questions of a SQuAD FILE (.json or .json.xz), each read in its own paragraph
-    below the title of its article, as a store has it.
+    """Measure EM and F1 on the questions of a SQuAD FILE (.json or .json.xz).
 
-    In a file without "is_impossible" (v1.1) every question gets an answer; in one with it (v2.0) only where the best
-    span scores above "no answer here".
+    Each question is read in its own paragraph below the title of its article, as a store has it. In a file without
+    "is_impossible" (v1.1) every question gets an answer; in one with it (v2.0) only where the best span scores above
+    "no answer here".
     """
     from deformer_qa.lab.data.squad import read_squad
     from deformer_qa.lab.measure import reading
@@ -163,7 +166,7 @@ def squad(
     questions = read_squad(file)
     writable(run.predictions)
     if calibrate and len({one.article for one in questions.paragraphs}) < _ARTICLES_NEEDED:
-        raise click.UsageError(f"--calibrate: needs {_ARTICLES_NEEDED} articles or more to fit and to report on.")
+        raise click.UsageError(f"--calibrate: needs at least {_ARTICLES_NEEDED} articles.")
     measured, about = passage_reader(reader, k, run, titles=not no_titles)
     n = sum(1 for _ in questions.questions())
     made = []
@@ -195,10 +198,10 @@ def boolq(
     fail_under: float | None,
     form: str,
 ) -> int:
-    """Accuracy on the yes/no questions of a BoolQ FILE (JSON list or lines, also .xz), each read in its own passage
-    below the title of its article, where the file has it.
+    """Measure accuracy on the yes/no questions of a BoolQ FILE (JSON list or lines, also .xz).
 
-    The calibration error and AUROC are of the probability of the label given, as it is, against that being right.
+    Each question is read in its own passage, below the title of its article where the file has it. The calibration
+    error and AUROC compare the uncalibrated probability of the given label with whether that label is right.
     """
     import numpy as np
 
@@ -246,7 +249,7 @@ def race(
     fail_under: float | None,
     form: str,
 ) -> int:
-    """Accuracy on the multiple-choice questions of a RACE FILE (JSON lines, also .xz), each read in its own article.
+    """Measure accuracy on the multiple-choice questions of a RACE FILE (JSON lines, also .xz), each in its article.
 
     The options of a question share the article's stored states. --limit counts articles.
     """

@@ -1,4 +1,4 @@
-"""``qa eval questions``: a user's own questions over a user's own documents."""
+"""``qa eval questions``: measure answers to a user's own questions about their own documents."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _COLUMNS = (
     ("expected_calibration_error", "ECE"),
 )
 _COUNTED = ("wrong_at_half", "wrong_above_0_8")
-"""Shares of a number that no column shows; the table has them as counts, the others as percents."""
+"""Shares of a total that no column shows; the table prints them as counts, the others as percentages."""
 _GOLDS_SHOWN = 2
 
 
 def _lines(report: Report, wrong: Sequence[Judged]) -> Iterator[tuple[object, ...]]:
-    """The rows, then the answers that are not right."""
+    """Yield the rows, then the answers that are not right."""
     yield "", "", "n", *(title for _, title in _COLUMNS)
     for kind, name, figures in _rows(report):
         yield kind, name, figures.n, *(_counted(figures, key) for key, _ in _COLUMNS)
@@ -78,7 +78,7 @@ def _print_table(report: Report, wrong: Sequence[Judged]) -> None:
 
 
 def _rows(report: Report) -> Iterator[tuple[str, str, Figures]]:
-    """What the row is of, its name, and its figures."""
+    """Yield the kind of each row, its name, and its figures."""
     yield from (("type", name, one) for name, one in report.by_type.items())
     yield from (("collection", name, one) for name, one in report.by_collection.items())
     yield "all", "", report.all
@@ -106,7 +106,7 @@ class _Said:
 
 
 def _said(one: Judged) -> _Said:
-    """The first answer, how it was given and where it stands."""
+    """Describe the first answer: its text, how it was given, and its file."""
     first = one.reply.answers[0] if one.reply.answers else None
     if first is None:
         return _Said("nothing", "no answer", "")
@@ -116,7 +116,7 @@ def _said(one: Judged) -> _Said:
 
 
 def _expected(one: Judged) -> str:
-    """What would have been right, and where."""
+    """Describe the right answer and its file."""
     if one.question.unanswerable:
         return "no answer"
     label = [] if one.question.yes_no is None else ["yes" if one.question.yes_no else "no"]
@@ -136,15 +136,15 @@ def _expected(one: Judged) -> str:
     "--store",
     type=click.Path(path_type=Path, readable=False),
     metavar="DIR",
-    help="Keep the index there, one of its own for these documents; with --by-collection, a folder of one for each "
-    "collection. Default: one that is removed at the end.",
+    help="Keep the index there, for these documents alone; with --by-collection, DIR holds one index for each "
+    "collection. Default: a temporary index.",
 )
 @reader_option
 @click.option(
     "--together/--by-collection",
     default=True,
     show_default=True,
-    help="Ask each question of all documents, or only of those of its collection.",
+    help="Search all documents for each question, or only those of its collection.",
 )
 @click.option(
     "-k",
@@ -153,7 +153,7 @@ def _expected(one: Judged) -> str:
     default=20,
     show_default=True,
     metavar="N",
-    help="Passages read for each question.",
+    help="Read N passages for each question.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N questions of each collection.")
 @click.option(
@@ -161,20 +161,20 @@ def _expected(one: Judged) -> str:
     "collections",
     multiple=True,
     metavar="NAME",
-    help="Only the questions of this collection; may be given several times.",
+    help="Only the questions of this collection. May be given several times.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
-    help="Write each reply there, a JSON object a line; questions that it already has a reply to are not asked again.",
+    help="Write each reply there, one JSON object per line; questions with a reply in FILE are not asked again.",
 )
 @click.option(
     "--wrong",
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Also print N answers that are not right, the most confident first.",
+    help="Also print the N most confident answers that are not right.",
 )
 @fail_under_option("PERCENT")
 @format_option
@@ -192,11 +192,10 @@ def questions_(
     fail_under: float | None,
     form: str,
 ) -> int:
-    """Ask the questions of DIR/questions.jsonl of the documents in DIR/corpus, and say how many are answered right.
+    """Answer the questions of DIR/questions.jsonl from the documents in DIR/corpus, and count the right answers.
 
-    docs/how-to/measure-your-own-questions.md says how to write them.
-    Figures are by type, by collection and for all. --fail-under is compared with the share of answerable questions
-    whose first answer is right.
+    docs/how-to/measure-your-own-questions.md says how to write them. Figures are given by type, by collection and for
+    all questions. --fail-under is compared with the share of answerable questions whose first answer is right.
     """
     pass
     from deformer_qa.lab.measure.questions import CORPUS, QUESTIONS, read_gold_questions
@@ -222,7 +221,7 @@ def questions_(
 
 
 def _chosen(questions: list[GoldQuestion], collections: Sequence[str], limit: int | None) -> list[GoldQuestion]:
-    """Those that the options leave, in order."""
+    """The questions that the options select, in order."""
     there = dict.fromkeys(one.collection for one in questions)
     for name in collections:
         if name not in there:
@@ -241,7 +240,7 @@ def _chosen(questions: list[GoldQuestion], collections: Sequence[str], limit: in
 
 @dataclass(frozen=True)
 class _Group:
-    """Questions that are asked of one folder, through one store."""
+    """Questions to ask about one folder, through one store."""
 
     root: Path
     store: Path
@@ -252,9 +251,9 @@ class _Group:
 def _groups(
     questions: Sequence[GoldQuestion], corpus: Path, store: Path | None, *, together: bool
 ) -> Iterator[list[_Group]]:
-    """All questions over the corpus, or those of each collection over its folder; a store of ours is removed later.
+    """Group all questions over the corpus, or those of each collection over its folder.
 
-    :param store: where the stores are kept, None for a temporary place.
+    :param store: where to keep the stores; None for a temporary folder, removed at the end.
     """
     with ExitStack() as removed:
         if store is None:
@@ -272,7 +271,7 @@ def _groups(
 
 @dataclass
 class _Run:
-    """Index, ask and judge; the reader is loaded when the first question is asked."""
+    """Indexes, asks and judges; the reader is loaded for the first question."""
 
     reader_folder: Path | None
     reader_digest: str
@@ -282,7 +281,7 @@ class _Run:
     reader: SplitReader | None = None
 
     def judged(self, groups: Sequence[_Group]) -> list[Judged]:
-        """The replies, judged, in the order of the groups. What is kept is looked through before anything is asked."""
+        """The judged replies, in the order of the groups. Kept replies are counted before any question is asked."""
         from deformer_qa.lab.measure.replies import Setting, folder_digest
         from deformer_qa.lab.measure.scores import judged
 
@@ -300,7 +299,7 @@ class _Run:
         ]
 
     def _replies(self, group: _Group, setting: Setting) -> list[Reply]:
-        """The reply to each question; where all are kept nothing is indexed and no model loaded."""
+        """The reply to each question; if all are kept, nothing is indexed and no model loaded."""
         from deformer_qa.lab.measure.replies import replies
         from deformer_qa.pipeline.ask import Pipeline
 
@@ -320,7 +319,7 @@ class _Run:
 
 
 def check_own_store(store: Path, root: Path) -> None:
-    """Refuse a store that holds documents from elsewhere: answers would come from them too.
+    """Refuse a store that holds documents from elsewhere, because answers would come from them too.
 
     :raises click.UsageError: naming the first of their roots.
     """
@@ -340,7 +339,7 @@ def check_own_store(store: Path, root: Path) -> None:
 
 
 def index_corpus(root: Path, store: Path, encoder: Encoder) -> None:
-    """Bring a store up to date with a folder; stderr says what was done and what was skipped."""
+    """Bring a store up to date with a folder; report on stderr what was done and skipped."""
     from deformer_qa.cli.progress import Outcomes, print_reasons, summary, watching
     from deformer_qa.indexer.sync import sync
 
@@ -349,7 +348,7 @@ def index_corpus(root: Path, store: Path, encoder: Encoder) -> None:
     message(f"{root.name}: {summary(done)}")
     print_reasons(done)
     if not done.n_passages:
-        raise click.UsageError(f"{root}: no document there that could be indexed.")
+        raise click.UsageError(f"{root}: contains no document that can be indexed.")
 
 
 def _wrong_json(one: Judged) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Figures as pictures, png and svg; matplotlib draws them and is needed for nothing else."""
+"""Draws figures as png and svg; matplotlib is needed for nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _INK = ("#1b5e8c", "#c2571a", "#4d7c2a", "#7a4a8c")
 
 
 def draw(out: Path, name: str, picture: Callable[[Any], None]) -> None:
-    """``name``.png and .svg in ``out``; without matplotlib one line says so, and the numbers stand alone."""
+    """Write ``name``.png and .svg into ``out``; without matplotlib, print a line instead."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -22,7 +22,7 @@ def draw(out: Path, name: str, picture: Callable[[Any], None]) -> None:
     figure = Figure(figsize=_SIZE, layout="constrained")
     picture(figure)
     for form in ("png", "svg"):
-        # No date and no random names inside: the same numbers give the same bytes.
+        # No date and no random names inside, so that equal numbers give equal bytes.
         from matplotlib import rc_context
 
         with rc_context({"svg.hashsalt": name}):
@@ -40,7 +40,7 @@ def lines(
     title: str,
     log: bool = False,
 ) -> None:
-    """Curves over one axis, named at the side."""
+    """Draw curves over one axis, with a legend."""
     axes = figure.subplots()
     for (label, values), ink in zip(curves.items(), _INK, strict=False):
         axes.plot(x, values, marker="o", color=ink, label=label)
@@ -56,7 +56,7 @@ def lines(
 def two_lines(
     figure: Any, x: Sequence[float], left: tuple[str, Sequence[float]], right: tuple[str, Sequence[float]], *, over: str
 ) -> None:
-    """Two measures over one axis, side by side."""
+    """Draw two measures over the same axis, side by side."""
     for axes, (measure, values), ink in zip(figure.subplots(1, 2), (left, right), _INK, strict=False):
         axes.plot(x, values, marker="o", color=ink)
         axes.set_xticks(list(x))
@@ -65,7 +65,7 @@ def two_lines(
 
 
 def bars(figure: Any, values: Mapping[str, float], *, measure: str, title: str) -> None:
-    """One bar for each name, its value upon it; the axis begins near the least."""
+    """Draw one bar for each name, labelled with its value; the axis begins near the lowest."""
     axes = figure.subplots()
     made = axes.bar(list(values), list(values.values()), color=_INK[0], width=0.6)
     axes.bar_label(made, fmt="%.1f")

@@ -1,4 +1,4 @@
-"""What the commands of ``qa eval`` share: options of a run, the reader it measures, how figures are printed."""
+"""Shared by the commands of ``qa eval``: options of a run, loading the reader, printing figures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """How questions are read in given passages; ``states`` is None where the reader's own way is meant."""
+    """How questions are read in given passages; ``states`` is None for the reader's own encoding."""
 
     states: str | None
     precision: Precision
@@ -37,14 +37,14 @@ precision_option = click.option(
     type=click.Choice(["fp32", "bf16"]),
     default="fp32",
     show_default=True,
-    help="Of the joint layers; bf16 is faster where the processor has it.",
+    help="Precision of the joint layers; bf16 is faster where the processor has it.",
 )
 _RUN_OPTIONS = (
     click.option(
         "--states",
         type=click.Choice([*ENCODINGS, "exact"]),
-        help="What the store would do to passages' states on their way to a split reader's joint layers. Default: as a "
-        "new store does: by the reader's codebook, else int8.",
+        help="Encode passages' states as a store would, before a split reader's joint layers get them. Default: as in "
+        "a new store: the reader's codebook, else int8.",
     ),
     click.option(
         "--limit", type=click.IntRange(min=0), default=0, metavar="N", help="Only the file's first N questions."
@@ -56,14 +56,14 @@ _RUN_OPTIONS = (
         "--predictions",
         type=click.Path(path_type=Path, readable=False),
         metavar="FILE",
-        help="Write {id: answer} as JSON there.",
+        help="Write the answers there as JSON, {id: answer}.",
     ),
     precision_option,
 )
 
 
 def run_options(command: Callable[..., int]) -> Callable[..., int]:
-    """The options of a run over given passages, handed on as ``run``."""
+    """The options of a run over given passages, passed on as ``run``."""
 
     @functools.wraps(command)
     def with_run(**given: Any) -> int:
@@ -78,7 +78,7 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
 no_titles_option = click.option(
     "--no-titles",
     is_flag=True,
-    help="Read passages without the title of their article above them; asking a store reads them with it.",
+    help="Read passages without their article's title above them; a store's passages are read with it.",
 )
 
 
@@ -89,7 +89,7 @@ def fail_under_option(measure: str) -> Callable[..., Any]:
 def passage_reader(
     name: str | None, k: int | None, run: Run, titles: bool = True
 ) -> tuple[PassageReader, dict[str, Any]]:
-    """A reader of ours, or a fine-tuned checkpoint; and what is said of it beside the figures.
+    """Load a reader of ours or a fine-tuned checkpoint, with the facts to print beside the figures.
 
     :param titles: whether a reader of ours reads passages below their article's title; a checkpoint never does.
     """
@@ -108,14 +108,14 @@ def passage_reader(
         return FineTunedReader.load(name).to(run.device), said
     about = describe_reader(folder)
     if k is not None and k != about.k:
-        raise click.UsageError(f"--k {k}: {folder} was trained with k={about.k}; give that, or nothing.")
+        raise click.UsageError(f"--k {k}: {folder} was trained with k={about.k}; give that, or leave --k out.")
     if not about.knows_spans:
         raise click.UsageError(f"{folder}: this reader was not trained on questions with spans.")
     return split_reader(folder, run, titles)
 
 
 def split_reader(folder: Path, run: Run, titles: bool | None = None) -> tuple[SplitPassageReader, dict[str, Any]]:
-    """A reader of ours; ``titles`` is None where what it reads has none."""
+    """Load a reader of ours; ``titles`` is None if its passages have none."""
     from deformer_qa.reader.reading import SplitReader
 
     reader = SplitReader.load(folder).to(run.device)
@@ -128,7 +128,7 @@ def split_reader(folder: Path, run: Run, titles: bool | None = None) -> tuple[Sp
 def _through_states(
     reader: SplitReader, name: str, run: Run, *, titles: bool | None
 ) -> tuple[SplitPassageReader, dict[str, Any]]:
-    """A split reader behind what the store does to states; a whole one has none to store."""
+    """Read through the store's encoding of states; a whole reader stores none."""
     from deformer_qa.lab.measure.reading import SplitPassageReader
 
     reader.precision = run.precision
@@ -145,11 +145,11 @@ def _through_states(
 
 def _nothing_stored(name: str, run: Run) -> None:
     if run.states:
-        raise click.UsageError(f"--states {run.states}: {name} runs no layers apart, no states of it are stored.")
+        raise click.UsageError(f"--states {run.states}: {name} runs no layers apart (k=0), so no states are stored.")
 
 
 def writable(file: Path | None) -> None:
-    """A place that cannot be written is told now, not after the run."""
+    """Create the file now, so that an error does not come after the run."""
     if file:
         file.touch()
 

@@ -1,4 +1,4 @@
-"""``qa train``: the shipped reader's making, step by step, on data of one's own."""
+"""``qa train``: train a reader like the shipped one, step by step, on your own data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, readable=False),
     required=True,
     metavar="FILE",
-    help="A SQuAD file whose paragraphs are encoded, those of articles held back in training left out.",
+    help="A SQuAD file whose paragraphs are encoded, except articles held back in training.",
 )
 @click.option(
     "--reader",
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     type=click.Choice(["pq4", "pq6"]),
     default="pq4",
     show_default=True,
-    help="One byte for four values of a state, or for six.",
+    help="pq4 keeps four values of a state in one byte, pq6 six.",
 )
 def codebook(data: Path, reader_folder: Path, encoding: str) -> int:
-    """Fit a codebook on the encoder's states; new stores of this reader are then kept by it.
+    """Fit a codebook on the encoder's states; new stores of this reader then use it.
 
-    Before qa train ranking, which asks a store.
+    Run it before qa train ranking, which makes a store.
     """
     from deformer_qa.lab.fit.codebook import lost_variance, states_of_paragraphs
     from deformer_qa.reader.checkpoint import encoder_of
@@ -50,7 +50,7 @@ def codebook(data: Path, reader_folder: Path, encoding: str) -> int:
 
     about = describe_reader(reader_folder)
     if about.k == 0:
-        raise click.UsageError(f"{reader_folder}: runs no layers apart, no states of it are stored.")
+        raise click.UsageError(f"{reader_folder}: this reader runs no layers apart (k=0), so no states are stored.")
     encoder = encoder_of(about)
     message(f"qa: encoding paragraphs of {data}")
     states = states_of_paragraphs(data, encoder, set(about.training.get("held_back_articles", ())))
@@ -73,8 +73,8 @@ def codebook(data: Path, reader_folder: Path, encoding: str) -> int:
 
 @click.group()
 def train() -> None:
-    """Train a reader: "reader" its layers, "codebook" how stores keep its states small, "ranking" how its answers are
-    compared and how sure they must be.
+    """Train a reader in steps: "reader" trains its layers, "codebook" the compression of its stored states, "ranking"
+    how its answers are compared and how sure they must be.
 
     \b
     qa train reader whole    --data folder/ --out runs/whole
@@ -102,7 +102,7 @@ train.add_command(codebook)
     type=click.Path(path_type=Path, readable=False),
     required=True,
     metavar="DIR",
-    help="Where the reader and its steps go; a run that was stopped goes on from there.",
+    help="Folder for the reader and its checkpoints; a stopped run continues from it.",
 )
 @click.option(
     "--teacher", type=click.Path(path_type=Path, readable=False), metavar="DIR", help="A whole reader to distil from."
@@ -111,15 +111,15 @@ train.add_command(codebook)
     "--start-from",
     type=click.Path(path_type=Path, readable=False),
     metavar="DIR",
-    help="A reader whose last layers are the start. Default: the teacher, else the encoder itself.",
+    help="Start from the last layers of this reader. Default: the teacher, else the encoder itself.",
 )
-@click.option("--device", metavar="NAME", help="cpu, or the accelerator there is (the default).")
+@click.option("--device", metavar="NAME", help="cpu, cuda, ... Default: the accelerator, if there is one.")
 def reader(
     recipe: str, data: Path, out: Path, teacher: Path | None, start_from: Path | None, device: str | None
 ) -> int:
-    """Train a reader by RECIPE: a TOML file, or the name of one that ships.
+    """Train a reader by RECIPE: a TOML file, or the name of a shipped recipe.
 
-    Those are: whole, frozen, deformer, answers, whole-again, quick, race-whole, race.
+    Shipped recipes: whole, frozen, deformer, answers, whole-again, quick, race-whole, race.
     """
     from deformer_qa.cli.progress import training_progress
     from deformer_qa.lab.recipes import recipe_file
@@ -157,7 +157,7 @@ def reader(
     type=click.Path(path_type=Path, readable=False),
     required=True,
     metavar="DIR",
-    help="A reader made by qa train reader; its reader.json gets what is fitted.",
+    help="A reader made by qa train reader; what is fitted is written to its reader.json.",
 )
 @click.option(
     "--questions",
@@ -165,7 +165,7 @@ def reader(
     default=500,
     show_default=True,
     metavar="N",
-    help="Questions of each kind, at most.",
+    help="Use at most N questions of each kind.",
 )
 @click.option(
     "--distractors",
@@ -173,28 +173,28 @@ def reader(
     default=400,
     show_default=True,
     metavar="N",
-    help="Further documents of each source, to search among.",
+    help="Add N further documents of each source to search among.",
 )
 @click.option(
     "--store",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Keep the store that is asked, so that another run need not encode it.",
+    help="Keep the store there, so that another run need not encode its documents again.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "bf16"]),
     default="fp32",
     show_default=True,
-    help="Of the joint layers; bf16 is faster where the processor has it.",
+    help="Precision of the joint layers; bf16 is faster where the processor has it.",
 )
 def ranking(
     data: Path, reader_folder: Path, questions: int, distractors: int, store: Path | None, precision: Precision
 ) -> int:
-    """Fit how answers are compared and how sure one must be, on what the recipe held back.
+    """Fit how answers are compared and how sure they must be, on the data that the recipe held back.
 
-    The ranking is fitted on one half of the held-back articles and tables. The rest is fitted on the other half, and
-    measured there: from where on an answer is given or nothing is found, and what --max-risk needs.
+    The ranking is fitted on one half of the held-back articles and tables. The other half fits and measures the
+    confidence that an answer needs, the one below which nothing is found, and those that --max-risk needs.
     """
     from deformer_qa.lab.fit.reader_fit import fit_reader
 

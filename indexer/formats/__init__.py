@@ -1,4 +1,4 @@
-"""Which text does a file hold? One module per format; ``registry`` says which there are and which one a file is in."""
+"""Extracts the text of a file. One module per format; ``registry`` lists them and recognises a file's format."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = [
     "parse",
 ]
 
-_NO_ROOM = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")  # the loader's words
+_NO_ROOM = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")  # messages of the loader
 _LONGEST_NAME = 1_000  # characters of a title or heading
 _RECORDS = (".jsonl", ".ndjson")
 _RECORD = re.compile(r"(?P<file>.+)(?P<record>#[0-9]+)", re.DOTALL)
@@ -49,9 +49,9 @@ _RECORD = re.compile(r"(?P<file>.+)(?P<record>#[0-9]+)", re.DOTALL)
 def hashes(format_: Format, raw: bytes, sidecar: bytes = b"") -> dict[str, str]:
     """The content hashes of a file's documents by record ('' for a file that is one document), without parsing them.
 
-    Records that give no document are among them.
+    Records that give no document are included.
 
-    :param sidecar: the file beside it that holds its metadata, if there is one.
+    :param sidecar: content of the metadata file beside it, if there is one.
     """
     more = (sidecar,) if sidecar else ()
     if format_.name == "jsonl":
@@ -60,10 +60,10 @@ def hashes(format_: Format, raw: bytes, sidecar: bytes = b"") -> dict[str, str]:
 
 
 def parse(format_: Format, name: str, raw: bytes, limits: FileLimits) -> ParsedFile:
-    """The documents of a file, each with text in it.
+    """Parse a file into documents with text.
 
     :param name: of the file without its suffix, the title of documents whose content gives none.
-    :raises NotReadable: with the reason, for a file that gives none and says nothing about single records either.
+    :raises NotReadable: with the reason, if the file has neither documents nor bad records.
     """
     try:
         parsed = format_.parse(raw, limits)
@@ -73,11 +73,11 @@ def parse(format_: Format, name: str, raw: bytes, limits: FileLimits) -> ParsedF
         raise NotReadable("nested too deeply", "limit") from None
     except MemoryError:
         raise NotReadable(memory_reason(limits), "limit") from None
-    except Exception as error:  # a parser that stumbles over one file must not stop the others
+    except Exception as error:  # a parser that fails on one file must not stop the others
         if _is_for_memory(error):
             raise NotReadable(memory_reason(limits), "limit") from None
         found = one_line(f"{type(error).__name__}: {error}")[:200]
-        raise NotReadable(f"the reader of {format_.name} failed on it: {found}") from error
+        raise NotReadable(f"the {format_.name} parser failed: {found}") from error
     if not any(document.text.strip() for document in parsed.documents) and not parsed.bad_records:
         raise NotReadable("no text in it", "no text")
     lengths = [len(document.text) for document in parsed.documents]
@@ -87,15 +87,15 @@ def parse(format_: Format, name: str, raw: bytes, limits: FileLimits) -> ParsedF
 
 
 def _with_titles(parsed: ParsedFile, name: str) -> ParsedFile:
-    """Documents without a title of their own have the name of their file, and say so."""
+    """Give documents without a title the name of their file, with ``has_own_title`` False."""
     documents = (one if one.title else replace(one, title=name, has_own_title=False) for one in parsed.documents)
     return replace(parsed, documents=tuple(documents))
 
 
 def _with_short_names(parsed: ParsedFile) -> ParsedFile:
-    """Titles, headings and metadata as long as such are: they are kept beside every passage, and shown with it.
+    """Shorten titles, headings and metadata, because they are stored with every passage and shown with it.
 
-    A heading stands in the text too, so nothing is lost of it; what else is cut is a note.
+    A heading is also in the text, so nothing of it is lost; other cuts become notes.
     """
     documents, notes = [], []
     for document in parsed.documents:
@@ -115,7 +115,7 @@ def _n_characters(meta: Mapping[str, Any]) -> int:
 
 
 def _is_for_memory(error: BaseException | None) -> bool:
-    """Whether memory, or a library that found none to be loaded into, is at the root of an error."""
+    """Whether an error comes from a lack of memory, perhaps for loading a library."""
     while error is not None:
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
             return True
@@ -131,7 +131,7 @@ def _check_length(n_characters: int, most: int, what: str) -> None:
 
 
 def memory_reason(limits: FileLimits) -> str:
-    """Why a file is skipped whose reading takes too much memory."""
+    """The reason for skipping a file that takes too much memory."""
     return f"reading it takes more than {limits.memory_bytes // 2**20:,} MiB of memory (--max-memory)"
 
 

@@ -1,4 +1,4 @@
-"""Builds a text from blocks, lines, list items and whole pieces, with the outline of its headings."""
+"""Builds a text with its outline of headings from blocks, lines and list items, or from whole pieces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Outline = tuple[tuple[int, str], ...]
 
 
 class Edit(NamedTuple):
-    """``text[start:end]`` is replaced by ``text``; ascending, and apart from each other."""
+    """A replacement of ``text[start:end]``; edits are ascending and do not overlap."""
 
     start: int
     end: int
@@ -20,7 +20,7 @@ class Edit(NamedTuple):
 
 
 def edited(text: str, outline: Sequence[tuple[int, str]], edits: Iterable[Edit]) -> tuple[str, Outline]:
-    """The text with all edits, and its outline, ascending, of headings outside of them."""
+    """Apply all edits; returns the text and its ascending outline, without headings inside edits."""
     parts: list[str] = []
     moved: list[tuple[int, str]] = []
     at = shift = 0
@@ -36,18 +36,18 @@ def edited(text: str, outline: Sequence[tuple[int, str]], edits: Iterable[Edit])
     return "".join(parts), tuple(moved)
 
 
-_SPACE = re.compile("[ \t\n\r\f\u00a0]+")  # what HTML folds, and the space that only forbids a line break
+_SPACE = re.compile("[ \t\n\r\f\u00a0]+")  # the whitespace that HTML folds, and the no-break space
 _NOTHING, _WORD, _LINE, _BLOCK = 0, 1, 2, 3
 _FURTHER_TERM = ", "
 _SEPARATORS = ("", " ", "\n", "\n\n")
-_MARKED = (".", ":", "!", "?", ";", ",")  # what ends so needs no further mark between it and what it is said of
+_MARKED = (".", ":", "!", "?", ";", ",")  # a text ending in one needs no further mark after it
 
 
 class Layout:
     """Collects a document's text from left to right; ``finish`` gives it with its outline.
 
-    A separator is written only before further text, so that the text neither starts nor ends with one, and offsets
-    need no correction.
+    A separator is written only before further text. So the text neither starts nor ends with one, and offsets need no
+    correction.
 
     :ivar keeps_space: True while text is preformatted
     """
@@ -58,7 +58,7 @@ class Layout:
         self._n_characters = 0
         self._separator = _NOTHING
         self._mark = ""  # written before the next text
-        self._go_on = ""  # written before the next text in place of any separator
+        self._go_on = ""  # written before the next text instead of a separator
         self._term_start: int | None = None  # while a term lasts
         self._list_depth = 0
         self._in_heading = False
@@ -70,20 +70,20 @@ class Layout:
 
     @property
     def locations(self) -> dict[str, tuple[tuple[int, int | str], ...]]:
-        """By kind where a new one begins, as ``ParsedDocument.locations``."""
+        """The offsets where locations begin, by kind, as in ``ParsedDocument.locations``."""
         return {kind: tuple(marks) for kind, marks in self._locations.items()}
 
     @property
     def n_characters(self) -> int:
-        """How long the text is so far."""
+        """The length of the text so far."""
         return self._n_characters
 
     def locate(self, kind: str, value: int | str) -> None:
-        """The text that follows stands on another page, slide, sheet, row, cell or line; without text it is nowhere."""
+        """Set the page, slide, sheet, row, cell or line of the following text; without text nothing is recorded."""
         self._located[kind] = value
 
     def text(self, text: str) -> None:
-        """Running text; whitespace in it is folded and never starts a line."""
+        """Add running text; its whitespace is folded and never starts a line."""
         if self.keeps_space:
             self._preformatted(text)
             return
@@ -96,30 +96,30 @@ class Layout:
                 self._separate(_WORD)
 
     def line_break(self) -> None:
-        """What follows starts on a new line, in a term as a further one."""
+        """Start a new line; inside a term, start a further term."""
         if self._term_start is not None and self._n_characters > self._term_start:
             self._go_on = _FURTHER_TERM
         self._separate(_LINE)
 
     def block(self) -> None:
-        """What follows stands apart from what came before: by a blank line, inside a list by a line."""
+        """Start a block: after a blank line, or inside a list on a new line."""
         self._separate(_LINE if self._list_depth else _BLOCK)
 
     def apart(self) -> None:
-        """What follows is a block, even after a term."""
+        """Start a block, even after a term."""
         self._go_on = ""
         self.block()
 
     def term(self) -> None:
-        """A term begins, on its own line; its definition or another term follows."""
+        """Begin a term on its own line; its definition or another term follows."""
         self.line_break()
         self._go_on = self._go_on if self._go_on == _FURTHER_TERM else ""
         self._term_start = self._n_characters
 
     def end_term(self, mark: str) -> None:
-        """A term ends. What follows goes on in its line after the mark, unless it is a heading, a list or a table.
+        """End a term. The following text continues its line after the mark, unless it is a heading, a list or a table.
 
-        :param mark: ": " before a definition, ", " before another term, '' where nothing belongs to the term
+        :param mark: ": " before a definition, ", " before another term, '' if nothing belongs to the term
         """
         has_text = self._term_start is not None and self._n_characters > self._term_start
         self._go_on = mark if has_text else ""
@@ -127,34 +127,34 @@ class Layout:
         self._separate(_LINE)
 
     def list(self) -> None:
-        """A list begins; inside another one it goes on with the lines of that."""
+        """Begin a list; a nested one continues the lines of the outer one."""
         self.apart()
         self._list_depth += 1
 
     def end_list(self) -> None:
-        """The innermost list ends."""
+        """End the innermost list."""
         self._list_depth = max(0, self._list_depth - 1)
         self.block()
 
     def item(self) -> None:
-        """A list item begins, on its own line and with its mark."""
+        """Begin a list item, on its own line and with its mark."""
         self._go_on = ""
         self._separate(_LINE)
         self._mark = "- "
 
     def end_item(self) -> None:
-        """A list item ends; one without text leaves no mark."""
+        """End a list item; one without text leaves no mark."""
         self._separate(_LINE)
         self._mark = ""
 
     def heading(self) -> None:
-        """A heading begins."""
+        """Begin a heading."""
         self._go_on = ""
         self._separate(_BLOCK)
         self._in_heading, self._heading_start = True, None
 
     def end_heading(self) -> None:
-        """A heading ends; it enters the outline with the place of its first character if it has one."""
+        """End a heading; if it has text, it enters the outline with the offset of its first character."""
         if self._heading_start is not None:
             kept = "".join(self._parts[self._heading_part :])
             if kept.strip():  # preformatted text can begin with blanks, or be nothing else
@@ -207,7 +207,7 @@ class Layout:
 
 
 class Pieces:
-    """Collects a document's text piece by piece; what is told of a piece is moved to where it comes to stand."""
+    """Collects a document's text piece by piece, and shifts the offsets of each piece to its place in the text."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
@@ -218,10 +218,10 @@ class Pieces:
     def add(
         self, text: str, outline: Iterable[tuple[int, str]] = (), located: Mapping[str, int | str] | None = None
     ) -> None:
-        """A piece without the empty lines around it; one without text is nothing.
+        """Add a piece without the empty lines around it; a piece without text is dropped.
 
         :param outline: (offset in the piece, heading)
-        :param located: by kind where all of it stands
+        :param located: location of the whole piece, by kind
         """
         kept = text.lstrip("\r\n")
         n_before = len(text) - len(kept)
@@ -236,7 +236,7 @@ class Pieces:
         self._append(kept)
 
     def heading(self, heading: str) -> None:
-        """A heading on a line of its own."""
+        """Add a heading on a line of its own."""
         self.add(heading, ((0, heading),))
 
     def finish(self) -> tuple[str, Outline, dict[str, tuple[tuple[int, int | str], ...]]]:

@@ -1,7 +1,7 @@
-"""Source code and settings: the document is the file, character for character, its definitions are its headings.
+"""Source code and settings: the document is the file, character for character; its definitions become headings.
 
-Definitions are found by the words that begin them in most languages. A lexer would be surer of each one, but the
-same words do for all, and a heading too many in a comment does no harm.
+Definitions are found by the words that begin them in most languages. A lexer would be more certain, but these words
+work for all languages, and a false heading in a comment does no harm.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TEX = re.compile(r"\\(?:part|chapter|(?:sub)*section|paragraph)\*?\{(?P<name>[^
 
 
 def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
-    """One document with the location "line"; its headings are as "class Writer" or "def commit"."""
+    """One document with the location "line"; its headings look like "class Writer" or "def commit"."""
     notes: list[str] = []
     text = decode(raw, notes)
     outline: list[tuple[int, str]] = []
@@ -43,7 +43,7 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
         if not heading:
             continue
         if len(outline) == _MOST_HEADINGS:
-            notes.append(f"only its first {_MOST_HEADINGS:,} definitions are headings")
+            notes.append(f"only its first {_MOST_HEADINGS:,} definitions become headings")
             break
         outline.append((start + len(line) - len(line.lstrip()), heading))
     document = ParsedDocument("", "", text, tuple(outline), locations={"line": ((0, 1),)})

@@ -1,7 +1,7 @@
-"""Tables as text, with commas, semicolons, tabs or bars between the cells: a line a record, cells named by the header.
+"""Tables as text, with commas, semicolons, tabs or bars between cells: one line per record, cells named by the header.
 
-A record's row is its number from 1, the header being row 1, as a spreadsheet shows it: a cell with line ends in it is
-one row. An empty line counts as a row.
+Rows are numbered as in a spreadsheet: the header is row 1, a record with line ends in a cell is one row, and an empty
+line counts as a row.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from deformer_qa.indexer.formats.parsed import FileLimits, ParsedDocument, Parse
 from deformer_qa.indexer.formats.tables import Row, lay_out, row
 from deformer_qa.indexer.formats.text_encoding import decode
 
-DELIMITERS = "\t;|,"  # where two part the sample equally well, the first: commas stand in numbers and in prose
-_STATED = re.compile(r"sep=(.)\r?\n")  # as Excel reads it: no row of the table
+DELIMITERS = "\t;|,"  # of equally good ones the first wins: commas also stand in numbers and prose
+_STATED = re.compile(r"sep=(.)\r?\n")  # as Excel reads it: not a row of the table
 _SAMPLE_LINES = 200
-_NO_LIMIT = 2**31 - 1  # of a cell; that of the text holds anyway
+_NO_LIMIT = 2**31 - 1  # for a cell; the limit of the text still holds
 _ABOUT_EQUAL = 0.05
-_MOST_OPEN_QUOTES = 10  # after so many cells that are opened and never closed, quotes are taken for what they are
+_MOST_OPEN_QUOTES = 10  # after so many cells opened by a quote and never closed, quotes are plain characters
 
 
 def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
@@ -40,7 +40,7 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
 
 
 def _delimiter(lines: list[str]) -> str:
-    """That by which most records are parted, and into the same number of cells; '' where each is a single one."""
+    """The delimiter that splits most records into an equal number of cells; '' if every record is a single cell."""
     best, found = _ABOUT_EQUAL, ""
     for delimiter in DELIMITERS:
         counts = Counter(len(record) for _, record in _records(lines[:_SAMPLE_LINES], delimiter) if record)
@@ -58,7 +58,7 @@ def _rows(lines: list[str], delimiter: str) -> Iterator[Row]:
 
 
 def _records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Each record and its number. A cell that is opened by a quote and never closed ends with its line."""
+    """Each record with its number. A cell opened by a quote and never closed ends with its line."""
     start = number = n_open_quotes = 0
     while start < len(lines):
         quote = '"' if n_open_quotes < _MOST_OPEN_QUOTES else None

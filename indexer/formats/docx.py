@@ -1,8 +1,8 @@
 """Word documents: headings, paragraphs, lists, tables, text boxes and notes in the order of the text.
 
-python-docx opens the file; the order of its parts is read here, as that library passes over inserted text, content
-controls, text boxes and notes. A page is known only where the program that saved the file marked in it where the pages
-began on its screen (``w:lastRenderedPageBreak``), as Word does. Deleted text, comments, headers, footers and tables of
+python-docx opens the file. The order of its parts is read here, because that library skips inserted text, content
+controls, text boxes and notes. Pages are known only if the program that saved the file marked where they began on its
+screen (``w:lastRenderedPageBreak``), as Word does. Deleted text, comments, headers, footers and tables of
 contents are left out.
 """
 
@@ -33,7 +33,7 @@ _BODY_LEVEL = "9"  # of an outline: none
 
 
 class Styles:
-    """A document's styles: Word keeps the built-in names English in every language, outline levels say the rest."""
+    """A document's styles. Word keeps built-in names English in every language; outline levels tell the others."""
 
     def __init__(self, root: Any | None) -> None:
         """:param root: ``w:styles``, None where the document has none."""
@@ -44,7 +44,7 @@ class Styles:
                 self._elements[style.get(qn("w:styleId")) or ""] = style
 
     def role(self, paragraph: Any) -> Role:
-        """By the paragraph's own properties, else by those of its style and the styles that that one is made from."""
+        """The role of a paragraph by its own properties, else by those of its style and that style's ancestors."""
         own = paragraph.find(qn("w:pPr"))
         style = _value(own, "w:pStyle")
         name, level, number = self._of_style(style)
@@ -57,7 +57,7 @@ class Styles:
         return "item" if number not in ("", "0") else "text"
 
     def _of_style(self, style: str) -> tuple[str, str, str]:
-        """Its name, outline level and list, '' where it has none."""
+        """The name, outline level and list of a style, '' for each that it lacks."""
         if style not in self._properties:
             name = level = number = ""
             seen: set[str] = set()
@@ -94,9 +94,9 @@ _NOT_READ = frozenset(
     map(
         qn,
         (
-            "w:pPr", "w:rPr", "w:tblPr", "w:tcPr", "w:sdtPr", "w:sectPr",  # how it looks
+            "w:pPr", "w:rPr", "w:tblPr", "w:tcPr", "w:sdtPr", "w:sectPr",  # appearance
             "w:del", "w:moveFrom", "w:delText", "w:instrText",
-            "w:rt",  # how to pronounce what stands below it
+            "w:rt",  # pronunciation of the text below it
         ),
     )
 )  # fmt: skip
@@ -110,7 +110,7 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
         main = Package.open(io.BytesIO(raw)).main_document_part
         body = _root(main).find(qn("w:body"))
         if body is None:
-            raise NotReadable("damaged: it is no whole Word document (no body)")
+            raise NotReadable("damaged: not a complete Word document (no body)")
         reader = _Reader(main, limits)
         reader.read(body)
     text, outline = reader.layout.finish()
@@ -119,7 +119,7 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
 
 
 def _root(part: Part) -> Element:
-    """The XML of a part, which python-docx parses only where it knows its kind."""
+    """The XML of a part; python-docx parses only the kinds of parts it knows."""
     element = getattr(part, "element", None)
     return parse_xml(part.blob) if element is None else element
 
@@ -142,9 +142,9 @@ class _Reader:
         for reference, (kind, tag) in _NOTES.items():
             root = _related(main, kind)
             for note in () if root is None else root.iterchildren(tag):
-                if note.get(qn("w:type")) is None:  # others are the line above the notes
+                if note.get(qn("w:type")) is None:  # the others are separators above the notes
                     self._notes[reference, note.get(qn("w:id"))] = note
-        self._waiting: list[Element] = []  # boxes and notes, to be read after the paragraph or table that has them
+        self._waiting: list[Element] = []  # boxes and notes to read after their paragraph or table
         self._page = 1
         self._in_list = False
 
@@ -197,7 +197,7 @@ class _Reader:
             layout.block()
 
     def _pieces(self, parent: Element) -> Iterator[str | None]:
-        """Text, line ends, and None where a page begins. Boxes and notes are put by."""
+        """Yield text, line ends, and None where a page begins. Boxes and notes are kept for later."""
         for part in _readable(parent):
             tag = part.tag
             if tag in _TEXT:
@@ -217,7 +217,7 @@ class _Reader:
                 yield from self._pieces(part)
 
     def _table(self, table: Element) -> None:
-        """A table of data line by line; one that arranges text, as a frame or around other tables, as its text."""
+        """Write a data table line by line; a layout table (one column, or around other tables) as its text."""
         rows = [row for row in _rows(table) if row.find(f"{qn('w:trPr')}/{qn('w:del')}") is None]
         cells = [[cell for cell in _within(row, qn("w:tc"))] for row in rows]
         if all(len(row) < 2 for row in cells) or next(table.iterdescendants(qn("w:tbl")), None) is not None:
@@ -236,7 +236,7 @@ class _Reader:
         self.layout.block()
 
     def _row(self, line: str, cells: list[list[str | None]]) -> None:
-        """Each cell has a mark where it goes on on the next page: a row begins where the latest of its cells does."""
+        """Write a row. Each cell marks where it continues on the next page; the latest one sets the row's page."""
         before = [next((n for n, piece in enumerate(cell) if piece is not None), len(cell)) for cell in cells]
         n_breaks = max((cell.count(None) for cell in cells), default=0)
         n_before = max(before, default=0)
@@ -265,7 +265,7 @@ class _Reader:
 
 
 def _is_header(row: Element) -> bool:
-    """Whether it is repeated on each page that the table goes on to."""
+    """Whether a row is marked as a header, which is repeated on each page of the table."""
     return row.find(f"{qn('w:trPr')}/{qn('w:tblHeader')}") is not None
 
 
@@ -279,7 +279,7 @@ def _cell(cell: Element, pieces: list[str | None], is_name: bool) -> Cell:
 
 
 def _readable(parent: Element) -> Iterator[Element]:
-    """The children that are read; of alternatives for programs of different age the first."""
+    """The children to read; of alternatives for older and newer programs, the first."""
     for child in parent.iterchildren("{*}*"):
         if child.tag == _ALTERNATIVES:
             for alternative in child.iterchildren("{*}*"):
@@ -294,7 +294,7 @@ def _rows(table: Element) -> Iterator[Element]:
 
 
 def _within(parent: Element, tag: str) -> Iterator[Element]:
-    """Its elements of a kind, also those in content controls and insertions, in order."""
+    """Descendants with a tag, in order, including those in content controls and insertions."""
     for child in _readable(parent):
         if child.tag == tag:
             yield child

@@ -1,4 +1,4 @@
-"""Mail: who wrote to whom and when, then what, earlier messages in it included."""
+"""Mail: sender, recipients and date, then the text, including attached messages."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _LONGEST_PARSED = 20_000  # characters of a field
 def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document: the subject as its heading, a line each for From, To, Cc and Date, then the text.
 
-    Of a text in several forms the plain one is read, else that in HTML. Attached messages and texts follow, under a
-    heading; other attachments are named in the notes.
+    If the text comes in several forms, the plain one is read, else the HTML one. Attached messages and texts follow,
+    each under a heading; other attachments are named in the notes.
     """
     message = message_from_bytes(raw, policy=policy.default)
     if not message.keys():
@@ -36,7 +36,7 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
 
 
 class _Mail:
-    """The text of a message, put together while its parts are walked through."""
+    """Collects the text of a message while walking through its parts."""
 
     def __init__(self, limits: FileLimits) -> None:
         self.pieces = Pieces()
@@ -44,7 +44,7 @@ class _Mail:
         self._deepest = limits.nesting
 
     def read(self, message: EmailMessage, depth: int) -> None:
-        """A message with its header, at the head of the file or attached."""
+        """Read a message with its header, the main one or an attached one."""
         if subject := header(message, "Subject"):
             self.pieces.heading(subject)
         lines = [f"{field}: {value}" for field in (*_PEOPLE, "Date") if (value := header(message, field))]
@@ -53,7 +53,7 @@ class _Mail:
 
     def _read_part(self, part: EmailMessage, depth: int) -> None:
         if depth > self._deepest:
-            raise NotReadable(f"more than {self._deepest:,} parts in each other (--max-nesting)", "limit")
+            raise NotReadable(f"parts nested more than {self._deepest:,} deep (--max-nesting)", "limit")
         parts = [one for one in part.iter_parts() if isinstance(one, EmailMessage)] if part.is_multipart() else []
         kind = part.get_content_type()
         if kind == "message/rfc822":
@@ -64,7 +64,7 @@ class _Mail:
         elif part.is_multipart():
             for one in parts:
                 self._read_part(one, depth + 1)
-        elif kind in _READ or kind.startswith("multipart/"):  # one whose parts cannot be told apart
+        elif kind in _READ or kind.startswith("multipart/"):  # a multipart that cannot be split into its parts
             self._read_text(part, kind)
         else:
             self._note(part, kind)
@@ -88,18 +88,18 @@ class _Mail:
 
 
 def header(message: EmailMessage, field: str) -> str:
-    """A field of the header on one line, '' without it. What is no header by the book is taken as it stands."""
+    """A field of the header on one line, '' if missing. A malformed field is taken as it stands."""
     value = next((str(value) for name, value in message.raw_items() if name.lower() == field.lower()), "")
     if len(value) > _LONGEST_PARSED:  # a list of thousands of addresses takes the parser minutes
         return one_line(value)
     try:
         return one_line(str(message[field] or ""))
-    except Exception:  # the parsers of addresses and dates stumble over what people's programs write
+    except Exception:  # the parsers of addresses and dates fail on some malformed headers
         return one_line(value)
 
 
 def _best_form(parts: list[EmailMessage]) -> EmailMessage:
-    """The plain text where there is some, else the last form, which is meant to be the best."""
+    """The plain text, if not empty, else the last form, which by convention is the best."""
     for part in parts:
         content = part.get_payload(decode=True) if part.get_content_type() == "text/plain" else None
         if isinstance(content, bytes) and content.strip():

@@ -1,4 +1,4 @@
-"""EPUB: the chapters of a book in the order of its spine, each read as the page of HTML that it is."""
+"""EPUB: the chapters of a book in the order of its spine, each read as a page of HTML."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedDo
 
 _CONTAINER, _ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
 _PAGES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document"})
-_DECLARATIONS = re.compile(r"<!DOCTYPE[^>\[]{0,1000}\[[^\]]*\]\s*>", re.IGNORECASE)  # which a browser takes for text
+_DECLARATIONS = re.compile(r"<!DOCTYPE[^>\[]{0,1000}\[[^\]]*\]\s*>", re.IGNORECASE)  # browsers show them as text
 _OBFUSCATED_FONTS = frozenset({"http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"})
 _FIELDS = {
     "creator": "author",
@@ -29,11 +29,11 @@ _FIELDS = {
 
 
 def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
-    """One document. A chapter without a heading has that of the book's table of contents, if it is in there.
+    """One document. A chapter without a heading gets its heading from the book's table of contents, if listed there.
 
     Names inside the book are looked up in its archive only. A chapter that cannot be read is named in the notes.
 
-    :raises NotReadable: for a book that is damaged or encrypted, or all of whose chapters cannot be read.
+    :raises NotReadable: if the book is damaged or encrypted, or none of its chapters can be read.
     """
     with open_archive(raw, limits) as archive:
         book = _Book(archive)
@@ -62,10 +62,10 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
 
 
 class _Book:
-    """What the package of a book says: which chapters, in which order, under which headings, by whom.
+    """The package of a book: its chapters in order, their headings, and its metadata.
 
     :ivar chapters: names of the archive's members
-    :ivar contents: by chapter its heading in the table of contents
+    :ivar contents: headings in the table of contents, by chapter
     """
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
@@ -78,7 +78,7 @@ class _Book:
         items = {item.get("id"): item for item in _all(package, "item") if item.get("href")}
         spine = [items[ref.get("idref")] for ref in _all(package, "itemref") if ref.get("idref") in items]
         if not spine:
-            raise NotReadable("damaged: it names no chapters")
+            raise NotReadable("damaged: the package file names no chapters")
         pages = [item for item in spine if item.get("media-type", "") in _PAGES or not item.get("media-type")]
         tables = [item for item in items.values() if _is_table(item)]
         self.chapters = [
@@ -98,11 +98,11 @@ class _Book:
                     return self._member(path, "")
         packages = [one for one in self._archive.namelist() if one.endswith(".opf")]
         if not packages:
-            raise NotReadable("damaged: no package with its chapters in it")
+            raise NotReadable("damaged: the package file (.opf) is missing")
         return packages[0]
 
     def _member(self, href: str, base: str) -> str:
-        """The member that a reference leads to; none of its name need be there."""
+        """The name of the member that a reference leads to; it need not exist."""
         path = posixpath.normpath(posixpath.join(posixpath.dirname(base), unquote(urldefrag(href).url)))
         return path.removeprefix("/")
 
@@ -113,10 +113,10 @@ class _Book:
             methods = {method.get("Algorithm") for method in _all(one, "EncryptionMethod")}
             paths = {self._member(reference.get("URI", ""), "") for reference in _all(one, "CipherReference")}
             if not methods <= _OBFUSCATED_FONTS and not paths.isdisjoint(self.chapters):
-                raise NotReadable("encrypted: it opens in the shop's own reader only", "encrypted")
+                raise NotReadable("encrypted: it opens only in the shop's own app", "encrypted")
 
     def _read_contents(self, name: str) -> None:
-        """Add the headings of a table of contents, of EPUB 3 (nav) or 2 (NCX); a bad one is no reason to stop."""
+        """Add the headings of a table of contents, of EPUB 3 (nav) or 2 (NCX); a bad one is ignored."""
         try:
             tree = _tree(self._archive, name)
         except NotReadable:
@@ -152,15 +152,15 @@ def _all(tree: etree._Element, tag: str) -> Iterator[etree._Element]:
 
 
 def _tree(archive: zipfile.ZipFile, name: str) -> etree._Element:
-    """The XML of a member; no entity is resolved and nothing else opened.
+    """Parse the XML of a member; no entity is resolved and nothing else opened.
 
-    :raises NotReadable: where there is none.
+    :raises NotReadable: if it is missing or not XML.
     """
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=True)
     try:
         tree = etree.fromstring(member(archive, name), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise NotReadable(f"damaged: {name[:100]} in it is no XML ({one_line(str(error))[:100]})") from None
+        raise NotReadable(f"damaged: {name[:100]} is not XML ({one_line(str(error))[:100]})") from None
     if tree is None:
-        raise NotReadable(f"damaged: {name[:100]} in it is no XML")
+        raise NotReadable(f"damaged: {name[:100]} is not XML")
     return tree

@@ -41,21 +41,21 @@ _BLOCKS = HEADINGS | {
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_:.\-]+)""", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"""^<\?xml[^>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9_:.\-]+)""")
 _CODEC = re.compile(r"utf-8|cp(125|8\d|9\d)\d|iso8859-\d+|koi8-[rtu]|mac-\w+|big5\w*|gb\w+|(euc|shift|iso2022)_\w+")
-_NESTING_TAG = re.compile(  # of the elements that are always closed, and whose nesting costs time
+_NESTING_TAG = re.compile(  # elements that are always closed, and whose nesting costs time
     r"<(/?)(?:address|article|aside|blockquote|center|details|dialog|div|dl|fieldset|figcaption|figure|footer|header"
     r"|hgroup|main|menu|nav|ol|pre|search|section|summary|table|ul)\b",
     re.IGNORECASE,
 )
 _MOST_CHARACTERS = 10_000  # of a field of metadata
-_DEEPEST = 5_000  # elements in each other; the time that parsing takes grows with the square
-_MOST_SIBLINGS = 20  # among which the definition of a term is looked for
+_DEEPEST = 5_000  # levels of nesting; the time to parse grows with their square
+_MOST_SIBLINGS = 20  # searched for the definition of a term
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 
 
 def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document; its title is that of the page, else its first heading of level 1.
 
-    List items start with '- ', rows of a table are lines that name its columns. Where a page has no text outside its
+    List items start with '- ', and table rows become lines that name the columns. If a page has no text outside its
     header, navigation and footer, these are its text.
     """
     notes: list[str] = []
@@ -65,7 +65,7 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
 
 
 def read(source: str) -> tuple[str, str, tuple[tuple[int, str], ...]]:
-    """Title ('' without one), text and outline of a page, or of a part of a mail or book that is one."""
+    """Read a page, also one inside a mail or book: title ('' if none), text and outline."""
     tree = _tree(source)
     return _title(tree), *_readable(tree)
 
@@ -97,7 +97,7 @@ def _meta(tree: LexborHTMLParser) -> dict[str, Any]:
 
 
 def decode_page(raw: bytes, notes: list[str] | None = None) -> str:
-    """By the mark at its start, else the encoding the page states if it is in it, else as any text file.
+    """Decode a page: by its byte order mark, else by the encoding it states if that fits, else like any text file.
 
     :param notes: as for ``decode``.
     """
@@ -106,7 +106,7 @@ def decode_page(raw: bytes, notes: list[str] | None = None) -> str:
 
 
 def decode_stated(raw: bytes, label: str, notes: list[str] | None = None) -> str:
-    """The characters of bytes that are said to be in an encoding; one that is unknown or untrue is no better than none.
+    """Decode bytes with a stated encoding; one that is unknown or does not fit is ignored.
 
     :raises NotReadable: as ``decode``.
     """
@@ -127,7 +127,7 @@ def _check_depth(source: str) -> None:
     for tag in _NESTING_TAG.finditer(source):
         depth = max(0, depth - 1) if tag[1] else depth + 1
         if depth > _DEEPEST:
-            raise NotReadable(f"more than {_DEEPEST:,} elements in each other", "limit")
+            raise NotReadable(f"elements nested more than {_DEEPEST:,} deep", "limit")
 
 
 def _text_of(tree: LexborHTMLParser, selector: str) -> str:
@@ -136,7 +136,7 @@ def _text_of(tree: LexborHTMLParser, selector: str) -> str:
 
 
 class Page:
-    """The tree of a page, read in the order of its text, with a stack of our own: pages nest as deep as they like."""
+    """The tree of a page, read in the order of its text, with an explicit stack, because pages may nest deeply."""
 
     def __init__(self, tree: LexborHTMLParser) -> None:
         self._root = tree.root
@@ -181,7 +181,7 @@ class Page:
                 layout.block()
 
     def _walk(self, root: LexborNode, dropped: frozenset[str]) -> Iterator[tuple[LexborNode, bool]]:
-        """Each node before (True) and each element also after (False) what it contains; tables of data as a whole."""
+        """Yield each node before its content (True) and each element also after it (False); data tables as a whole."""
         stack: list[tuple[LexborNode, bool]] = [(root, True)]
         while stack:
             node, enters = stack.pop()
@@ -197,17 +197,17 @@ class Page:
             yield node, enters
 
     def _find_data_tables(self, root: LexborNode) -> None:
-        """A table without texts side by side, or around other tables or headings, arranges a page; others hold data.
+        """Find tables that hold data. One without texts side by side, or around other tables or headings, is layout.
 
-        One whose columns are named by heading cells holds data whatever tables stand in its cells.
+        A table whose columns are named by heading cells holds data even with other tables in its cells.
         """
         found: set[int] = set()
         arranging: set[int] = set()
         outer: set[int] = set()
         named: set[int] = set()
         around: list[int] = []
-        n_filled, is_filled = 0, True  # cells of this row with text, and whether this one is among them
-        n_names, is_name = 0, False  # heading cells among them, and whether this one is such a cell
+        n_filled, is_filled = 0, True  # cells of this row with text, and whether the current cell has text
+        n_names, is_name = 0, False  # heading cells among them, and whether the current cell is one
         for node, enters in self._walk(root, _NEVER_TEXT):
             if node.tag == "table" and not enters:
                 around.pop()
@@ -253,10 +253,10 @@ class Page:
 
 
 def _end_term(term: LexborNode, layout: Layout) -> None:
-    """A term that is followed by its definition, or by more terms of the same one, is of one line with that."""
+    """End a term: its definition, or a further term with the same definition, continues its line."""
     following = [one for one in islice(_after(term), _MOST_SIBLINGS) if one.is_element_node]
     definition = next((one for one in following if one.tag == "dd"), None)
-    is_defined = definition is not None and not _children(definition, "dl")  # that would be a table of contents
+    is_defined = definition is not None and not _children(definition, "dl")  # nested: a table of contents
     layout.end_term("" if not is_defined else ": " if following[0].tag == "dd" else ", ")
 
 
@@ -298,7 +298,7 @@ def _is_dropped(node: LexborNode, dropped: frozenset[str]) -> bool:
 
 
 def _is_mark(node: LexborNode) -> bool:
-    """Whether it only leads to a note, back from one, or to a heading's own place: [1], \u21a9, \u00b6."""
+    """Whether a link only leads to a note, back from one, or to a heading's own place: [1], \u21a9, \u00b6."""
     attributes = node.attributes
     if attributes.get("role") in _MARK_ROLES or attributes.get("epub:type") in _MARK_ROLES:
         return True
@@ -311,7 +311,7 @@ def _is_mark(node: LexborNode) -> bool:
 
 
 def _stands_in_article(node: LexborNode) -> bool:
-    """Whether a header or footer belongs to a text rather than to the page: it often holds the text's title."""
+    """Whether a header or footer belongs to an article rather than to the page: it often holds the title."""
     parent = node.parent
     while parent is not None:
         if parent.tag in ("article", "main", "section", "blockquote"):

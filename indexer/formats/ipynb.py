@@ -1,4 +1,4 @@
-"""Jupyter notebooks: what is written in the cells and what came out as text, cell by cell. Nothing is run."""
+"""Jupyter notebooks: the source of each cell, then its text outputs. Nothing is run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document with the location "cell", from 1 in the order of the file.
 
-    Headings are those of the cells of Markdown. Images and HTML that came out are left out.
+    Headings are those of its Markdown cells. Images and HTML in outputs are left out.
     """
     notes: list[str] = []
     notebook = _object(_loaded(decode(raw, notes)))
@@ -60,7 +60,7 @@ def _cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _source(cell: dict[str, Any], limits: FileLimits) -> tuple[str, Outline, str]:
-    """What is written in a cell, its headings, and that of level 1 if there is one."""
+    """The source of a cell, its outline, and its heading of level 1 ('' if none)."""
     text = _text(cell.get("source", cell.get("input")))
     if cell.get("cell_type") == "heading":  # of format 3
         return text, ((0, one_line(text)),) if text.strip() else (), ""
@@ -71,7 +71,7 @@ def _source(cell: dict[str, Any], limits: FileLimits) -> tuple[str, Outline, str
 
 
 def _outputs(cell: dict[str, Any]) -> Iterator[str]:
-    """What came out of a cell as text; of a picture also its text says nothing."""
+    """The text outputs of a cell; the text form of a picture is left out, as it says nothing."""
     for output in map(_object, _list(cell.get("outputs"))):
         shown = _object(output.get("data")) or output
         if "text" in output:
@@ -95,7 +95,7 @@ def _notes(cut: list[int]) -> Iterator[str]:
     if cut:
         named = ", ".join(map(str, cut[:5])) + (" and others" if len(cut) > 5 else "")
         cells = "cell" if len(cut) == 1 else "cells"
-        yield f"of what {cells} {named} printed the first {_MOST_OUTPUT:,} characters are read"
+        yield f"only the first {_MOST_OUTPUT:,} characters printed by {cells} {named} are read"
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""JSON: a line for each value, under a heading for what it belongs to, so that a question finds the value.
+"""JSON: a line for each value, under a heading with the keys that lead to it, so that questions find the value.
 
 ``{"server": {"port": 80}}`` becomes the heading "server" and the line "port: 80". Values stand as the file writes them;
 nothing is rounded.
@@ -15,27 +15,27 @@ from deformer_qa.indexer.formats.jsonl import TEXT_FIELDS
 from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedDocument, ParsedFile, one_line
 from deformer_qa.indexer.formats.text_encoding import decode, storable
 
-_NAMES = ("title", "name", "label", "id", "key")  # of an object in a list, in this order
-_LONG = 200  # characters from which on a text is a paragraph of its own
+_NAMES = ("title", "name", "label", "id", "key")  # keys that name an object in a list, in this order
+_LONG = 200  # characters; a longer text is a paragraph of its own
 _LONGEST_NAME = 80
-_MOST_NUMBERS = 64  # in a list; longer ones are coordinates, vectors, signals: nothing that is read
-_MOST_KEYS = 5  # of those that lead to a value, in its heading
+_MOST_NUMBERS = 64  # in a list; longer ones are coordinates, vectors or signals, which nobody reads
+_MOST_KEYS = 5  # the last of those that lead to a value are its heading
 
 
 class _Object(tuple[tuple[str, Any], ...]):
-    """The fields of an object in their order, those of the same name too."""
+    """The fields of an object in order, including those of equal name."""
 
 
 class _Literal(str):
-    """A number, a truth value or null as the file writes it."""
+    """A number, a boolean or null as the file writes it."""
 
 
 def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document; its title is the top object's.
 
-    Lists of more than ``_MOST_NUMBERS`` numbers are told by their length alone, and counted in the notes.
+    Of lists with more than ``_MOST_NUMBERS`` numbers only the length is written; the notes count them.
 
-    :raises NotReadable: for what is no JSON, and for values nested deeper than ``limits.nesting``.
+    :raises NotReadable: if it is not JSON, or nested deeper than ``limits.nesting``.
     """
     notes: list[str] = []
     value = _loaded(decode(raw, notes))
@@ -62,7 +62,7 @@ def _loaded(source: str) -> Any:
 
 
 class _Writer:
-    """Lays values out from first to last, with a stack of its own."""
+    """Lays out values in order, with an explicit stack, because they may nest deeply."""
 
     def __init__(self, deepest: int) -> None:
         self.pieces = Pieces()
@@ -70,7 +70,7 @@ class _Writer:
         self._n_left_out = 0
 
     def write(self, value: Any) -> None:
-        """A value; of an object or list the plain values first, under its heading, then what is in it in turn."""
+        """Write a value. Of an object or list, its plain values come first, under its heading, then its inner ones."""
         stack: list[tuple[tuple[str, ...], Any]] = [((), value if isinstance(value, list | _Object) else [value])]
         while stack:
             path, value = stack.pop()
@@ -88,7 +88,7 @@ class _Writer:
             stack += reversed(inner)
 
     def notes(self) -> Iterator[str]:
-        """What was left out."""
+        """Notes on lists that were left out."""
         if self._n_left_out:
             lists = "list" if self._n_left_out == 1 else "lists"
             yield f"{self._n_left_out:,} {lists} of more than {_MOST_NUMBERS} numbers not read"
@@ -123,7 +123,7 @@ class _Writer:
 
 
 def _fields(value: Any) -> Iterator[tuple[str, Any]]:
-    """What is in an object by its keys, in a list by names or, where it has none, by numbers from 1."""
+    """The values of an object by key; those of a list by name or, without one, by number from 1."""
     if isinstance(value, _Object):
         for key, one in value:
             yield storable(key), one
@@ -133,14 +133,14 @@ def _fields(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _named(value: Any, keys: tuple[str, ...]) -> str:
-    """What an object calls itself, on one line; '' where it does not."""
+    """The name of an object, from the first of ``keys`` with text, on one line; '' if it has none."""
     fields = dict(value) if isinstance(value, _Object) else {}
     found = (fields.get(key) for key in keys)
     return next((name for one in found if isinstance(one, str) and (name := one_line(storable(one)))), "")
 
 
 def _is_line(value: Any) -> bool:
-    """Whether a value is told in a line: a plain one, nothing, many numbers, or a list of short plain ones."""
+    """Whether a value fits on a line: plain, empty, many numbers, or a short list of plain values."""
     if not isinstance(value, list) or not value:
         return not isinstance(value, _Object) or not value
     if not all(isinstance(one, str | bool | None) for one in value):
@@ -150,7 +150,7 @@ def _is_line(value: Any) -> bool:
 
 
 def _n_numbers(value: Any) -> int:
-    """How many numbers lists in each other have, 0 where they have anything else."""
+    """The number of numbers in nested lists, 0 if they hold anything else."""
     stack, n_numbers = [value], 0
     while stack:
         one = stack.pop()
@@ -164,7 +164,7 @@ def _n_numbers(value: Any) -> int:
 
 
 def _written(value: Any) -> str:
-    """A plain value as JSON writes it, but for the marks around a text."""
+    """A plain value as JSON writes it, but texts without quotes."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, list | _Object):

@@ -25,7 +25,7 @@ MOST_RECORDS = 1_000_000  # each has a hash in the indexer's memory, and would b
 def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
     """A document per line: text from the first of ``TEXT_FIELDS``, title from "title", other plain values as meta.
 
-    Empty lines are passed over; a line that gives no document is named, and the others are read all the same.
+    Empty lines are skipped; a line that gives no document is reported, and the others are still read.
     """
     documents, bad = [], []
     for record, line in records(raw):
@@ -37,17 +37,17 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
 
 
 def records(raw: bytes) -> Iterator[tuple[str, bytes]]:
-    """Each record, good or bad, by its name, without parsing it. :raises NotReadable: where they are too many."""
+    """Each record, good or bad, with its name, unparsed. :raises NotReadable: if there are too many."""
     raw = _as_utf8(raw)
     if raw.count(b"\n") > MOST_RECORDS:
-        raise NotReadable(f"more than {MOST_RECORDS:,} lines; divide it into several files", "limit")
+        raise NotReadable(f"more than {MOST_RECORDS:,} lines; split it into several files", "limit")
     for number, line in enumerate(raw.split(b"\n")):
         if stripped := line.strip():
             yield f"#{number}", stripped
 
 
 def _as_utf8(raw: bytes) -> bytes:
-    """The file in UTF-8, where it has one encoding; else as it is, each of its lines for itself."""
+    """The file in UTF-8 if it has one encoding; else unchanged, so that each line is decoded on its own."""
     marked = raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff"))
     try:
         return decode(raw).encode()
@@ -97,7 +97,7 @@ def _kind(value: object) -> str:
         return "an array"
     if isinstance(value, str):
         return "a string"
-    return "null" if value is None else "a number" if not isinstance(value, bool) else "a truth value"
+    return "null" if value is None else "a number" if not isinstance(value, bool) else "a boolean"
 
 
 def _is_scalar(value: object) -> bool:

@@ -1,7 +1,7 @@
-"""Markdown: the document is the source, character for character, but for its tables, which are lines that name columns.
+"""Markdown: the document is the source, character for character, except that table rows become lines naming columns.
 
-A row of a table is one line as in other formats. Marks and the targets of links are left out of it, as in a page of
-HTML, and so is the line that parts the header from the rows.
+As in other formats, a row of a table is one line. It has no markup and no link targets, as in HTML, and the line that
+separates the header from the rows is dropped.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedDo
 from deformer_qa.indexer.formats.tables import Cell, lines
 from deformer_qa.indexer.formats.text_encoding import decode
 
-_LINE_END = re.compile(r"\r\n|\r|\n")  # what CommonMark calls a line ending; str.splitlines knows more
-_MOST_MARKED = 1_000  # characters of a heading; marks in longer ones, some of which take for ever to parse, stay
-_BEFORE_ROW = re.compile(r"[ \t>]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*")  # what says that a table stands in a quote or list
+_LINE_END = re.compile(r"\r\n|\r|\n")  # line endings of CommonMark; str.splitlines splits at more
+_MOST_MARKED = 1_000  # characters of a heading; longer ones keep their markup, because some take forever to parse
+_BEFORE_ROW = re.compile(r"[ \t>]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*")  # marks a table inside a quote or list
 _BREAK = re.compile(r"<br\b", re.IGNORECASE)
 _ENDING = re.compile(r"[\r\n]")
 _BAR = re.compile(r"(?<!\\)\|")
@@ -35,7 +35,7 @@ _FRONT_TITLE = re.compile(r"^title:[ \t]*(?P<quote>[\"']?)(?P<title>[^\r\n]+?)(?
 def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document; its title is the front matter's, else the first heading of level 1.
 
-    The headings' offsets are those of their lines, marks included.
+    The offset of a heading is that of its line, including its marks.
     """
     doubts: list[str] = []
     text = decode(raw, doubts)
@@ -66,9 +66,9 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
 def _edits(
     tokens: Sequence[Token], text: str, line_starts: Sequence[int], visible: Callable[[str], str]
 ) -> Iterator[Edit]:
-    """For each line of a table what is written in its place.
+    """The edits that replace each line of the tables.
 
-    :param line_starts: with the end of the text as the last one
+    :param line_starts: offsets of all lines, then the end of the text
     """
     rows: list[tuple[int, list[Cell]]] = []
     for before, token in pairwise(tokens):
@@ -89,7 +89,7 @@ def _edits(
                 if len(_BAR.findall(content[n_lead:].strip().removeprefix("|").removesuffix("|"))) < len(rows[0][1]):
                     kept = f"{content[:n_lead]}{written}{text[start + len(content) : end]}" if written else ""
                     yield Edit(start, end, kept)
-                if number == header:  # the line below parts it from the rows
+                if number == header:  # the line below separates it from the rows
                     yield Edit(end, line_starts[number + 2], "")
 
 
@@ -100,7 +100,7 @@ def _in_cell(marked: str, spans: MarkdownIt, env: dict[str, object]) -> str:
 
 
 def _front_matter(text: str) -> tuple[str, dict[str, Any], list[str], str]:
-    """What a YAML head states: title, other metadata, what of it is not kept; and the text with that head blanked.
+    """Read a YAML head: title, other metadata, notes on fields not kept, and the text with the head blanked out.
 
     Markdown itself would read such a head as a rule and a heading.
     """
@@ -119,7 +119,7 @@ def _front_matter(text: str) -> tuple[str, dict[str, Any], list[str], str]:
 
 
 def _visible(tokens: list[Token]) -> str:
-    """What a reader sees of inline content: no marks, no link targets, no HTML tags."""
+    """The visible text of inline content: without marks, link targets and HTML tags."""
     parts = []
     for token in tokens:
         if token.type in ("softbreak", "hardbreak") or (token.type == "html_inline" and _BREAK.match(token.content)):

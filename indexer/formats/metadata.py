@@ -1,4 +1,4 @@
-"""What does an author say about a document, in a YAML head or in a file beside it? Plain values by name."""
+"""Reads the metadata of a document, plain values by name, from a YAML head or a file beside it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ SIDECAR_SUFFIXES = (".meta.json", ".meta.yaml", ".meta.yml")
 
 
 def from_sidecar(name: str, raw: bytes) -> tuple[dict[str, Any], list[str]]:
-    """The metadata in the file beside a document, as ``plain``.
+    """The metadata in the file beside a document, as ``plain`` returns them.
 
-    :raises NotReadable: where it is not JSON or YAML, as its name says.
+    :raises NotReadable: if it is not JSON or YAML, whichever its name states.
     """
     text = decode(raw)
     return from_json(text) if name.endswith(".json") else from_yaml(text)
 
 
 def from_json(text: str) -> tuple[dict[str, Any], list[str]]:
-    """The fields of a JSON object, as ``plain``. :raises NotReadable: where it is none."""
+    """The fields of a JSON object, as ``plain`` returns them. :raises NotReadable: if it is not one."""
     try:
         return plain(json.loads(_checked(text)))
     except json.JSONDecodeError as error:
@@ -37,7 +37,7 @@ def from_json(text: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def from_yaml(text: str) -> tuple[dict[str, Any], list[str]]:
-    """The fields of a YAML mapping, as ``plain``. :raises NotReadable: where it is none."""
+    """The fields of a YAML mapping, as ``plain`` returns them. :raises NotReadable: if it is not one."""
     import yaml
 
     loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
@@ -51,43 +51,43 @@ def from_yaml(text: str) -> tuple[dict[str, Any], list[str]]:
         place = f", line {mark.line + 1:,}" if mark else ""
         problem = getattr(error, "problem", None) or "cannot be read"
         raise NotReadable(f"not YAML ({one_line(str(problem))[:100]}{place})", "metadata") from None
-    except Exception as error:  # what makes values of a YAML stumbles over many in its own ways
+    except Exception as error:  # making values from YAML can fail in many ways
         raise NotReadable(f"not YAML ({one_line(str(error))[:100]})", "metadata") from None
 
 
 def _check_nesting(events: Iterable[Any]) -> None:
-    """The library crashes on what is nested too deep."""
+    """Refuse deep nesting, on which the library crashes."""
     depth = 0
     for event in events:
         kind = type(event).__name__
         depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
         if depth > _DEEPEST:
-            raise NotReadable(f"not YAML that is read (more than {_DEEPEST} lists or fields in each other)", "metadata")
+            raise NotReadable(f"YAML nested more than {_DEEPEST} deep", "metadata")
 
 
 def plain(fields: Any) -> tuple[dict[str, Any], list[str]]:
-    """Texts, numbers, truth values and lists of them by name; dates become ISO 8601 texts. Then what was left out.
+    """Keep texts, numbers, booleans and lists of them by name; dates become ISO 8601 texts. Then notes on the rest.
 
-    A text or list that YAML names again and again counts each time, lest a small file becomes large metadata.
+    A text or list that YAML refers to repeatedly counts each time, so that a small file cannot become large metadata.
 
-    :raises NotReadable: where these are no fields with names.
+    :raises NotReadable: if ``fields`` is not a mapping.
     """
     if fields is None:
         return {}, []
     if not isinstance(fields, Mapping):
-        raise NotReadable("expected fields with names", "metadata")
+        raise NotReadable("expected a mapping of names to values", "metadata")
     if len(fields) > MOST_FIELDS:
         raise NotReadable(f"{len(fields):,} fields, at most {MOST_FIELDS:,} are kept", "metadata")
     kept, left_out, n_left = {}, [], MOST_CHARACTERS
     for name, value in fields.items():
         if (size := _size(value, n_left)) > n_left:
-            left_out.append(f"its metadata {one_line(str(name))[:50]!r} is too long, or all of them together are")
+            left_out.append(f"its metadata field {one_line(str(name))[:50]!r} is too long, or all fields together are")
             continue
         n_left -= size
         if _is_plain(value) or (isinstance(value, list) and all(map(_is_plain, value))):
             kept[storable(str(name))] = [_scalar(one) for one in value] if isinstance(value, list) else _scalar(value)
         elif value is not None:
-            left_out.append(f"its metadata {one_line(str(name))[:50]!r} is no text, number, date or list of them")
+            left_out.append(f"its metadata field {one_line(str(name))[:50]!r} is no text, number, date or list of them")
     return kept, left_out
 
 
@@ -99,7 +99,7 @@ def _checked(text: str) -> str:
 
 
 def _size(value: Any, enough: int) -> int:
-    """Characters of a text, items of a list with their characters; not counted on where it is more than enough."""
+    """The size of a text in characters, of a list in items and characters; stops early above ``enough``."""
     if isinstance(value, list):
         return len(value) + (sum(map(len, filter(_is_text, value))) if len(value) <= enough else 0)
     return len(value) if isinstance(value, str) else 0

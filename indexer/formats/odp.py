@@ -1,6 +1,6 @@
-"""OpenDocument presentations, as LibreOffice saves them: each slide with its title as heading, then its text and notes.
+"""OpenDocument presentations, as LibreOffice saves them: each slide's title as heading, then its text and notes.
 
-kreuzberg, which reads the other kinds of OpenDocument, does not read this one.
+kreuzberg reads the other kinds of OpenDocument, but not this one.
 """
 
 from __future__ import annotations

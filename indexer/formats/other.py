@@ -1,6 +1,6 @@
-"""Formats that an extra reads, by kreuzberg: OpenDocument, RTF, Office before 2007, Outlook's messages, FictionBook.
+"""Formats that the optional kreuzberg reads: OpenDocument, RTF, Office before 2007, Outlook's messages, FictionBook.
 
-kreuzberg gets the bytes and a media type, which is told from the content. It knows the order of headings, paragraphs,
+kreuzberg gets the bytes and a media type, which is recognised by content. It knows the order of headings, paragraphs,
 lists and tables, and the sheets of a spreadsheet, but neither pages nor rows.
 """
 
@@ -20,7 +20,7 @@ from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedDo
 from deformer_qa.indexer.formats.tables import Cell, lay_out, lines, row
 
 _BINARY_WORKBOOK = "application/vnd.ms-excel.sheet.binary.macroEnabled.12"
-_COMPOUND = (  # a stream in it, and the kind of file that has such a one
+_COMPOUND = (  # a stream's name, and the kind of file that has it
     ("WordDocument", "application/msword"),
     ("PowerPoint Document", "application/vnd.ms-powerpoint"),
     ("__substg1.0_", "application/vnd.ms-outlook"),
@@ -28,8 +28,8 @@ _COMPOUND = (  # a stream in it, and the kind of file that has such a one
     ("Book", "application/vnd.ms-excel"),
 )
 _OPEN_DOCUMENT = re.compile(r"application/vnd\.oasis\.opendocument\.(?P<kind>[a-z]+)(?:-template)?")
-_READ = frozenset({"text", "spreadsheet"})  # of the kinds of OpenDocument
-_MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d) 00:00:00")  # so kreuzberg writes the dates of a spreadsheet
+_READ = frozenset({"text", "spreadsheet"})  # kinds of OpenDocument
+_MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d) 00:00:00")  # how kreuzberg writes dates of a spreadsheet
 _WORD_BYTES, _WORD_MAGIC, _WORD_FLAGS, _WORD_ENCRYPTED = 512, b"\xec\xa5", 11, 0x01
 
 
@@ -45,11 +45,11 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
         found = one_line(str(error))[:150]
         if "password" in found.lower() or "encrypted" in found.lower():
             raise NotReadable("encrypted: it opens with a password only", "encrypted") from None
-        raise NotReadable(f"damaged: kreuzberg does not read it ({found})") from None
+        raise NotReadable(f"damaged: kreuzberg cannot read it ({found})") from None
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # of Rust, which is no Exception
+        if type(error).__name__ != "PanicException":  # from Rust; it is not an Exception
             raise
-        raise NotReadable("damaged: kreuzberg does not read it") from None
+        raise NotReadable("damaged: kreuzberg cannot read it") from None
     layout = Layout()
     nodes = (result.document or {}).get("nodes") or []
     _lay_out(layout, nodes, "spreadsheet" in media_type or "excel" in media_type, limits)
@@ -62,7 +62,7 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
 
 
 def _media_type(raw: bytes, limits: FileLimits) -> str:
-    """What the content is; kreuzberg tells it by a file's name only."""
+    """The media type of the content; kreuzberg itself goes by file names only."""
     if raw.startswith(b"{\\rtf"):
         return "application/rtf"
     if raw.startswith(b"PK"):
@@ -71,7 +71,7 @@ def _media_type(raw: bytes, limits: FileLimits) -> str:
         return _of_compound(raw)
     if b"<FictionBook" in raw[:2_000]:
         return "application/x-fictionbook+xml"
-    raise NotReadable("no reader for such content", "no reader")
+    raise NotReadable("no reader for this kind of content", "no reader")
 
 
 def _of_archive(raw: bytes, limits: FileLimits) -> str:
@@ -92,11 +92,11 @@ def _of_compound(raw: bytes) -> str:
             if stream == "WordDocument" and _is_encrypted_word(raw):
                 raise NotReadable("encrypted: it opens with a password only", "encrypted")
             return media_type
-    raise NotReadable("no reader for such content", "no reader")
+    raise NotReadable("no reader for this kind of content", "no reader")
 
 
 def _is_encrypted_word(raw: bytes) -> bool:
-    """By the flags at the head of its text, without which kreuzberg takes what is encrypted for text."""
+    """Whether the flags at the head of its text say so; kreuzberg would take the encrypted bytes for text."""
     starts = range(_WORD_BYTES, len(raw) - _WORD_FLAGS, _WORD_BYTES)
     head = next((start for start in starts if raw.startswith(_WORD_MAGIC, start)), None)
     return head is not None and bool(raw[head + _WORD_FLAGS] & _WORD_ENCRYPTED)

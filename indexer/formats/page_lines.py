@@ -1,7 +1,7 @@
-"""How do the lines that were printed on pages become running text? Paragraphs, headings, words put together again.
+"""Turns lines printed on pages into running text: paragraphs, headings, and divided words joined again.
 
-A PDF has characters at places, and no paragraphs. Where lines stand tells them apart: by the room between them, by an
-indent, and by a line that ends though the next one's first word had room in it.
+A PDF has characters at positions, but no paragraphs. They are found by the positions of lines: by the space between
+them, by an indent, and by a line that ends although it had room for the first word of the next one.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ _SECTION = re.compile(r"(?:\d+|[A-Z])(?:\.\d+)*\.?\s+")
 _NUMBER = re.compile(r"\d+")
 _MARGIN = 0.15  # of a page's height, above and below, where running headers and footers stand
 _PAGE_WORDS = frozenset({"page", "p", "of", "seite", "von", "página", "pagina", "de", "di", "sur", "blatt"})
-_LEAST_PAGES = 3  # in a row, with the same line on them, make it a running one
-_HEADING_SIZE = 1.18  # times that of running text
+_LEAST_PAGES = 3  # this many in a row with the same line make it a running header or footer
+_HEADING_SIZE = 1.18  # times the size of running text
 _LONGEST_HEADING = 200
 _LONGEST_WORD = 60
 _LEAST_OF_FULL = 20  # characters
 _MOST_LINES_OF_A_TITLE = 4
 _WIDEST_LEADING = 2.2  # between lines of a paragraph, times their size
-_SPREAD = 1.4  # times the usual room a letter takes has a line with gaps in it, as a row of a table
-_SAME = 0.2  # sizes differ less than that in one paragraph
+_SPREAD = 1.4  # times the usual width per letter: a line with gaps, such as a table row
+_SAME = 0.2  # sizes differ by less than this in one paragraph
 _Key = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A printed line, lengths in points, upwards and to the right.
+    """A printed line; lengths are in points, positive upwards and to the right.
 
     :ivar size: height of its letters with ascenders and descenders
     :ivar first_word: width of its first word
-    :ivar last_baseline: another than ``baseline`` where a divided word has two printed lines in this one
-    :ivar pieces: its text in parts, with wide gaps between them
+    :ivar last_baseline: differs from ``baseline`` if a divided word spans two printed lines
+    :ivar pieces: the parts of its text between wide gaps
     """
 
     text: str
@@ -66,7 +66,7 @@ class Line:
 class PrintedPage:
     """The lines of a page in the order of its text.
 
-    :ivar titles: of chapters that begin here, where the file has a table of them
+    :ivar titles: of chapters that begin here, if the file lists them
     """
 
     lines: tuple[Line, ...]
@@ -89,7 +89,7 @@ def running_text(pages: Sequence[PrintedPage]) -> Layout:
 
 
 class _Writer:
-    """Puts line after line into a layout; what it needs of the whole text is counted first."""
+    """Writes line after line into a layout, after counting what it needs from the whole text."""
 
     def __init__(self, pages: Sequence[PrintedPage], is_titled: bool) -> None:
         self.layout = Layout()
@@ -113,7 +113,7 @@ class _Writer:
         self._leading = {size: found.most_common(1)[0][0] for size, found in gaps.items()}
 
     def write(self, page: PrintedPage, following: Line | None) -> None:
-        """A page's lines, joined to the page before where a sentence goes on.
+        """Write a page's lines, joined to the previous page if a sentence goes on.
 
         :param following: the first line of the next page
         """
@@ -147,7 +147,7 @@ class _Writer:
         self._before = None
 
     def _write_line(self, line: Line, after: Line | None, edge: float | None) -> None:
-        """One line; ``edge`` is how far the lines around the one before reach, None where that is on another page."""
+        """Write a line; ``edge`` is the right edge of the lines around the previous one, None if on another page."""
         text, before = line.text, self._before
         if before is not None:
             if not self._goes_on(before, line, after, edge):
@@ -161,14 +161,14 @@ class _Writer:
         self._before = line
 
     def _has_gaps(self, before: Line, line: Line) -> bool:
-        """Whether one of two lines is spread over its width as a row of a table is."""
+        """Whether one of two lines is spread over its width like a row of a table."""
         if before.last_baseline - line.baseline < 0.5 * line.size or before.text.endswith(_HYPHENS):
             return False
         most = _SPREAD * self._room_a_letter
         return any(_room_a_letter(one) > most > 0 and not _NO_SPACES.search(one.text) for one in (before, line))
 
     def _joined(self, text: str, after: Line | None) -> str:
-        """The line as the next one is to be joined to it: without a hyphen that divides a word, or with a space."""
+        """The line ready for joining the next one: without a hyphen that divides a word, or with a space."""
         if after is None:
             return text
         if text.endswith(_HYPHENS):
@@ -182,7 +182,7 @@ class _Writer:
         return text if is_unspaced else text + " "
 
     def _whole(self, text: str) -> str:
-        """The text without marks of PDFium's where it has put together a divided word, or left a hyphen out."""
+        """The text without the marks that PDFium leaves where it joined a divided word or dropped a hyphen."""
         if "\u0002" in text or "\ufffe" in text:
             text = _INNER_HYPHEN.sub(self._undivided, text)
         return text.translate(_DROPPED)
@@ -193,7 +193,7 @@ class _Writer:
         return f"{part}-{rest}" if rest and is_compound else part + rest
 
     def _is_compound(self, part: str, rest: str) -> bool:
-        """Whether a word divided at a hyphen has one of its own: it is met elsewhere, and never as one word."""
+        """Whether a word divided at a hyphen keeps it: it occurs elsewhere with a hyphen, and never as one word."""
         return part + rest not in self._words and not self._words.isdisjoint({f"{part}-{rest}", f"{part}\u2010{rest}"})
 
     def _goes_on(self, before: Line, line: Line, after: Line | None, edge: float | None) -> bool:
@@ -213,11 +213,11 @@ class _Writer:
         )
 
     def _right_edges(self, lines: Sequence[Line]) -> list[float]:
-        """For each line how far those around it reach that follow each other without a gap."""
+        """The right edge around each line: how far the lines of its block, without gaps between them, reach."""
         edges: list[float] = []
         for block in self._blocks(lines):
             edge = max(line.right for line in block)
-            if len(block) < 4:  # too few to tell: those of the page that begin there or, for lists, further left
+            if len(block) < 4:  # too few to tell: take lines of the page that begin here or, for lists, further left
                 size, left = block[0].size, block[0].left
                 near = (one for one in lines if -6 * size < one.left - left < size and _are_alike(one, block[0]))
                 edge = max([edge, *(one.right for one in islice(near, 100))])
@@ -240,7 +240,7 @@ class _Writer:
             yield block
 
     def _heading_lines(self, lines: Sequence[Line], at: int, titles: list[str]) -> int:
-        """How many lines from here on are a heading: a title of the file's table, without one what is set large."""
+        """The number of lines from here that form a heading: a listed title, or large print if none are listed."""
         if self._is_titled:
             starts = titles and any(letter.isalpha() for letter in lines[at].text)
             found = lines[at : at + _MOST_LINES_OF_A_TITLE] if starts else ()
@@ -262,7 +262,7 @@ class _Writer:
 
 
 def _is_full(line: Line) -> bool:
-    """Whether a line tells how much room a letter takes: it is not short, nor two lines with a divided word."""
+    """Whether a line can tell the width of a letter: it is not short, and no divided word spans two lines."""
     return len(line.text) > _LEAST_OF_FULL and abs(line.last_baseline - line.baseline) < 0.5 * line.size
 
 
@@ -271,7 +271,7 @@ def _room_a_letter(line: Line) -> float:
 
 
 def squeezed(title: str) -> str:
-    """A title as titles are compared: in small letters, without spaces."""
+    """A title normalised for comparison: in small letters, without spaces."""
     return "".join(title.translate(_DROPPED).split()).casefold()
 
 
@@ -280,12 +280,12 @@ def _rounded(length: float) -> float:
 
 
 def _are_alike(one: Line, other: Line) -> bool:
-    """Whether two lines are of one size."""
+    """Whether two lines have about the same size."""
     return abs(one.size - other.size) <= _SAME * max(one.size, other.size)
 
 
 def _has_room(before: Line, line: Line, edge: float) -> bool:
-    """Whether the first word of a line had room at the end of the one before, so that this ended on purpose."""
+    """Whether the line before had room for the first word of a line, so that it ended on purpose."""
     if before.last_baseline - line.baseline < 0.5 * line.size:
         return False
     if _LEADERS.search(before.text[-_LONGEST_WORD:]):
@@ -308,7 +308,7 @@ def _without_running_lines(pages: Sequence[PrintedPage]) -> list[PrintedPage]:
 
 
 def _repeated(key: _Key, numbers: Sequence[int]) -> Iterator[int]:
-    """On which of its pages a line need not be read. The first of each run of pages keeps it, unless it is a number."""
+    """The pages to drop a line from. The first page of each run keeps it, unless it is a page number."""
     if "\0" in key[0] and _PAGE_WORDS.issuperset(_WORDS.findall(key[0].lower())):
         yield from numbers
         return
@@ -321,8 +321,8 @@ def _repeated(key: _Key, numbers: Sequence[int]) -> Iterator[int]:
 
 
 def _keys(line: Line, page: PrintedPage, number: int) -> list[_Key]:
-    """What a line in a page's margin has in common with those of other pages: its words, its place, and all numbers in
-    it, but for one that may be the page's and is counted from that."""
+    """Keys that a line in the margin shares with running lines of other pages: its text and place. In further keys one
+    number, perhaps the page's, is replaced by its difference from the page."""
     height = page.top - page.bottom
     if page.bottom + _MARGIN * height < line.baseline < page.top - _MARGIN * height or len(line.text) > 200:
         return []

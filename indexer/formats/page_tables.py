@@ -1,7 +1,7 @@
-"""Which printed lines of a page are the rows of a table? Those whose pieces stand below each other under a header.
+"""Finds tables among the printed lines of a page: rows whose pieces are aligned below a header.
 
-A PDF says nothing of tables. Columns of prose stand below each other too, so lines are only taken for a table where
-the first of them names columns that have values below. All others stay text.
+A PDF does not mark tables. Columns of prose are aligned too, so lines count as a table only if the first of them
+names columns that have values below. All others stay text.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from deformer_qa.indexer.formats.tables import Row, is_header, is_value, joined_
 _FEWEST_ROWS = 2
 _MOST_STARTS = 3  # lines at the head of a run that may be the header
 _MOST_LINES_OF_A_HEADER = 3
-_NEAREST, _FARTHEST = 0.5, 3.5  # rows below each other, from baseline to baseline, times their size
-_SAME = 0.2  # sizes differ less than that in a table
-_TIGHT = 0.9  # of the usual distance of rows: a line that is nearer goes on with the row above
+_NEAREST, _FARTHEST = 0.5, 3.5  # distance of rows, from baseline to baseline, times their size
+_SAME = 0.2  # sizes differ by less than this in a table
+_TIGHT = 0.9  # of the usual distance of rows: a nearer line continues the row above
 _MOST_COLUMNS = 60
-_MOST_WORDS = 6  # of a line that is a single piece inside a table
-_CORNER = -1  # the column of names of rows, where the header has none for it
+_MOST_WORDS = 6  # in a line inside a table that is a single piece
+_CORNER = -1  # the column of row names, if the header does not name it
 
 
 class Piece(NamedTuple):
-    """Part of a printed line, with wide gaps around it; lengths in points."""
+    """A part of a printed line between wide gaps; lengths in points."""
 
     text: str
     left: float
@@ -34,7 +34,7 @@ class Piece(NamedTuple):
 
 
 class PrintedLine(Protocol):
-    """What is read of a line: its pieces from left to right, where it stands, and the height of its letters."""
+    """The parts of a line used here: pieces from left to right, position, and height of its letters."""
 
     @property
     def pieces(self) -> tuple[Piece, ...]: ...
@@ -45,7 +45,7 @@ class PrintedLine(Protocol):
 
 
 class _Line(NamedTuple):
-    """A line as it is seen, which may be ``n_parts`` of the file's beside each other."""
+    """A line as seen on the page; the file may store it as ``n_parts`` lines side by side."""
 
     pieces: tuple[Piece, ...]
     baseline: float
@@ -55,7 +55,7 @@ class _Line(NamedTuple):
 
 @dataclass(frozen=True)
 class PrintedTable:
-    """A table of ``n_lines`` printed lines, and the lines that are written of it."""
+    """A table of ``n_lines`` printed lines, and the lines to write for it."""
 
     n_lines: int
     written: tuple[str, ...]
@@ -82,7 +82,7 @@ def tables(printed: Sequence[PrintedLine]) -> dict[int, PrintedTable]:
 
 
 def _seen_lines(printed: Sequence[PrintedLine]) -> list[_Line]:
-    """Lines with those that go on at the same height to the right, as the file may have the cells of a row."""
+    """Join lines at the same height, because a file may store the cells of a row as separate lines."""
     lines: list[_Line] = []
     for line in printed:
         before = lines[-1] if lines else None
@@ -100,7 +100,7 @@ def _seen_lines(printed: Sequence[PrintedLine]) -> list[_Line]:
 
 
 def _runs(lines: Sequence[_Line]) -> Iterator[tuple[int, int]]:
-    """Start and end of lines that may be a table: each has a gap in it, or few words, and they follow each other."""
+    """Yield start and end of runs that may be tables: close lines, each with a gap or with few words."""
     start = n_parted = 0
     for number, line in enumerate(lines):
         if number > start and not _follows(lines[number - 1], line):
@@ -126,7 +126,7 @@ def _follows(above: _Line, line: _Line) -> bool:
 
 
 def _with_header(lines: Sequence[_Line]) -> PrintedTable | None:
-    """A table whose header is the first line, or several that stand nearer to each other than its rows."""
+    """A table whose header is the first line, or several lines closer to each other than the rows."""
     usual = _usual_distance(lines)
     columns = _Columns()
     n_header = 0
@@ -147,12 +147,12 @@ def _with_header(lines: Sequence[_Line]) -> PrintedTable | None:
 
 
 def _with_groups(lines: Sequence[_Line]) -> PrintedTable | None:
-    """A table whose first line has names of groups, each of as many columns, that are named in the second."""
+    """A table whose first line names groups of equally many columns, and whose second names the columns."""
     groups, columns = list(lines[0].pieces), _Columns()
     if len(groups) >= len(lines[1].pieces) or not columns.add_names(lines[1].pieces):
         return None
     first, cells, wide = 1, [], []
-    if groups[0].right < columns.left_of(0):  # it names the rows
+    if groups[0].right < columns.left_of(0):  # the first piece names the rows
         first, cells = 0, [(_CORNER, groups.pop(0).text)]
     n_over, rest = divmod(len(columns.names) - first, max(1, len(groups)))
     if len(groups) < 2 or n_over < 2 or rest:
@@ -174,22 +174,22 @@ def _with_groups(lines: Sequence[_Line]) -> PrintedTable | None:
 
 
 class _Columns:
-    """Where the columns of a table stand, and what its header calls them; they widen with what is met in them."""
+    """The positions and names of a table's columns; a column widens with the pieces found in it."""
 
     def __init__(self) -> None:
         self.names: dict[int, str] = {}
         self._places: dict[int, tuple[float, float]] = {}
 
     def left_of(self, column: int) -> float:
-        """Where a column begins."""
+        """The left edge of a column."""
         return self._places[column][0]
 
     def right_of(self, column: int) -> float:
-        """Where a column ends."""
+        """The right edge of a column."""
         return self._places[column][1]
 
     def add_names(self, pieces: Sequence[Piece]) -> bool:
-        """Another line of the header; False and nothing done where a piece of it stands over several columns."""
+        """Add a line of the header; returns False, unchanged, if a piece of it spans several columns."""
         above = [[self.names[column]] for column in self.names]
         places = list(self._places.values())
         for piece in pieces:
@@ -210,7 +210,7 @@ class _Columns:
         return True
 
     def placed(self, pieces: Sequence[Piece]) -> dict[int, str]:
-        """The texts of a line by column; {} where a piece stands in none, in several, or beside another."""
+        """The texts of a line by column; {} if a piece is in no column, in several, or in one already filled."""
         places, cells = dict(self._places), {}
         for piece in pieces:
             hit = [column for column, place in places.items() if _overlap(piece, place)]
@@ -236,9 +236,9 @@ def _around(piece: Piece, place: tuple[float, float]) -> tuple[float, float]:
 
 
 def _rows(lines: Sequence[_Line], columns: _Columns, usual: float) -> tuple[int, list[dict[int, str]]]:
-    """How many lines from here on are rows of the table, and their texts by column.
+    """The number of lines from here that are rows of the table, and the rows' texts by column.
 
-    A line that stands near to the row above, and has not its first cell or nothing else, goes on with it.
+    A line close to the row above continues it, if it lacks the first cell or has a single one.
     """
     rows: list[dict[int, str]] = []
     ends = [0]  # after how many lines each row ends
@@ -255,7 +255,7 @@ def _rows(lines: Sequence[_Line], columns: _Columns, usual: float) -> tuple[int,
         else:
             rows.append(cells)
             ends.append(number + 1)
-    while rows and _heads_rows(rows[-1]):  # no rows follow: it is text below the table
+    while rows and _heads_rows(rows[-1]):  # no rows follow it, so it is text below the table
         rows.pop()
         ends.pop()
     return ends[-1], rows
@@ -266,7 +266,7 @@ def _heads_rows(row: dict[int, str]) -> bool:
 
 
 def _are_rows(rows: Sequence[dict[int, str]]) -> bool:
-    """Whether these are enough rows, and the first of them is not a further line of the header."""
+    """Whether there are enough rows, and the first is not another line of the header."""
     filled = [row for row in rows if len(row) > 1]
     if len(filled) < _FEWEST_ROWS or 2 * len(filled) < len(rows):
         return False

@@ -1,4 +1,4 @@
-"""What a format makes of one file: its documents, and the records it could not read."""
+"""The result of parsing one file: its documents, and the records that could not be read."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ DOCUMENTS = 10
 
 @dataclass(frozen=True)
 class FileLimits:
-    """What a file may be and cost; one beyond a limit is skipped with a reason that names the limit.
+    """Limits on the size and cost of a file; one beyond them is skipped with a reason that names the limit.
 
     :ivar file_bytes: length of the file
-    :ivar text_characters: of a document; of all documents of a file together, ``DOCUMENTS`` times as many
+    :ivar text_characters: of a document; all documents of a file together may have ``DOCUMENTS`` times as many
     :ivar pages: pages, slides or sheets
-    :ivar members: files in an archive, as office documents and e-books are
+    :ivar members: files in an archive, such as an office document or e-book
     :ivar unpacked_bytes: all members of an archive together
-    :ivar ratio: unpacked to packed bytes of one member (small members may have any)
-    :ivar nesting: values of JSON, or parts of mail, in each other
-    :ivar seconds: of a clock on the wall, for reading one file's text
-    :ivar memory_bytes: address space of the process that reads it
+    :ivar ratio: unpacked to packed bytes of one member (small members may have any ratio)
+    :ivar nesting: levels of nested JSON values, or of nested parts of mail
+    :ivar seconds: wall-clock time to parse one file
+    :ivar memory_bytes: address space of the process that parses it
     """
 
     file_bytes: int = 256 * 2**20
@@ -45,15 +45,15 @@ Kind = Literal[
     "binary", "damaged", "empty", "encoding", "encrypted", "gone", "ignored", "limit", "link", "metadata", "name",
     "no reader", "no text", "permission", "refused", "special", "system",
 ]  # fmt: skip
-"""What is wrong with a file, for programs and for counting; the reason says it to a person.
+"""The kind of problem with a file, for programs and counting; the reason tells it to a person.
 
-``gone``: vanished or changed while it was read. ``ignored``: not wanted, by a pattern. ``refused``: the encoder did
-not take it. ``special``: no file but a pipe, a socket, a device. ``system``: any other error of the file system.
+``gone``: vanished or changed while it was read. ``ignored``: left out by a pattern. ``refused``: the encoder failed
+on it. ``special``: a pipe, socket or device. ``system``: any other error of the file system.
 """
 
 
 class NotReadable(Exception):
-    """A file (or one record of it) that gives no document; the message is the reason, as half a sentence."""
+    """A file (or one of its records) gives no document; the message is the reason, a phrase to follow the path."""
 
     def __init__(self, reason: str, kind: Kind = "damaged") -> None:
         super().__init__(reason)
@@ -62,18 +62,18 @@ class NotReadable(Exception):
 
 @dataclass(frozen=True)
 class ParsedDocument:
-    """One document as its file gives it.
+    """One document parsed from a file.
 
     :ivar record: '' for a file that is one document, '#3' for the record on the zero-based line 3
-    :ivar title: formats leave it '' where the content has none; their caller then puts the name of the file there
-    :ivar text: the kept text; every offset counts its code points
+    :ivar title: formats leave it '' if the content has none; their caller then sets the name of the file
+    :ivar text: the text to store; every offset counts its code points
     :ivar outline: (offset, heading), ascending; the heading's line starts at ``text[offset]``
-    :ivar meta: what JSON can say
-    :ivar locations: by kind ("page", "slide", "sheet", "row", "cell", "line") the offsets where a new one begins, and
-        its number or name, ascending; rows and lines are counted on from the last one given, see ``store.locations``
+    :ivar meta: values that JSON can represent
+    :ivar locations: by kind ("page", "slide", "sheet", "row", "cell", "line"), ascending (offset, number or name) where
+        a new one begins; rows and lines count on from the last one given, see ``store.locations``
     :ivar content_hash: of the source bytes and the format that reads them, hex; formats leave it to their caller
-    :ivar has_own_title: whether the content, or the file of metadata beside it, says the title. One that is the name
-        of the file is shown and searched but never encoded: a renamed file would be another text
+    :ivar has_own_title: whether the title comes from the content or its metadata file. A title that is only the file's
+        name is shown and searched but not encoded: otherwise a renamed file would need encoding again
     """
 
     record: str
@@ -88,7 +88,7 @@ class ParsedDocument:
 
 @dataclass(frozen=True)
 class BadRecord:
-    """A record that gives no document, and why; the others of its file are not concerned."""
+    """A record that gives no document, and why; other records of its file are not affected."""
 
     record: str
     reason: str
@@ -97,10 +97,9 @@ class BadRecord:
 
 @dataclass(frozen=True)
 class ParsedFile:
-    """All that a file gives, in its order.
+    """Everything parsed from a file, in its order.
 
-    :ivar notes: what of it is not in the documents though it should be, as half sentences: metadata that is not
-        readable, a page without text
+    :ivar notes: what could not be extracted, as phrases to follow a file name, e.g. "page 3 of 10 cannot be read"
     """
 
     documents: tuple[ParsedDocument, ...]
@@ -109,7 +108,7 @@ class ParsedFile:
 
 
 def content_hash(format_version: str, *source: bytes) -> str:
-    """32 hex digits; equal only for the same bytes read by the same version of the same format."""
+    """A hash of 32 hex digits; equal only for the same bytes read by the same version of the same format."""
     digest = hashlib.blake2b(format_version.encode(), digest_size=16)
     for part in source:
         digest.update(b"\0")
@@ -118,5 +117,5 @@ def content_hash(format_version: str, *source: bytes) -> str:
 
 
 def one_line(text: str) -> str:
-    """A title, heading or reason on one line, runs of whitespace as one space."""
+    """Put a text on one line: each run of whitespace becomes one space."""
     return " ".join(text.split())

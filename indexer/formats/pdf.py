@@ -1,4 +1,4 @@
-"""PDF: the text of its pages, put together to paragraphs, with the headings of its bookmarks or of its large print."""
+"""PDF: the text of its pages, joined into paragraphs, with headings from bookmarks or large print."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedDo
 _NO_TITLE = re.compile(
     r"(?i)(?:untitled.*|microsoft \w+ - .*|slide 1|(?:powerpoint )?presentation|document\d*|about:blank|.*\.\w{2,5})"
 )
-_NEAR = 4  # points between baselines of one line of a form
+_NEAR = 4  # points: baselines in one line of a form differ by less
 _GAP = 0.6  # times the size of a line: blanks between words are narrower, those between columns wider
 _BLANKS = re.compile(r"\s+")
 _DATE = re.compile(r"(?:D:)?(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)(\d\d)?(?:(Z)|([+-]\d\d)'?(\d\d)?)?)?")
@@ -28,7 +28,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
     """One document with the location "page": the sheet's number from 1, as viewers count, whatever is printed on it.
 
-    :raises NotReadable: for one that is damaged, opens with a password only, has too many pages, or no text.
+    :raises NotReadable: if it is damaged, needs a password, has too many pages, or no text.
     """
     document = _opened(raw)
     with closing(document):
@@ -76,16 +76,16 @@ def _printed(document: pypdfium2.PdfDocument, number: int, titles: tuple[str, ..
         else:
             lines = list(_lines(page))
         _, bottom, _, top = page.get_cropbox()
-    if is_form:  # only a page that is loaded anew has what was laid over it
+    if is_form:  # only a page loaded again includes the text laid over it
         with closing(document.get_page(number)) as page:
             lines = list(_lines(page))
-        # what was filled in comes last, and belongs beside its label
+        # the text filled in comes last, but belongs beside its label
         lines.sort(key=lambda line: (-round(line.baseline / _NEAR), line.left))
     return PrintedPage(tuple(lines), bottom, top, titles)
 
 
 def _is_filled_in(page: pypdfium2.PdfPage) -> bool:
-    """Whether a page has fields of a form or other text laid over it, which is no text of its own."""
+    """Whether a page has form fields or other text laid over it, which is not part of its own text."""
     for number in range(pdfium.FPDFPage_GetAnnotCount(page)):
         annotation = pdfium.FPDFPage_GetAnnot(page, number)
         kind = pdfium.FPDFAnnot_GetSubtype(annotation)
@@ -96,7 +96,7 @@ def _is_filled_in(page: pypdfium2.PdfPage) -> bool:
 
 
 def _lines(page: pypdfium2.PdfPage) -> Iterator[Line]:
-    """The lines of a page as PDFium ends them; empty ones are left out."""
+    """The lines of a page as PDFium splits them, without empty ones."""
     with closing(page.get_textpage()) as text_page:
         text, start = text_page.get_text_range(errors="replace"), 0
         ends = [*((one.start(), one.end()) for one in _LINE_END.finditer(text)), (len(text), len(text))]
@@ -107,14 +107,14 @@ def _lines(page: pypdfium2.PdfPage) -> Iterator[Line]:
 
 
 def _line(page: pypdfium2.PdfTextPage, text: str, start: int) -> Line:
-    """A line whose first character is that number of the page's text."""
+    """The line that starts at character ``start`` of the page's text."""
     visible = text.strip()
     start += len(text) - len(text.lstrip())
     last = len(visible) - 1
     left, _, baseline = _place(page, start)
     _, word_right, _ = _place(page, start + len(visible.split(maxsplit=1)[0]) - 1)
     _, right, last_baseline = _place(page, start + last)
-    # of one letter it would be that of a bullet, a ligature or an initial
+    # the median, because one letter may be a bullet, a ligature or an initial
     size = median(_size(page, start + last * step // 4) for step in range(5))
     pieces = tuple(_pieces(page, visible, start, left, right, size))
     return Line(visible, left, right, baseline, size, max(0.0, word_right - left), last_baseline, pieces)
@@ -123,8 +123,8 @@ def _line(page: pypdfium2.PdfTextPage, text: str, start: int) -> Line:
 def _pieces(
     page: pypdfium2.PdfTextPage, text: str, start: int, left: float, right: float, size: float
 ) -> Iterator[Piece]:
-    """The parts of a line between gaps that are wider than between words."""
-    first, box = 0, pdfium.FS_RECTF()  # one for all, as there are as many as words
+    """The parts of a line between gaps wider than those between words."""
+    first, box = 0, pdfium.FS_RECTF()  # reused, because there are as many as words
     for blank in _BLANKS.finditer(text):
         _box(page, start + blank.start() - 1, box)
         before = box.right
@@ -140,7 +140,7 @@ def _box(page: pypdfium2.PdfTextPage, at: int, box: pdfium.FS_RECTF) -> None:
 
 
 def _place(page: pypdfium2.PdfTextPage, at: int) -> tuple[float, float, float]:
-    """Left and right end and baseline of a character of the page's text; zeros where it has no place."""
+    """Left edge, right edge and baseline of a character of the page's text; zeros if it has no position."""
     box, x, y = pdfium.FS_RECTF(), ctypes.c_double(), ctypes.c_double()
     index = pdfium.FPDFText_GetCharIndexFromTextIndex(page, at)
     pdfium.FPDFText_GetLooseCharBox(page, index, box)
@@ -155,7 +155,7 @@ def _size(page: pypdfium2.PdfTextPage, at: int) -> float:
 
 
 def _titles(document: pypdfium2.PdfDocument) -> dict[int, list[str]]:
-    """What the table of contents says begins on each page, squeezed."""
+    """The titles in the table of contents by page, normalised by ``squeezed``."""
     titles: dict[int, list[str]] = {}
     for bookmark in document.get_toc(max_depth=15):
         destination = bookmark.get_dest()
@@ -171,7 +171,7 @@ def _attachments(document: pypdfium2.PdfDocument) -> Iterator[pypdfium2.PdfAttac
 
 
 def _metadata(document: pypdfium2.PdfDocument) -> tuple[str, dict[str, str]]:
-    """The title, '' where it is none that an author gave, and the other fields."""
+    """The title, '' unless an author chose it, and the other fields."""
 
     def field(key: str) -> str:
         return one_line(_known(lambda: document.get_metadata_value(key)))
@@ -182,7 +182,7 @@ def _metadata(document: pypdfium2.PdfDocument) -> tuple[str, dict[str, str]]:
 
 
 def _known(text: Callable[[], str]) -> str:
-    """A text beside the pages, '' where the file has something else in its place."""
+    """A text outside the pages, '' if it cannot be decoded."""
     try:
         return text()
     except UnicodeDecodeError:
@@ -190,7 +190,7 @@ def _known(text: Callable[[], str]) -> str:
 
 
 def _iso(stated: str) -> str:
-    """A date of a PDF, D:20260131120000+01'00', as ISO 8601; '' where it is none."""
+    """A date of a PDF, D:20260131120000+01'00', as ISO 8601; '' if it is no date."""
     found = _DATE.match(stated)
     if not found:
         return ""

@@ -1,7 +1,7 @@
-"""Presentations: each slide with its title as heading, its text in the order a screen reader says it, and its notes.
+"""Presentations: each slide's title as heading, its text in the order of a screen reader, and its notes.
 
-Tables are rows, charts the table of their numbers. Slides that are hidden are read too, and counted, as PowerPoint
-counts them; dates, footers and slide numbers are left out.
+Tables become rows, and charts the table of their numbers. Hidden slides are read and counted too, as in PowerPoint;
+dates, footers and slide numbers are left out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _AROUND_THE_TEXT = frozenset({PP_PLACEHOLDER.DATE, PP_PLACEHOLDER.FOOTER, PP_PLA
 _LISTS = frozenset({PP_PLACEHOLDER.BODY, PP_PLACEHOLDER.OBJECT})
 _COMPATIBILITY = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _DIAGRAM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}"
-_IN_BETWEEN = frozenset({"pres", "parTrans", "sibTrans"})  # points of a diagram that are no box of it
+_IN_BETWEEN = frozenset({"pres", "parTrans", "sibTrans"})  # points of a diagram that are not boxes
 
 
 def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
@@ -47,11 +47,11 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
 
 
 def _presentation(raw: bytes) -> Any:
-    """As ``pptx.Presentation``, which does not open slide shows and templates."""
+    """Open a file like ``pptx.Presentation``, but also slide shows and templates."""
     package: OpcPackage = Package.open(io.BytesIO(raw))
     part: Any = package.main_document_part
     if not hasattr(part, "presentation"):
-        raise NotReadable("damaged: it is no whole presentation")
+        raise NotReadable("damaged: not a complete presentation")
     return part.presentation
 
 
@@ -65,7 +65,7 @@ class _Reader:
         self._number = 0
 
     def slide(self, number: int, slide: Any) -> None:
-        """Its title (or number, so that its text does not seem to belong to the slide before), text and notes."""
+        """Write a slide: its title, or its number to separate it from the slide before, then its text and notes."""
         self._number = number
         for alternatives in list(slide.element.iter(f"{_COMPATIBILITY}AlternateContent")):
             _choose(alternatives)
@@ -159,7 +159,7 @@ class _Reader:
         self._rows(rows)
 
     def _diagram(self, shape: Any) -> None:
-        """The text of SmartArt, whose boxes lie in a part of their own."""
+        """Write the text of SmartArt, whose boxes are in a separate part."""
         relation = next(shape.element.iter(f"{_DIAGRAM}relIds"), None)
         if relation is None:
             return
@@ -179,7 +179,7 @@ class _Reader:
 
 
 def _choose(alternatives: Element) -> None:
-    """Put the first of alternatives for programs of different age in their place, so that python-pptx sees it."""
+    """Replace alternatives for older and newer programs by the first, so that python-pptx sees it."""
     parent = alternatives.getparent()
     for alternative in alternatives.iterchildren("{*}*"):
         for element in list(alternative.iterchildren("{*}*")):
@@ -194,7 +194,7 @@ def _cell(cell: Any) -> Cell:
 
 
 def _title_of_categories(chart: Any) -> str:
-    """What the categories of a chart are, as "Year"; '' where it does not say."""
+    """The name of a chart's categories, such as "Year"; '' if it states none."""
     try:
         axis = chart.category_axis
         return one_line(axis.axis_title.text_frame.text) if axis.has_title else ""

@@ -1,8 +1,8 @@
-"""Which formats are read, and which one is a file in? Its content decides where it is plain, else the name's suffix.
+"""Lists the formats, and recognises a file's format: by its content where possible, else by the name's suffix.
 
-A format is a module of this package with ``parse(raw, limits)``, named as it is, and a line here. Its version is
-part of every content hash and source state: raise it when ``parse`` gives another result for the same bytes, and files
-are read anew.
+A format is a module of this package of the format's name, with ``parse(raw, limits)``, and a line here. Its version is
+part of every content hash and source state. Raise it when ``parse`` gives another result for the same bytes, so that
+files are read anew.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pathlib import PurePosixPath
 from deformer_qa.indexer.formats.parsed import FileLimits, NotReadable, ParsedFile
 
 DETECTION = 1
-"""Raise it when some file is in another format than before by the rules of ``format_of``."""
+"""Raise it when ``format_of`` assigns another format to some file."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """A format, its version, and the suffixes of its files, the leading points included.
+    """A format, its version, and the suffixes of its files, including the leading dots.
 
     :ivar is_text: whether its files are text that any editor shows
     """
@@ -35,12 +35,12 @@ class Format:
 
     @property
     def versioned(self) -> str:
-        """Its name and version, as "markdown1"."""
+        """Its name and version, such as "markdown1"."""
         return f"{self.name}{self.version}"
 
     @cached_property
     def parse(self) -> Callable[[bytes, FileLimits], ParsedFile]:
-        """The parser; its libraries are loaded now."""
+        """The parser; first use loads its libraries."""
         parser: Callable[[bytes, FileLimits], ParsedFile] = import_module(
             f"deformer_qa.indexer.formats.{self.name}"
         ).parse
@@ -48,7 +48,7 @@ class Format:
 
 
 # fmt: off
-_SOURCE_CODE = (  # and settings, marked-up text: whatever is best read as it stands, by its lines
+_SOURCE_CODE = (  # also settings and markup: everything best read as it stands, by lines
     ".adoc", ".asciidoc", ".asm", ".awk", ".bash", ".bat", ".bib", ".c", ".cc", ".cfg", ".clj", ".cljs", ".cls",
     ".cmake", ".cmd", ".conf", ".cpp", ".cs", ".css", ".cu", ".cxx", ".dart", ".diff", ".elm", ".env", ".erl",
     ".ex", ".exs", ".f90", ".fish", ".fs", ".go", ".gradle", ".graphql", ".groovy", ".h", ".hh", ".hpp", ".hrl",
@@ -84,7 +84,7 @@ BY_NAME = {one.name: one for one in FORMATS}
 VERSIONS = frozenset(one.versioned for one in FORMATS)
 _BY_SUFFIX = {suffix: one for one in FORMATS for suffix in one.suffixes}
 
-_ARCHIVES = (  # what is in the list of an archive's members, whose names are never packed
+_ARCHIVES = (  # found in the list of an archive's members, whose names are never compressed
     (b"word/document.xml", "docx"),
     (b"ppt/presentation.xml", "pptx"),
     (b"xl/workbook.xml", "xlsx"),
@@ -118,7 +118,7 @@ _COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """The container of office files before 2007, of encrypted ones since, and of Outlook's messages."""
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
 
-_HEAD_BYTES = 2**16  # in which a page or a mail is known; patterns on a whole file of blanks take half a minute
+_HEAD_BYTES = 2**16  # enough to recognise a page or mail; matching a whole file of blanks takes half a minute
 _PAGE = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<!--.{0,1000}?-->\s*)?(?:<\?xml[^>]{0,200}>\s*)?<(?:!doctype html|html)\b",
     re.IGNORECASE | re.DOTALL,
@@ -134,13 +134,13 @@ _MESSAGE = re.compile(
 
 
 def format_of(path: str, raw: bytes) -> Format:
-    """The format of a file. Looks for signatures only, so it is safe on any bytes, in time that grows with them.
+    """Recognise the format of a file. It looks for signatures only, so it is safe on any bytes, in linear time.
 
-    :raises NotReadable: where no format fits, or the one that does is read by an extra that is not installed.
+    :raises NotReadable: if no format fits, or the fitting one needs an extra that is not installed.
     """
     found = _format_of(path, raw)
     if found.name == "other" and not has_all_formats():
-        what = suffix_of(path) or "such content"
+        what = suffix_of(path) or "this kind of content"
         raise NotReadable(f"no reader for {what}; install deformer-qa[all-formats] for it", "no reader")
     return found
 
@@ -167,12 +167,12 @@ def _format_of(path: str, raw: bytes) -> Format:
 
 
 def suffix_of(path: str) -> str:
-    """The suffix of a path in small letters, '' where it has none."""
+    """The suffix of a path in small letters, '' if it has none."""
     return PurePosixPath(path).suffix.lower()
 
 
 def _of_archive(raw: bytes, named: Format | None) -> Format:
-    end = raw.rfind(b"PK\x05\x06")  # where the list of its members is; before it lie they, archives themselves perhaps
+    end = raw.rfind(b"PK\x05\x06")  # points to the list of members; members may be archives too
     start = int.from_bytes(raw[end + 16 : end + 20], "little") if end >= 0 else 0
     start = start if start < end else 0
     for member, name in _ARCHIVES:
@@ -180,11 +180,11 @@ def _of_archive(raw: bytes, named: Format | None) -> Format:
             return BY_NAME[name]
     if named and not named.is_text:
         return named
-    raise NotReadable("a zip archive; unpack it to have its files read", "no reader")
+    raise NotReadable("a zip archive; unpack it to index its files", "no reader")
 
 
 def _of_text(raw: bytes, suffix: str, named: Format | None) -> Format:
-    """Of a file without a suffix, with an unknown one, or with that of a format which its content is not in."""
+    """The format of a file whose suffix is missing, unknown, or of a format that its content is not in."""
     head = raw[:_HEAD_BYTES]
     if _PAGE.match(head):
         return BY_NAME["html"]
@@ -195,8 +195,8 @@ def _of_text(raw: bytes, suffix: str, named: Format | None) -> Format:
     if _is_plain(raw):
         return BY_NAME["text"]
     if named:
-        return named  # it will say what is missing
-    raise NotReadable(f"no reader for {suffix}" if suffix else "no reader for such content", "no reader")
+        return named  # its parser will say what is wrong
+    raise NotReadable(f"no reader for {suffix}" if suffix else "no reader for this kind of content", "no reader")
 
 
 def _is_plain(raw: bytes) -> bool:

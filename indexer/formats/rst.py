@@ -1,12 +1,12 @@
 """reStructuredText: the document is the source, character for character, so that nothing in a directive is lost.
 
-Tables that are drawn in it are lines that name their columns instead, as in other formats.
+As in other formats, drawn tables become lines that name their columns.
 
 Headings are found by the lines drawn under them, as the format defines them. docutils would find the same ones, but it
-does what a file tells it to unless that is forbidden, and its time grows with the square of equal titles.
+executes directives of a file unless that is forbidden, and its time grows with the square of equal titles.
 
-What is not drawn exactly stays as it is, and so does a table with cells over several rows of a grid, or in a literal
-block. Tables of directives (list-table, csv-table) stay as well.
+A table that is not drawn exactly stays as it is, and so does one with cells over several rows of a grid, or in a
+literal block. Tables of directives (list-table, csv-table) stay as well.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _Rows = list[list[Cell]]
 
 
 def edits(text: str, visible: Callable[[str], str]) -> Iterator[Edit]:
-    """For each table what is written in its place; its rows are indented as it is.
+    """The edits that replace each table by its rows, with the table's indent.
 
     :param visible: a cell's text without marks
     """
@@ -60,7 +60,7 @@ def edits(text: str, visible: Callable[[str], str]) -> Iterator[Edit]:
 
 
 def _table(drawn: Sequence[str], at: int, indent: int) -> tuple[int, _Rows]:
-    """How many lines to go on from here, and the rows of the table they are; no rows where none is drawn exactly."""
+    """The number of lines to advance, and the rows of the table in them; no rows if none is drawn exactly."""
     first = drawn[at][indent:]
     if _GRID.fullmatch(first) and first.count("+") > 2:
         block = _grid_block(drawn, at, indent)
@@ -77,7 +77,7 @@ def _grid_block(drawn: Sequence[str], at: int, indent: int) -> list[str]:
 
 
 def _simple_block(drawn: Sequence[str], at: int, indent: int) -> list[str]:
-    """The lines from a border to the second or third, whichever comes before an empty line; none where neither does."""
+    """The lines from a border to the second or third one that an empty line follows; none if there is no such."""
     block: list[str] = []
     n_borders = 0
     for number in range(at, min(at + _MOST_LINES, len(drawn))):
@@ -141,7 +141,7 @@ def _of_simple(block: Sequence[str]) -> _Rows:
                 return []
             ends = [*starts[1:], None]
             texts = [one_line(line[start:end]) for start, end in zip(starts, ends, strict=True)]
-            if not texts[0] and rows and len(rows[-1]) == len(starts):  # a line of the row above
+            if not texts[0] and rows and len(rows[-1]) == len(starts):  # continues the row above
                 rows[-1] = [
                     cell._replace(text=one_line(f"{cell.text} {text}"))
                     for cell, text in zip(rows[-1], texts, strict=True)
@@ -175,7 +175,7 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
 
 
 def _headings(text: str) -> Iterator[tuple[int, str]]:
-    """A line of text with a line of one mark under it, as long as the text, and nothing or the same line above it."""
+    """Yield headings: text over a line of one repeated mark as long as the text, with nothing or that line above."""
     above, line, start = "", "", 0
     for found in _LINE.finditer(text):
         below = found[1]
@@ -189,7 +189,7 @@ def _headings(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _unmarked(text: str) -> str:
-    """A text on one line as a reader sees it; in a long one marks stay, as some take for ever to match."""
+    """A text on one line without markup; a long one keeps it, because some take forever to match."""
     return one_line(_MARKED.sub(_visible, text) if len(text) <= _LONGEST_TITLE else text)
 
 

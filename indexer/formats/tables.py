@@ -1,4 +1,4 @@
-"""How does a table become lines that can be asked about? A line a row, which names its columns where a header does."""
+"""Turns tables into lines of text that can answer questions: one per row, naming its columns if a header does."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import NamedTuple
 from deformer_qa.indexer.formats.builder import Layout
 from deformer_qa.indexer.formats.parsed import FileLimits
 
-_SAMPLE_ROWS = 20  # that are looked at below a row to tell whether it is a header
+_SAMPLE_ROWS = 20  # examined below a row to tell whether it is a header
 _LONGEST_NAME = 80  # characters of a column's name
-LONGEST_REPEATED = 80  # characters of a merged cell that is written more than once
+LONGEST_REPEATED = 80  # characters of a merged cell that is repeated for each column or row
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _VALUE = re.compile(r"(?=.*\d)[^A-Za-z]*(?:[A-Za-z]{1,3}[^A-Za-z]*)?", re.DOTALL)
 _HALF = 0.5  # of the rows below a header, at most, may have cells beside its columns
@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
     :ivar number: as a spreadsheet shows it, from 1
     :ivar cells: (column, text on one line) for each cell that is not empty, in order
-    :ivar wide: (first, last column) of those of them that are merged sideways
+    :ivar wide: (first, last column) of the cells that are merged sideways
     """
 
     number: int
@@ -33,19 +33,19 @@ class Row(NamedTuple):
 
     @property
     def columns(self) -> frozenset[int]:
-        """Those that are filled."""
+        """The columns that are filled."""
         return frozenset(column for column, _ in self.cells)
 
 
 def row(number: int, texts: Sequence[str]) -> Row:
-    """A row of all its cells, of which some may be empty."""
+    """Make a row from all its cells, some of which may be empty."""
     return Row(number, tuple((column, text) for column, text in enumerate(texts) if text))
 
 
 def lay_out(layout: Layout, rows: Iterable[Row], limits: FileLimits, *, is_numbered: bool = True) -> None:
-    """Write rows line by line, with their numbers. Stops beyond the limit of characters, as the file is refused then.
+    """Write rows line by line, with their numbers. Stops beyond the limit of characters: the file is refused then.
 
-    :param rows: ascending; those without cells are passed over.
+    :param rows: ascending; rows without cells are skipped.
     :param is_numbered: whether their numbers are those that a person sees.
     """
     expected = -1
@@ -61,12 +61,12 @@ def lay_out(layout: Layout, rows: Iterable[Row], limits: FileLimits, *, is_numbe
 
 
 def _lines(rows: Iterator[Row]) -> Iterator[tuple[int, str]]:
-    """Each row's number and line. Tables are parted by empty rows; one without a header goes on with that before it."""
+    """Yield each row's number and line. Empty rows separate tables; one without a header uses the previous header."""
     names: dict[int, str] = {}
     below: deque[Row] = deque(islice(rows, _SAMPLE_ROWS))
     at = -2
-    n_to_search = 0  # rows that may still be this table's header
-    n_pairs = 0  # rows from here on that are a name and what it means
+    n_to_search = 0  # how many more rows may be this table's header
+    n_pairs = 0  # how many more rows are pairs of name and value
     is_rest_of_header = False
     while below:
         this = below.popleft()
@@ -104,7 +104,7 @@ def _lines(rows: Iterator[Row]) -> Iterator[tuple[int, str]]:
 
 
 def _pairs(this: Row, names: dict[int, str]) -> Iterator[tuple[str, str]]:
-    """Name and text of each cell. A cell merged sideways is said of each of its columns, a label of the row once."""
+    """Name and text of each cell. A cell merged sideways is repeated for each of its columns, a row's label is not."""
     wide = dict(this.wide)
     for number, (column, text) in enumerate(this.cells):
         is_once = number == 0 or len(text) > LONGEST_REPEATED
@@ -114,7 +114,7 @@ def _pairs(this: Row, names: dict[int, str]) -> Iterator[tuple[str, str]]:
 
 
 def _heads_rows(this: Row, names: dict[int, str]) -> bool:
-    """Whether it is one cell over the whole table, which heads the rows below it."""
+    """Whether a row is one cell over the whole table, a heading of the rows below it."""
     column = this.cells[0][0]
     return len(this.cells) == 1 and column <= min(names) + 1 and dict(this.wide).get(column, -1) >= max(names)
 
@@ -133,9 +133,9 @@ def _same_table(this: Row, below: Iterable[Row]) -> list[Row]:
 
 
 def is_header(this: Row, below: Sequence[Row], *, is_first: bool) -> bool:
-    """Whether a row names the columns of those below: by their kinds, else, in the first table, by the look of it.
+    """Whether a row names the columns of the rows below: by kinds of cells or, in the first table, by its look alone.
 
-    The corner above names of rows may be empty.
+    The corner above the row names may be empty.
     """
     texts = [text for _, text in this.cells]
     if len(texts) < 2 or not all(map(_may_name, texts)):
@@ -146,10 +146,10 @@ def is_header(this: Row, below: Sequence[Row], *, is_first: bool) -> bool:
 
 
 def joined_header(groups: Row, this: Row, below: Sequence[Row]) -> dict[int, str]:
-    """Names of columns by two rows, "2024" over "Area" and "Yield"; {} where those are no header of the rows below.
+    """Column names from two rows, "2024" over "Area" and "Yield"; {} if they are no header of the rows below.
 
-    A group ends with its merged cell. Where none of its row is merged it ends before the next one, and only rows in
-    which each group has several columns are taken for groups.
+    A group ends with its merged cell. If no cell of its row is merged, it ends before the next group, and the row only
+    counts as groups if each has several columns.
     """
     parts = {column: [text] for column, text in this.cells}
     wide, columns = dict(groups.wide), sorted(groups.columns)
@@ -179,7 +179,7 @@ def _may_name(text: str) -> bool:
 
 
 def _stands_over(names: dict[int, str], parts: dict[int, list[str]], below: Sequence[Row], *, is_first: bool) -> bool:
-    """Whether names of columns fit the rows below them; ``parts`` has the texts that each name was joined of."""
+    """Whether column names fit the rows below; ``parts`` has the texts that each name was joined from."""
     if not below or len(set(names.values())) < len(names):
         return False
     with_corner = {min(names) - 1, *names}
@@ -199,7 +199,7 @@ def _stands_over(names: dict[int, str], parts: dict[int, list[str]], below: Sequ
 
 
 def are_pairs(rows: Sequence[Row]) -> bool:
-    """Whether rows are pairs of a name and what it means: two columns, other words in each row of the first."""
+    """Whether rows are pairs of name and value: two columns, the first with different words in each row."""
     if len(rows) < 2 or any(len(one.cells) != 2 or one.columns != rows[0].columns for one in rows):
         return False
     names = {one.cells[0][1] for one in rows}
@@ -207,36 +207,36 @@ def are_pairs(rows: Sequence[Row]) -> bool:
 
 
 def _kinds_are_mixed(rows: Sequence[Row]) -> bool:
-    """Whether they are pairs whose second parts have no kind in common below the first: a filled form."""
+    """Whether rows are pairs whose values, below the first, are of both kinds: a filled form."""
     kinds = {is_value(one.cells[-1][1]) for one in rows[1:]}
     return len(kinds) == 2 and are_pairs(rows)
 
 
 def is_value(text: str) -> bool:
-    """Whether it looks like a number, an amount, a date, a code, rather than words."""
+    """Whether a text looks like a number, an amount, a date or a code, rather than words."""
     return _VALUE.fullmatch(text) is not None
 
 
 def named(pairs: Iterable[tuple[str, str]]) -> str:
-    """A line of (name, text); a text without a name stands alone."""
+    """A line of "name: text" pairs; a text without a name stands alone."""
     line = ", ".join(f"{name.rstrip(' :')}: {text}" if name else text for name, text in pairs)
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
 def plain(texts: Sequence[str]) -> str:
-    """A line of texts that nothing names."""
+    """A line of texts without names."""
     return texts[0] if len(texts) == 1 else f"| {' | '.join(texts)} |"
 
 
-_WIDEST = 1_000  # columns that merged cells are followed into
+_WIDEST = 1_000  # columns; merged cells are cut off there
 
 
 class Cell(NamedTuple):
-    """One cell as the document has it.
+    """One cell of a document's table.
 
-    :ivar text: on one line, '' without any
-    :ivar is_name: whether the document says that it names its row or column
-    :ivar n_columns, n_rows: that it is merged over; 0 rows: it goes on with the cell above it
+    :ivar text: on one line, '' if empty
+    :ivar is_name: whether the document marks it as the name of its row or column
+    :ivar n_columns, n_rows: columns and rows that it spans; 0 rows: it continues the cell above
     """
 
     text: str
@@ -246,7 +246,7 @@ class Cell(NamedTuple):
 
 
 class _Placed(NamedTuple):
-    """A cell in its row, over columns ``first`` to ``last``; ``is_own`` unless it comes down from a row above."""
+    """A cell in its row, over columns ``first`` to ``last``; ``is_own`` unless it reaches down from a row above."""
 
     text: str
     is_name: bool
@@ -259,10 +259,10 @@ _Line = list[_Placed]
 
 
 def lines(rows: Iterable[Sequence[Cell]]) -> list[str]:
-    """A line for each row; '' where it has no text of its own.
+    """A line for each row; '' if it has no text of its own.
 
-    A row of names only names the columns below it, several such rows together. Without one the header is told by its
-    look. Names at the head of a row stand before its values: "Born: 1950."
+    A row that consists of names names the columns below it, together with adjacent such rows. Without one, the header
+    is recognised by its look. Names at the start of a row precede its values: "Born: 1950."
     """
     grid = _placed(rows)
     width = max((row[-1].last + 1 for row in grid if row), default=0)
@@ -290,9 +290,9 @@ def lines(rows: Iterable[Sequence[Cell]]) -> list[str]:
 
 
 def _placed(rows: Iterable[Sequence[Cell]]) -> list[_Line]:
-    """The cells that are not empty, at their columns, with those of rows above that reach down."""
+    """The non-empty cells at their columns, including those that reach down from rows above."""
     grid: list[_Line] = []
-    reaching: dict[int, tuple[_Placed, int]] = {}  # by first column a cell above, and how many rows it still covers
+    reaching: dict[int, tuple[_Placed, int]] = {}  # by first column: a cell above, and how many more rows it covers
     above: dict[int, _Placed] = {}
     for cells in rows:
         placed: dict[int, _Placed] = {first: cell._replace(is_own=False) for first, (cell, _) in reaching.items()}
@@ -317,7 +317,7 @@ def _placed(rows: Iterable[Sequence[Cell]]) -> list[_Line]:
 
 
 def _names_columns(row: _Line) -> bool:
-    """Whether all of a row are names, and they are not that of the row itself or of a part of the table."""
+    """Whether a row consists of names of columns, not only the name of the row or of a part of the table."""
     return all(cell.is_name for cell in row) and any(cell.first > 0 and cell.is_own for cell in row)
 
 
@@ -327,7 +327,7 @@ def _as_row(row: _Line) -> Row:
 
 
 def _seen_header(grid: Sequence[_Line]) -> dict[int, dict[int, str]]:
-    """By number the one or two rows that look like the header of those below, with the names they give the columns."""
+    """The one or two rows that look like the header, by number, with the names that they give the columns."""
     at = next((number for number, row in enumerate(grid) if len(row) > 1), -1)
     if at < 0 or any(cell.is_name for row in grid for cell in row):
         return {}
@@ -340,13 +340,13 @@ def _seen_header(grid: Sequence[_Line]) -> dict[int, dict[int, str]]:
         ):
             return {start: joined, start + 1: joined}
     header, *below = (_as_row(row) for row in grid[at:] if row)
-    # Of pairs the first is as likely a pair as the header: "Author | Ann" above "Publisher | Kestrel".
+    # The first of several pairs is as likely a pair as the header: "Author | Ann" above "Publisher | Kestrel".
     is_sure = max(len(row) for row in grid) > 2 or all(is_value(one.cells[-1][1]) for one in below)
     return {at: dict(header.cells)} if is_sure and is_header(header, below, is_first=True) else {}
 
 
 def _joined(names: dict[int, str], header: _Line) -> dict[int, str]:
-    """The columns' names, with those of a further row of the header."""
+    """The columns' names, extended by a further row of the header."""
     joined = dict(names)
     for cell in header:
         for column in range(cell.first, cell.last + 1):
@@ -357,7 +357,7 @@ def _joined(names: dict[int, str], header: _Line) -> dict[int, str]:
 
 
 def _is_section(row: _Line, width: int) -> bool:
-    """Whether a row is one cell that heads the rows below it, or a remark."""
+    """Whether a row is a single cell: a heading of the rows below it, or a remark."""
     return len(row) == 1 and (row[0].is_name or row[0].last - row[0].first + 1 >= width)
 
 
@@ -372,7 +372,7 @@ def _line(row: _Line, names: dict[int, str]) -> str:
 
 
 def _held_for(cell: _Placed, names: dict[int, str]) -> list[int]:
-    """The columns for which a cell is said: "closed" for each of them, a label at the head of a row ("Total") once."""
+    """The columns for which a cell is written: a value for each that it spans, a label at the row's start once."""
     if cell.first == 0 or len(cell.text) > LONGEST_REPEATED:
         return [cell.first]
     return [column for column in range(cell.first, cell.last + 1) if column == cell.first or column in names]

@@ -1,16 +1,15 @@
-"""Finds the encoding of a text file: an answer where that is certain enough, else a reason.
+"""Decodes text files: finds the encoding if it is certain enough, else gives a reason.
 
-'Größe' becomes 'GrцЯe', 'Gr÷▀e' or 'GrˆﬂE': two alphabets in a word, a sign or a capital inside one. No language is
-known here, so that a text of any is judged alike.
+First come encodings that the form of the bytes proves (``decode``): a byte order mark, UTF-16 or UTF-32, UTF-8, and in
+ASCII the escape sequences of ISO-2022 and HZ. Then come those that only the language suggests (``decode_legacy``).
 
-Bytes that no other text has tell the first: NUL or the controls beside it. The order of bytes is the one in which there
-are spaces, line ends or ideographic stops. Escape sequences, all of them whole, tell the second.
+UTF-16 and UTF-32 are recognised by NUL or control bytes, which no other text has. Their byte order is the one that
+gives spaces, line ends or ideographic stops. ISO-2022 and HZ are recognised by escape sequences, all of them complete.
 
-chardet's models of languages rank the encodings. Of those near the top, the ones that give no plausible text are struck
-out; what is left has to agree on every character, as text in the wrong encoding would be wrong in silence.
-
-What the form of the bytes tells comes first: a mark, UTF-16 or UTF-32, UTF-8, and in ASCII the escapes of ISO-2022 and
-HZ. Then the encodings that only the language tells (``legacy``). Text in the wrong one would be wrong in silence.
+For legacy encodings, chardet's language models rank the candidates. Those near the top that give no plausible text are
+dropped: 'Größe' becomes 'GrцЯe', 'Gr÷▀e' or 'GrˆﬂE', with two alphabets, a sign or a capital inside a word. This test
+knows no language, so it treats all alike. The remaining candidates must agree on every character, because nobody would
+notice text decoded wrongly.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from deformer_qa.indexer.formats.parsed import NotReadable
 
 _BEYOND = re.compile(r"[^\x00-\x7f]")
 _NEVER = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufdd0-\ufdef\ufffe\uffff]")
-_ALPHABETS = frozenset({"LATIN", "GREEK", "CYRILLIC", "HEBREW", "ARABIC"})  # others stand beside Latin words unspaced
+_ALPHABETS = frozenset({"LATIN", "GREEK", "CYRILLIC", "HEBREW", "ARABIC"})  # others may touch Latin words
 _ACCENTED_WORD = re.compile(r"[À-ÖØ-öø-ɏ]{5,}|(?<![^\W\d_])[À-ÖØ-öø-ɏ]{3,4}(?![^\W\d_]|[\u0300-\u036f])")
 _IN_WORDS = frozenset("’·‐‑–—־׳״")
 _LINES = frozenset("─═│║░▒▓█▄▀■")
@@ -36,10 +35,10 @@ _BESIDE_LETTERS = frozenset("©®™°№")
 _LAST_IN_WORD = frozenset("ςךםןףץةى")
 _MOST_LETTERS_LOOKED_AT = 4_096  # characters
 _LONGEST_PATTERN = 24  # characters beyond ASCII
-_FEWEST_DIFFERENT = 5  # of them, in a text that has mostly such
-_MOST_ODD = 0.02  # of the characters beyond ASCII; names of products and formulas are in real texts too
+_FEWEST_DIFFERENT = 5  # different characters, in a text mostly beyond ASCII
+_MOST_ODD = 0.02  # of the characters beyond ASCII; real texts have product names and formulas too
 _SIGNS = re.compile("[“”„‘’‚–—…]")
-_CLEAR_SIGNS = re.compile(  # pairs, English endings, dashes with spaces: letters of another encoding do not fall so
+_CLEAR_SIGNS = re.compile(  # pairs, English endings, dashes with spaces: letters of other encodings do not look so
     r"(?<![^\W\d_])“[^“”„–—]{1,400}”(?![^\W\d_])|(?<![^\W\d_])„[^“”„–—]{1,400}[“”](?![^\W\d_])"
     r"|(?<=[a-z])’(?=(?:s|t|re|ll|ve|d|m)\b)|(?<= )[–—](?= )"
 )
@@ -51,14 +50,14 @@ _OTHER_SIGNS = re.compile(
 
 
 def has_controls(text: str) -> bool:
-    """Whether there are control characters other than white space, or code points that are no characters."""
+    """Whether a text has control characters other than white space, or code points that are not characters."""
     return _NEVER.search(text) is not None
 
 
 def odd_places(text: str) -> int | None:
-    """How many characters beyond ASCII stand where none stands in writing; None where these are too many for a text.
+    """The number of characters beyond ASCII in implausible places; None if there are too many for a text.
 
-    Only the first 4,096 of them are looked at.
+    Only the first 4,096 characters beyond ASCII are examined.
     """
     if has_controls(text) or _is_a_pattern(text):
         return None
@@ -74,9 +73,9 @@ def odd_places(text: str) -> int | None:
 
 
 def is_written(text: str) -> bool:
-    """Whether there are only characters that are written down: assigned, not private, no controls but white space.
+    """Whether a text has only characters used in writing: assigned, not private, no controls but white space.
 
-    Looked at: 4,096 each of the beginning, the middle and the end, and controls everywhere.
+    It examines 4,096 characters each of the beginning, middle and end, and looks for controls everywhere.
     """
     if has_controls(text):
         return False
@@ -92,9 +91,9 @@ def is_written(text: str) -> bool:
 
 
 def has_windows_signs(text: str) -> bool:
-    """Whether the quotes and dashes of a text read as Windows-1252 stand where such signs stand, and there are some.
+    """Whether a text read as Windows-1252 has quotes or dashes, in plausible places.
 
-    They have the same bytes in all Windows code pages, and in the encodings of DOS and the Macintosh are letters.
+    Their bytes are the same in all Windows code pages, but are letters in the encodings of DOS and the Macintosh.
     """
     clear = _CLEAR_SIGNS.findall(text)
     n_clear = sum(len(_SIGNS.findall(sign)) for sign in clear)
@@ -103,7 +102,7 @@ def has_windows_signs(text: str) -> bool:
 
 
 def _is_a_pattern(text: str) -> bool:
-    """Whether a few characters, repeated, are all there is: filling, no text."""
+    """Whether a text is only a few characters repeated: padding, not text."""
     visible = "".join(text.split())
     beyond = _BEYOND.findall(visible)
     return len(beyond) >= _LONGEST_PATTERN and 2 * len(beyond) >= len(visible) and len(set(beyond)) < _FEWEST_DIFFERENT
@@ -142,7 +141,7 @@ def _is_odd_letter(before: str, letter: str, after: str) -> bool:
 
 @cache
 def _alphabet(letter: str) -> str:
-    """'LATIN' or another alphabet whose words are its own, else ''; of '' too."""
+    """The alphabet of a letter, such as 'LATIN', if it does not mix with others within a word; else ''."""
     script = unicodedata.name(letter, "").partition(" ")[0] if letter.isalpha() else ""
     return script if script in _ALPHABETS else ""
 
@@ -156,15 +155,15 @@ _SHORTEST = 8
 _SHIFT_JAPANESE = re.compile(rb"\x1b\$[@B]|\x1b\$\([DOPQ]|\x1b\(I")
 _SHIFT_KOREAN = re.compile(rb"\x1b\$\)C")
 _HZ = re.compile(rb"~\{(?:[\x21-\x77][\x21-\x7e])+~\}")
-_HZ_COMMON = re.compile(rb"[\x21-\x23\x30-\x57]")  # rows of punctuation, digits, letters and the 3,755 first characters
+_HZ_COMMON = re.compile(rb"[\x21-\x23\x30-\x57]")  # rows of punctuation, digits, letters and the first 3,755 characters
 _HZ_TILDE = re.compile(rb"~[{}~\n]|~\r\n")
 _FEWEST_HZ = 4  # characters
-_COMMON_HZ = 0.9  # of them
+_COMMON_HZ = 0.9  # share of common ones among them
 _HZ_LOOKED_AT = 65_536  # bytes
 
 
 def decode_wide(raw: bytes) -> str | None:
-    """The text of bytes with NUL or control bytes, if it is in UTF-16 or UTF-32; None if that is not certain."""
+    """Decode bytes with NUL or control bytes as UTF-16 or UTF-32; None if that is not certain."""
     if len(raw) % 2 or not _WIDE_CONTROL.search(raw):
         return None
     encodings = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
@@ -181,16 +180,16 @@ def decode_wide(raw: bytes) -> str | None:
 
 
 def _is_unspaced(text: str) -> bool:
-    """Whether a text is in a script in which a page may have no space."""
+    """Whether a text is in a script that is written without spaces."""
     start = text[:_MOST_LOOKED_AT]
     n_unspaced = sum("\u0e00" <= c <= "\u109f" or "\u1780" <= c <= "\u17ff" for c in start)  # Thai to Burmese, Khmer
     return len(start) >= _SHORTEST and n_unspaced >= 0.8 * len(start)
 
 
 def decode_seven_bit(raw: bytes) -> str | None:
-    """The text of ASCII bytes that are ISO-2022-JP, ISO-2022-KR or HZ; None if they are not.
+    """Decode ASCII bytes that are ISO-2022-JP, ISO-2022-KR or HZ; None if they are not.
 
-    :raises NotReadable: for the escapes of ISO-2022 around what it does not know
+    :raises NotReadable: if escape sequences of ISO-2022 surround bytes that it does not define
     """
     if b"\x1b" in raw and _SHIFT_JAPANESE.search(raw):
         names: tuple[str, ...] = ("iso2022_jp", "iso2022_jp_2", "iso2022_jp_ext", "iso2022_jp_2004")
@@ -209,11 +208,11 @@ def decode_seven_bit(raw: bytes) -> str | None:
             return text
     if names == ("hz",):
         return None
-    raise NotReadable("damaged text: it has the escapes of ISO-2022, but is not in it everywhere")
+    raise NotReadable("damaged text: it has the escape sequences of ISO-2022, but parts of it are not ISO-2022")
 
 
 def _is_hz(raw: bytes) -> bool:
-    """Whether the tildes of the beginning are those of HZ, around characters that are common in Chinese."""
+    """Whether the tildes at the beginning are those of HZ, around characters that are common in Chinese."""
     start = raw[:_HZ_LOOKED_AT]
     start = start[: start.rfind(b"\n") + 1 or None] if len(raw) > _HZ_LOOKED_AT else start
     leads = b"".join(found[0][2:-2:2] for found in _HZ.finditer(start))
@@ -232,7 +231,7 @@ CANDIDATES = (
     "cp865", "cp866", "cp869", "cp1125",
     "shift_jis_2004", "cp932", "euc_jis_2004", "cp949", "euc_kr", "johab", "gb18030", "big5hkscs",
 )
-_USUAL = {  # what writes such files today, or wrote most of them: it is tried first
+_USUAL = {  # the variant that most such files are written in; it is tried first
     "shift_jis_2004": "cp932", "euc_jis_2004": "euc_jp", "euc_kr": "cp949", "tis-620": "cp874", "big5hkscs": "cp950",
 }
 _RARE = frozenset({
@@ -241,31 +240,31 @@ _RARE = frozenset({
 })
 # fmt: on
 _OLD = frozenset(name for name in CANDIDATES if name.startswith(("mac-", "cp4", "cp7", "cp8"))) - {"cp866", "cp874"}
-_LEAST_SCORE = 0.05  # noise of 20 bytes has less, nearly all texts of 50 have more
-_RARE_WEIGHT = 0.92  # of the score of an encoding that hardly a file is in
+_LEAST_SCORE = 0.05  # 20 bytes of noise score less, nearly all texts of 50 bytes score more
+_RARE_WEIGHT = 0.92  # factor on the score of rarely used encodings
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 _HIGH = re.compile(rb"[\x80-\xff]")
-_BORDER = re.compile(rb"[\n ]")  # in no encoding a part of another character
-_STATEMENT = re.compile(rb"charset|coding", re.IGNORECASE)  # a text may well speak of an encoding that it is not in
+_BORDER = re.compile(rb"[\n ]")  # in no encoding part of another character
+_STATEMENT = re.compile(rb"charset|coding", re.IGNORECASE)  # a text may mention an encoding that it is not in
 _SAMPLE = 16_384  # bytes; chardet's models look at no more
-_PIECE = 5_000  # bytes, of larger files: at the beginning, in the middle and near the end
+_PIECE = 5_000  # bytes, from larger files: at the beginning, in the middle and near the end
 _WORDS_AROUND = 2
-_NEAR = 2.0  # a rival counts whose score is short of the best by NEAR / n of it, with n characters beyond ASCII,
+_NEAR = 2.0  # a rival counts if its score is below the best by up to NEAR / n of it, for n characters beyond ASCII,
 _NEAREST = 0.01  # at least,
 _FARTHEST = 0.5  # at most
-_MOST_WESTERN = 0.02  # bytes beyond ASCII of all; English with foreign words has fewer, other languages have more
-_OLD_DISTANCE = 0.3  # of that, for encodings of DOS and the Macintosh: hardly a file of today is in them
+_MOST_WESTERN = 0.02  # share of bytes beyond ASCII; English with foreign words has fewer, other languages have more
+_OLD_DISTANCE = 0.3  # factor on that for encodings of DOS and the Macintosh, which are rare today
 
 
 class UncertainEncoding(NotReadable):
-    """No encoding explains a text, or two do about as well and read it differently."""
+    """No encoding fits a text, or two fit about equally and read it differently."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, "encoding")
 
 
 def western_text(raw: bytes) -> str | None:
-    """The characters as Windows-1252 has them, where few of them are beyond ASCII and all stand as in writing."""
+    """Decode as Windows-1252 if few characters are beyond ASCII, all in plausible places; else None."""
     n_high = sum(map(len, _HIGH.findall(raw)))
     if n_high > _MOST_WESTERN * len(raw):
         return None
@@ -277,9 +276,9 @@ def western_text(raw: bytes) -> str | None:
 
 
 def decode_legacy(raw: bytes) -> str:
-    """The characters of bytes that are no UTF-8.
+    """Decode bytes that are not UTF-8.
 
-    :raises NotReadable: where no encoding gives a plausible text, or two give different ones
+    :raises NotReadable: if no encoding gives a plausible text, or two give different ones
     """
     body = raw.rstrip(b"\x1a")  # DOS programs end a text with this byte
     if _CONTROL.search(body):
@@ -289,10 +288,10 @@ def decode_legacy(raw: bytes) -> str:
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
-        reason = f"damaged text: it looks like {_shown(encoding)}, but byte {error.start:,} is not"
+        reason = f"damaged text: it looks like {_shown(encoding)}, but byte {error.start:,} is invalid"
         raise NotReadable(reason, "encoding") from None
     if has_controls(text.rstrip("\x1a")):
-        raise NotReadable(f"damaged text: it looks like {_shown(encoding)}, but not everywhere", "encoding")
+        raise NotReadable(f"damaged text: it looks like {_shown(encoding)}, but parts of it are not", "encoding")
     return text
 
 
@@ -337,7 +336,7 @@ def _ranked(sample: bytes, candidates: Collection[str]) -> list[tuple[str, float
 
 
 def _reading(sample: bytes, encoding: str) -> tuple[str, str, int]:
-    """The encoding of this family to read with, what it reads, its odd places; '' where that is no text."""
+    """The encoding of this family to use, the text it gives, and its odd places; '' if it gives no text."""
     for name in (_USUAL.get(encoding, encoding), encoding):
         text = _decoded(sample, name)
         n_odd = None if text is None else odd_places(text)
@@ -347,7 +346,7 @@ def _reading(sample: bytes, encoding: str) -> tuple[str, str, int]:
 
 
 def _foreign(sample: bytes) -> bytes:
-    """The words beyond ASCII and two on each side: a page of English around them says nothing of their language."""
+    """The words beyond ASCII and two on each side: surrounding English would hide their language."""
     words = sample.split()
     kept: set[int] = set()
     for number, word in enumerate(words):
@@ -364,7 +363,7 @@ def _decoded(sample: bytes, encoding: str) -> str | None:
 
 
 def _sample(raw: bytes) -> bytes:
-    """Whole lines, or at least words, with bytes beyond ASCII, from three places of a large file; or its start."""
+    """A sample of a large file: lines, or at least words, with bytes beyond ASCII, from three places; or its start."""
     if len(raw) <= _SAMPLE:
         return raw
     pieces = []
@@ -376,7 +375,7 @@ def _sample(raw: bytes) -> bytes:
         border = _BORDER.search(raw, max(end, high.start() - _PIECE // 5), high.start())
         start = border.end() if border else high.start()
         stop = max(raw.rfind(b"\n", start, start + _PIECE), raw.rfind(b" ", start, start + _PIECE))
-        if third == 0 and stop < 0:  # the first such byte of a file begins a character, wherever it stands
+        if third == 0 and stop < 0:  # the first such byte of a file always begins a character
             return raw[start : start + _SAMPLE]
         if stop >= 0 and (border or third == 0):
             pieces.append(raw[start:stop])
@@ -400,11 +399,11 @@ _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def decode(raw: bytes, notes: list[str] | None = None) -> str:
-    """The characters of a text file, without a leading mark; lone surrogates as U+FFFD.
+    """Decode a text file, without its byte order mark; lone surrogates become U+FFFD.
 
-    :param notes: where a doubt may be told; a text that is nearly all ASCII is then read as Windows-1252, which most
-        such files are in, with a note that says so. Without it such a file is refused.
-    :raises NotReadable: for binary content, and for text in an encoding that is not known.
+    :param notes: if given, an uncertain text that is almost entirely ASCII is read as Windows-1252, the encoding of
+        most such files, and a note says so. If None, such a file is refused.
+    :raises NotReadable: for binary content, and if the encoding cannot be determined.
     """
     for mark, encoding in _MARKS:
         if raw.startswith(mark):
@@ -431,7 +430,7 @@ def decode(raw: bytes, notes: list[str] | None = None) -> str:
 
 
 def storable(text: str) -> str:
-    """The text with every lone surrogate, which UTF-8 cannot say, and every NUL as U+FFFD; as long as before."""
+    """Replace every lone surrogate, which UTF-8 cannot encode, and every NUL by U+FFFD; the length stays."""
     return _NOT_STORABLE.sub("\ufffd", text)
 
 
@@ -442,7 +441,7 @@ def _decode_marked(raw: bytes, mark: bytes, encoding: str) -> str:
         return storable(_without_nul(raw.decode(encoding, "surrogatepass")))
     except UnicodeDecodeError as error:
         at = error.start + len(raw) - len(error.object)
-        raise NotReadable(f"marked as {encoding.upper()}, but byte {at:,} is not", "encoding") from None
+        raise NotReadable(f"marked as {encoding.upper()}, but byte {at:,} is invalid", "encoding") from None
 
 
 def _check_no_utf8(raw: bytes, error: UnicodeDecodeError) -> None:

@@ -1,9 +1,9 @@
-"""Spreadsheets: each sheet under its name, a line a row, cells as a person sees them, formulas by their last value.
+"""Spreadsheets: each sheet under its name, one line per row, cells as a person sees them, formulas by their last value.
 
-Sheets, rows and columns that are hidden are read too. A formula that no program ever calculated has no value.
+Hidden sheets, rows and columns are read too. A formula that no program ever calculated has no value.
 
-Of number formats those are followed that fix decimals, group thousands, or add a percent sign, a currency or a unit;
-any other number is shown as it is stored.
+Number formats are followed if they fix decimals, group thousands, or add a percent sign, a currency or a unit. Any
+other number is shown as it is stored.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _SYMBOL = re.compile(r"\[\$([^\]-]*)[^\]]*\]")  # [$€-407]
 _PART = re.compile(r'"([^"]*)"|\\(.)|\[[^\]]*\]|_.|\*.|([^"\\])', re.DOTALL)
 _NUMBER = re.compile(r"(?P<whole>[#0?,]*[#0?])(?:\.(?P<decimals>[#0?]+))?")
 _PLACES = frozenset("#0?,.")
-_LETTER = "\ue000"  # a place of the number among what is written as it is
+_LETTER = "\ue000"  # stands for a literal in the pattern of a format
 _MOST_DIGITS = 15
 
 
 class _Shown(NamedTuple):
-    """How numbers of a format are shown.
+    """How a format shows numbers.
 
-    :ivar before, after: what stands around the digits
+    :ivar before, after: text around the digits
     :ivar least, most: decimals
-    :ivar grouped: whether thousands are set apart
+    :ivar grouped: whether thousands are separated
     """
 
     before: str
@@ -52,7 +52,7 @@ class _Shown(NamedTuple):
 
 
 def shown(value: object, number_format: str = "General") -> str:
-    """What a person sees in a cell, without line ends."""
+    """The text that a person sees in a cell, without line ends."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -95,7 +95,7 @@ def _number(value: float, number_format: str) -> str:
 
 @lru_cache(maxsize=1_000)
 def _rule(number_format: str) -> _Shown | None:
-    """How a format shows a positive number; None where it is not one of those that are followed."""
+    """How a format shows a positive number; None if the format is not followed."""
     written = _SYMBOL.sub(lambda symbol: f'"{symbol[1]}"', number_format[:200])
     pattern, literals = "", []
     for part in _PART.finditer(written):
@@ -112,7 +112,7 @@ def _rule(number_format: str) -> _Shown | None:
         return None
     before, after = pattern[: number.start()], pattern[number.end() :]
     if (before + after).strip(_LETTER):
-        return None  # letters and further places: exponents, fractions, thousands left out
+        return None  # letters or further digits: exponents, fractions, scaling by thousands
     texts = "".join(literals[: len(before)]), "".join(literals[len(before) :])
     decimals = number["decimals"] or ""
     return _Shown(
@@ -133,19 +133,20 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
     meta = checked(raw, limits)
     layout, notes = Layout(), []
     with library("spreadsheet"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what openpyxl does not keep when it writes
+        warnings.simplefilter("ignore")  # about content that openpyxl would not write back
         try:
             book = openpyxl.load_workbook(io.BytesIO(raw), read_only=True, data_only=True, keep_links=False)
         except InvalidFileException as error:
-            raise NotReadable(f"damaged: it is no whole spreadsheet ({error})") from None
+            raise NotReadable(f"damaged: not a complete spreadsheet ({error})") from None
         if len(book.sheetnames) > limits.pages:
             reason = f"{len(book.sheetnames):,} sheets, at most {limits.pages:,} are read (--max-pages)"
             raise NotReadable(reason, "limit")
         n_missing = _n_stated(raw) - len(book.sheetnames)
         if n_missing > 0:
-            notes.append(f"{n_missing:,} of its sheets are not there")  # openpyxl passes over them
+            # openpyxl passes over them
+            notes.append("1 sheet is missing" if n_missing == 1 else f"{n_missing:,} sheets are missing")
         for sheet in book.worksheets:
-            sheet.reset_dimensions()  # what a sheet states of its own size is often wrong, and may be anything
+            sheet.reset_dimensions()  # the size that a sheet states is often wrong
             add_sheet(layout, sheet.title, _rows(sheet), limits)
     text, outline = layout.finish()
     document = ParsedDocument("", meta.pop("title", ""), text, outline, meta, layout.locations)
@@ -153,13 +154,13 @@ def parse(raw: bytes, limits: FileLimits) -> ParsedFile:
 
 
 def _n_stated(raw: bytes) -> int:
-    """How many sheets the list of sheets names; 0 where it does not lie in its usual place."""
+    """The number of sheets in the workbook's list; 0 if that is not in its usual place."""
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         return len(_SHEET.findall(archive.read(_WORKBOOK))) if _WORKBOOK in archive.namelist() else 0
 
 
 def add_sheet(layout: Layout, title: str, rows: Iterator[Row], limits: FileLimits) -> None:
-    """Write a sheet that is not empty; its heading stands in its first row, as far as there is one to say."""
+    """Write a sheet unless it is empty; its heading counts as part of its first row."""
     first = next(rows, None)
     if first is None:
         return
@@ -178,9 +179,9 @@ def _again(first: Row, rows: Iterator[Row]) -> Iterator[Row]:
 
 
 def _rows(sheet: Any) -> Iterator[Row]:
-    """The rows that have text in them, cells merged downwards in each row that has more."""
+    """The rows with text; a cell merged downwards is repeated in each such row that it spans."""
     starting = _merged(sheet)
-    reaching: dict[int, tuple[int, int, str]] = {}  # by first column last row and column of a cell merged downwards
+    reaching: dict[int, tuple[int, int, str]] = {}  # by first column: last row, last column, text of a cell merged down
     for number, cells in enumerate(sheet.iter_rows(), 1):
         found = dict(_shown_cells(cells))
         wide = {}
@@ -211,7 +212,7 @@ def _shown_cells(cells: Iterable[Any]) -> Iterator[tuple[int, str]]:
 
 
 def _merged(sheet: Any) -> dict[int, list[tuple[int, int, int]]]:
-    """By first row: first and last column and last row of each merged cell, which openpyxl passes over in this mode."""
+    """First column, last column and last row of each merged cell, by first row; openpyxl skips them in this mode."""
     found: dict[int, list[tuple[int, int, int]]] = {}
     rest = b""
     with sheet._get_source() as source:
@@ -220,7 +221,7 @@ def _merged(sheet: Any) -> dict[int, list[tuple[int, int, int]]]:
             for match in _MERGED.finditer(tail):
                 try:
                     left, top, right, bottom = range_boundaries(match[1].decode())
-                except ValueError:  # no range of a sheet
+                except ValueError:  # not a range of a sheet
                     continue
                 found.setdefault(top, []).append((left - 1, right - 1, bottom))
             end = max((match.end() for match in _MERGED.finditer(tail)), default=0)

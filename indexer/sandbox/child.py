@@ -1,7 +1,7 @@
-"""What runs beside the indexer and reads foreign files? One parser after the other, in a process that may be killed.
+"""The process that parses foreign files beside the indexer, one after the other, and that may be killed.
 
-It is started by ``parsing``, which sends it files on its standard input and gets their text as JSON. It writes nothing
-else, and nothing it answers is ever executed.
+``sandbox.parent`` starts it, sends it files on its standard input and gets their text as JSON. It writes nothing else,
+and nothing it answers is ever executed.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from deformer_qa.indexer.formats.registry import BY_NAME
 from deformer_qa.indexer.formats.text_encoding import storable
 
 LENGTH_BYTES = 8
-NO_MEMORY = 77  # exit code where there is not even memory for saying so
+NO_MEMORY = 77  # exit code if there is not even memory to answer
 _SPARE_SECONDS = 5  # after which the system ends a process whose parent is gone, busy or asleep
 
 
 def main() -> None:
     """Answer until the standard input ends."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    nowhere = os.open(os.devnull, os.O_WRONLY)  # a library that prints must not get between the answers
+    nowhere = os.open(os.devnull, os.O_WRONLY)  # output of a library must not mix with the answers
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     limits = FileLimits(**_received(requests))
@@ -58,16 +58,16 @@ def _answer(header: dict[str, Any], raw: bytes, sidecar: bytes, limits: FileLimi
         return _encoded({"reason": str(reason), "kind": reason.kind})
     except MemoryError:
         return _encoded({"reason": formats.memory_reason(limits), "kind": "limit"})
-    except Exception as error:  # of ours, on one file: the others are read all the same
-        return _encoded({"reason": f"reading it failed: {type(error).__name__}: {error}"[:200], "kind": "damaged"})
+    except Exception as error:  # a bug of ours on one file must not stop the others
+        return _encoded({"reason": f"the parser failed: {type(error).__name__}: {error}"[:200], "kind": "damaged"})
 
 
 def _with_sidecar(parsed: ParsedFile, name: str, raw: bytes) -> ParsedFile:
-    """What the file beside it says goes before what the document says itself."""
+    """Add the metadata of the file beside it, which take precedence over the document's own."""
     try:
         meta, notes = from_sidecar(name, raw)
     except NotReadable as reason:
-        return replace(parsed, notes=(*parsed.notes, f"its metadata in {name} are not used: {reason}"))
+        return replace(parsed, notes=(*parsed.notes, f"its metadata file {name} is not used: {reason}"))
     title = meta.pop("title", None)
     documents = (replace(one, meta={**one.meta, **meta}) for one in parsed.documents)
     if isinstance(title, str) and title.strip():
@@ -76,7 +76,7 @@ def _with_sidecar(parsed: ParsedFile, name: str, raw: bytes) -> ParsedFile:
 
 
 def _told(parsed: ParsedFile) -> dict[str, Any]:
-    """What JSON says of a file."""
+    """A parsed file as JSON values."""
     return {
         "documents": list(map(_told_document, parsed.documents)),
         "bad_records": [{"record": one.record, "reason": one.reason, "kind": one.kind} for one in parsed.bad_records],
@@ -85,7 +85,7 @@ def _told(parsed: ParsedFile) -> dict[str, Any]:
 
 
 def _told_document(document: ParsedDocument) -> dict[str, Any]:
-    """A document without what UTF-8 cannot say; as long as before, so its offsets stay."""
+    """A document as JSON values, characters that UTF-8 lacks replaced one for one, so that offsets stay valid."""
     return {
         "record": document.record,
         "title": storable(document.title),
@@ -105,7 +105,7 @@ def _storable_value(value: Any) -> Any:
 
 
 def _received(requests: BinaryIO) -> dict[str, Any]:
-    """The next header; {} where there is none any more."""
+    """The next header; {} at the end of input."""
     line = requests.readline()
     return dict(json.loads(line)) if line.endswith(b"\n") else {}
 

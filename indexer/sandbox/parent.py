@@ -1,7 +1,7 @@
-"""How is a foreign file read without harm? In a process beside ours, which has limits and is killed at them.
+"""Parses foreign files in a separate process with limits, which is killed when it exceeds them.
 
-The text of a file is got by libraries that were written for well-meant files. One that hangs, crashes or takes all
-memory costs that file, with a reason, and nothing else.
+The libraries that extract text were written for benign files. If one hangs, crashes or takes all memory, only that
+file is lost, with a reason.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from deformer_qa.indexer.formats import BadRecord, FileLimits, Format, NotReadab
 from deformer_qa.indexer.sandbox.child import LENGTH_BYTES, NO_MEMORY
 
 _CHUNK_BYTES = 1 << 20
-_START_SECONDS = 60.0  # for a process to begin, on a machine that has much else to do
-_FILES_PER_PROCESS = 500  # what parsers forget to give back stays small
-_LONG_BYTES = 16 * 2**20  # after a file as long as this a process is not used again
-_LOOK_SECONDS = 0.02  # between two looks at the memory of a process that is at work
-_LONGEST_SECONDS = 10.0**6  # what poll and alarm can say
-_MOST_MEMORY = 2**62  # what setrlimit can say
+_START_SECONDS = 60.0  # for a process to start, even on a busy machine
+_FILES_PER_PROCESS = 500  # bounds the memory that parsers leak
+_LONG_BYTES = 16 * 2**20  # after a file this long the process is replaced
+_LOOK_SECONDS = 0.02  # between two checks of the memory of a working process
+_LONGEST_SECONDS = 10.0**6  # the most that poll and alarm take
+_MOST_MEMORY = 2**62  # the most that setrlimit takes
 _NOT_ITS_DOING = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -40,10 +40,10 @@ class _Gone(Exception):
 
 
 class _Ended(Exception):
-    """As ``_Gone``, with what is known of it.
+    """The process ended instead of answering, with details.
 
-    :ivar code: its exit code; of a signal, its negative number
-    :ivar peak_bytes: the most address space that it was seen with, 0 where nobody looked in time
+    :ivar code: its exit code; for a signal, the negative number
+    :ivar peak_bytes: the largest address space seen, 0 if it ended before the first check
     """
 
     def __init__(self, code: int, peak_bytes: int) -> None:
@@ -52,7 +52,7 @@ class _Ended(Exception):
 
 
 class FileParser:
-    """Reads files, each in at most so many seconds and so much memory; a context manager. Not for several threads."""
+    """Parses files within limits of time and memory; a context manager, not safe for several threads."""
 
     def __init__(self, limits: FileLimits) -> None:
         seconds, memory = min(limits.seconds, _LONGEST_SECONDS), min(limits.memory_bytes, _MOST_MEMORY)
@@ -67,7 +67,7 @@ class FileParser:
         self.close()
 
     def close(self) -> None:
-        """End the process, whatever it is doing; the next file starts another."""
+        """Kill the process; the next file starts another."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -77,10 +77,10 @@ class FileParser:
                     stream.close()
 
     def parse(self, format_: Format, path: str, raw: bytes, sidecar: tuple[str, bytes] = ("", b"")) -> ParsedFile:
-        """The documents of a file, their content hashes set.
+        """Parse a file into documents with content hashes.
 
-        :param sidecar: name and content of the file beside it that holds its metadata, if there is one.
-        :raises NotReadable: with the reason, for a file that gives none.
+        :param sidecar: name and content of the metadata file beside it, if there is one.
+        :raises NotReadable: with the reason, if the file gives no document.
         """
         if not raw:
             raise NotReadable("empty", "empty")
@@ -92,7 +92,7 @@ class FileParser:
 
     @contextmanager
     def _running(self) -> Iterator[None]:
-        """A process is there; after trouble it is not."""
+        """Close the process if an error occurs."""
         try:
             yield
         except BaseException:
@@ -100,10 +100,10 @@ class FileParser:
             raise
 
     def _answer(self, format_: Format, name: str, raw: bytes, sidecar: tuple[str, bytes]) -> dict[str, Any]:
-        """What the process says of a file.
+        """The answer of the process for a file.
 
-        A process that read others before may end, or lack memory, for what they left behind, and any may be killed from
-        outside: then a new one gets the file once more.
+        A used process may end or lack memory because of earlier files, and any process may be killed from outside. Then
+        a new process gets the file once more.
         """
         is_used = self._process is not None
         deadline = time.monotonic() + self._limits.seconds
@@ -147,7 +147,7 @@ class FileParser:
         return answer
 
     def _reason_of(self, end: _Ended, format_: Format) -> NotReadable:
-        """Why a process ended in the midst of a file."""
+        """Why a process ended while parsing a file."""
         limits, name = self._limits, format_.name
         if end.code == NO_MEMORY:
             return NotReadable(formats.memory_reason(limits), "limit")
@@ -155,26 +155,24 @@ class FileParser:
             return NotReadable(_time_reason(limits), "limit")
         what = f"exit code {end.code}" if end.code >= 0 else _signal_name(-end.code)
         if -end.code in _NOT_ITS_DOING:
-            return NotReadable(
-                f"the reader of {name} was killed ({what}): by someone, or where memory is short", "system"
-            )
-        # Libraries that get no memory just end. What they asked for last is at most what they had, if they grow by
-        # doubling, so half of the limit is near it.
+            return NotReadable(f"the {name} parser was killed ({what}) by someone, or because memory ran out", "system")
+        # Some libraries just end when they get no memory. If they grow by doubling, the last request was at most as
+        # large as the memory they had, so half of the limit counts as reaching it.
         if end.code < 0 and end.peak_bytes >= limits.memory_bytes // 2:
             used, most = end.peak_bytes // 2**20, limits.memory_bytes // 2**20
-            reason = f"the reader of {name} ended ({what}) at {used:,} MiB of memory, at most {most:,} (--max-memory)"
+            reason = f"the {name} parser ended ({what}) at {used:,} MiB of memory; the limit is {most:,} (--max-memory)"
             return NotReadable(reason, "limit")
-        return NotReadable(f"the reader of {name} crashed on it ({what})")
+        return NotReadable(f"the {name} parser crashed ({what})")
 
     def _started(self) -> subprocess.Popen[bytes]:
-        # -P: a folder of documents that we happen to be in may hold a json.py
+        # -P: the current folder may hold documents named like modules, such as json.py
         command = [sys.executable, "-P", "-m", "deformer_qa.indexer.sandbox.child"]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         try:
             self._process = process = subprocess.Popen(command, bufsize=0, **pipes)
         except (FileNotFoundError, PermissionError) as error:
             raise ParserMissing(" ".join(command)) from error
-        except OSError as error:  # too few descriptors, say; it does not always name anything
+        except OSError as error:  # such as too few descriptors; it may name no file
             raise OSError(error.errno, error.strerror, error.filename or sys.executable) from error
         self._n_files = 0
         assert process.stdin is not None
@@ -228,14 +226,14 @@ def _wait_for(fd: int, event: int, deadline: float, look: Callable[[], None] = l
 
 
 class _Peak:
-    """The most address space that a process was seen with: of one that has ended, the system says nothing."""
+    """The largest address space seen of a process: once it has ended, the system no longer tells."""
 
     def __init__(self, pid: int) -> None:
         self._status = Path(f"/proc/{pid}/status")
         self.n_bytes = 0
 
     def look(self) -> None:
-        """Look now; where there is no such file nothing is known."""
+        """Check now; without a status file nothing is known."""
         try:
             found = re.search(rb"^VmPeak:\s+(\d+) kB", self._status.read_bytes(), re.MULTILINE)
         except OSError:
@@ -244,7 +242,7 @@ class _Peak:
 
 
 def _exit_code(process: subprocess.Popen[bytes]) -> int:
-    """How a process ended that closed its output; one that goes on all the same is killed."""
+    """The exit code of a process that closed its output; if it still runs, it is killed."""
     try:
         return process.wait(timeout=5)
     except subprocess.TimeoutExpired:
@@ -256,7 +254,7 @@ def _exit_code(process: subprocess.Popen[bytes]) -> int:
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
-    except ValueError:  # one of those without a name
+    except ValueError:  # a signal without a name
         return f"signal {number}"
 
 

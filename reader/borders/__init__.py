@@ -1,1 +1,1 @@
-"""Where may an answer begin and end? Units of a text, cells of its tables, what is written as one, enumerations."""
+"""Where an answer may begin and end: units of a text, cells of tables, indivisible strings, enumerations."""

@@ -1,7 +1,7 @@
-"""Which lines of a block are rows of a table, and where are their cells?
+"""Finds the lines of a block that are table rows, and their cells.
 
-A row is told by what it shares with its neighbours: bars, the names of the header above it, names that the lines around
-it have as well, the same number of colons. Punctuation alone makes no table of a text.
+A row is recognised by features that it shares with its neighbours: bars, the names of the header above, names that
+nearby lines have too, the same number of colons. Punctuation alone does not make a table.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable, Sequence
 
 Cells = list[tuple[int, int]]
-"""Start and end of each cell in its line; a row without any has nothing that can be an answer."""
+"""Start and end of each cell in its line; a row without cells cannot hold an answer."""
 
 _BARS = re.compile(r"\s*\|.*\|\s*$")
 _BAR = re.compile(r"(?<!\\)\|")
 _RULE = re.compile(r"[\s|:+=_.-]*")
 _NAME = re.compile(r"(?:^|(?<=, ))(?=\S)([^,:|]{1,80}): (?=\S)")
-_NEAR = 3  # lines between two that share a name, at most
+_NEAR = 3  # largest distance in lines between two that share a name
 _CODES = re.compile(r"[^\s:][^:]*(?::(?:[^\s:/][^:]*)?)+$")
 _TIME = re.compile(r"\d:\d")
 _GAP = re.compile(r"(?<=\S)(?:[^\S\n]*\t\s*|[^\S\n]{3,})(?=\S)")
@@ -29,7 +29,7 @@ _JOINING_WORD = re.compile(
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}[,.]\d{3}(?![\d.])")
 _BETWEEN_NUMBERS = re.compile(r"(?<=\d)\s+(?=[-−$€£¥]?\d)")
 _BETWEEN_OTHER_NUMBERS = re.compile(r"(?<=\d)\s+(?=[-−$€£¥]?\d)(?!(?<=\d )\d{3}(?!\d))")
-_MOST_WORDS = 16  # of a row of numbers without marks between its cells
+_MOST_WORDS = 16  # in a row of numbers without marks between its cells
 
 
 def cells_of(lines: Sequence[str]) -> list[Cells | None]:
@@ -47,7 +47,7 @@ def cells_of(lines: Sequence[str]) -> list[Cells | None]:
 
 
 def _take(found: list[Cells | None], lines: Sequence[str], rule: Callable[[Sequence[str]], list[Cells | None]]) -> None:
-    """Apply a rule to each run of lines that no rule before has taken."""
+    """Apply a rule to each run of lines that no earlier rule has taken."""
     begin = 0
     while begin < len(lines):
         end = begin
@@ -59,7 +59,7 @@ def _take(found: list[Cells | None], lines: Sequence[str], rule: Callable[[Seque
 
 
 def _barred(lines: Sequence[str]) -> list[Cells | None]:
-    """Rows between bars, as "| a | b |"; of two or more lines with as many bars inside also "a | b"."""
+    """Rows between bars, such as "| a | b |"; also "a | b" if two or more lines have equally many bars."""
     counts = [len(_BAR.findall(line)) if " | " in line else 0 for line in lines]
     found: list[Cells | None] = []
     for at, line in enumerate(lines):
@@ -74,7 +74,7 @@ def _barred(lines: Sequence[str]) -> list[Cells | None]:
 
 
 def _take_named(found: list[Cells | None], lines: Sequence[str]) -> None:
-    """Rows as "Name: Ann, Born: 1950.": with the names of the header above, or names that lines around share."""
+    """Rows such as "Name: Ann, Born: 1950.", with names of the header above or names shared by nearby lines."""
     header: list[str] = []
     for at, line in enumerate(lines):
         cells = found[at]
@@ -102,7 +102,7 @@ def _take_named(found: list[Cells | None], lines: Sequence[str]) -> None:
 
 
 def _under(header: Sequence[str], line: str) -> Cells | None:
-    """The cells of a row whose names are those of the header, in its order; one that is merged repeats its name."""
+    """The cells of a row that has the header's names in order; a merged cell repeats its name."""
     pattern = "|".join(re.escape(name) for name in sorted(set(header), key=len, reverse=True) if name)
     places: list[tuple[int, int]] = []
     column = 0
@@ -115,14 +115,14 @@ def _under(header: Sequence[str], line: str) -> Cells | None:
 
 
 def _between(line: str, names: Sequence[tuple[int, int]]) -> Cells:
-    """The cells that stand before the first name and after each."""
+    """The cells before the first name and after each name."""
     cells = [(0, names[0][0])] if names[0][0] else []
     ends = [start for start, _ in names[1:]] + [len(line)]
     return cells + [(start, end) for (_, start), end in zip(names, ends, strict=True)]
 
 
 def _codes(lines: Sequence[str]) -> list[Cells | None]:
-    """Lists of codes as "DE:DEU:276:Germany": lines side by side with as many colons, and no blank behind them."""
+    """Lists of codes such as "DE:DEU:276:Germany": adjacent lines with equally many colons, no blank after them."""
     counts = [line.count(":") if _CODES.match(line.strip()) else 0 for line in lines]
     found: list[Cells | None] = [None] * len(lines)
     for begin, end in _runs([count > 0 for count in counts]):
@@ -134,7 +134,7 @@ def _codes(lines: Sequence[str]) -> list[Cells | None]:
 
 
 def _gaps(lines: Sequence[str]) -> list[Cells | None]:
-    """Columns set apart by tabs or three blanks, in two lines or more."""
+    """Columns separated by tabs or three blanks, in two or more lines."""
     has_gap = [_GAP.search(line) is not None for line in lines]
     found: list[Cells | None] = [None] * len(lines)
     for begin, end in _runs(has_gap):
@@ -144,7 +144,7 @@ def _gaps(lines: Sequence[str]) -> list[Cells | None]:
 
 
 def _pairs(lines: Sequence[str]) -> list[Cells | None]:
-    """Lines side by side of a name and what it means: "Publisher: Kestrel." The name may be an answer as well."""
+    """Adjacent lines of a name and its value: "Publisher: Kestrel." The name may be an answer too."""
     matches = [_PAIR.match(line) for line in lines]
     found: list[Cells | None] = [None] * len(lines)
     for begin, end in _runs([one is not None and len(one.group(1).split()) <= _KEY_WORDS for one in matches]):
@@ -158,9 +158,9 @@ def _pairs(lines: Sequence[str]) -> list[Cells | None]:
 
 
 def _numbers(lines: Sequence[str]) -> list[Cells | None]:
-    """Rows of a table that lost its marks: short lines side by side of names and numbers, without joining words.
+    """Rows of a table that lost its marks: adjacent short lines of names and numbers, without function words.
 
-    Two numbers with a blank between them are two cells: "2 640", unless 2640 may be meant, as no row says "2,640".
+    Two numbers with a blank between them are two cells, "2 640", unless 2640 may be meant because no row has "2,640".
     """
     found: list[Cells | None] = [None] * len(lines)
     for begin, end in _runs([_is_row_of_numbers(line) for line in lines]):
@@ -178,7 +178,7 @@ def _is_row_of_numbers(line: str) -> bool:
 
 
 def _runs(fits: Sequence[bool]) -> list[tuple[int, int]]:
-    """Begin and end of each run of lines that fit."""
+    """Start and end of each run of matching lines."""
     runs, begin = [], 0
     for at, one in enumerate([*fits, False]):
         if not one:

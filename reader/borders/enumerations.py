@@ -1,4 +1,4 @@
-"""When a question asks for several things, the answer is the whole enumeration, not one item of it."""
+"""Extends an answer to the whole enumeration when a question asks for several things."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _SEVERAL = re.compile(
 _SEPARATOR = re.compile(r"\s*[,;]\s+(?:and|or)\s+|\s*[,;]\s+|\s+(?:and|or|&)\s+")
 _WORD = re.compile(r"\S+")
 _LEAD = re.compile(r".*(?::|\b(?:including|includes?|included|such as|are|were|namely|called|named))\s+", re.DOTALL)
-_MOST_WORDS = 5  # of an item in a sentence
-_MOST_WORDS_OF_LINE = 10  # of an item on a line
+_MOST_WORDS = 5  # in an item in a sentence
+_MOST_WORDS_OF_LINE = 10  # in an item on a line
 _SMALL_WORDS = frozenset(("of", "the", "de", "la", "van", "von", "der", "di", "du", "del", "and", "&"))
 _ARTICLES = frozenset(("a", "an", "the"))
 _EDGES = " \t\n.,;:!?\"'()"
@@ -37,18 +37,18 @@ _EDGES = " \t\n.,;:!?\"'()"
 def asks_for_several(question: str) -> bool:
     """Whether an English question asks for more than one thing: "Which rivers ...", "Name the three ...".
 
-    Where that is not clear it asks for one.
+    If that is unclear, it asks for one.
     """
     return _SEVERAL.match(" ".join(question.lower().split())) is not None
 
 
 def whole_enumeration(borders: SpanBorders, first: int, last: int, *, several: bool = True) -> tuple[int, int]:
-    """The rows of the enumeration of which rows ``first`` to ``last`` are one item; those alone where there is none.
+    """The rows of the enumeration with rows ``first`` to ``last`` as one item; the same rows if there is none.
 
-    An enumeration is "a, b and c" in one sentence, or lines below each other with marks of items. Where it cannot be
-    told where it begins or ends, the item stays alone.
+    An enumeration is "a, b and c" in one sentence, or consecutive lines with item marks. If its start or end is
+    unclear, the item stays alone.
 
-    :param several: whether the question asks for several things; the span comes back as it is where it does not.
+    :param several: whether the question asks for several things; if not, the span is returned unchanged.
     """
     if not several:
         return first, last
@@ -70,7 +70,7 @@ def whole_enumeration(borders: SpanBorders, first: int, last: int, *, several: b
 
 
 def _items_on_lines(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """Start of the first item's text and end of the last one's, where the span is a whole item of a list of lines."""
+    """Start of the first item's text and end of the last one's, if the span is a whole item of a list of lines."""
     line_start = text.rfind("\n", 0, start) + 1
     mark = ITEM.match(text, line_start)
     if mark is None or mark.end() > start or text[mark.end() : start].strip(_EDGES):
@@ -110,7 +110,7 @@ def _line_end(text: str, at: int) -> int:
 
 
 def _items_in_sentence(sentence: str, start: int, end: int) -> tuple[int, int] | None:
-    """Start of the first item and end of the last of "a, b and c", where the span is one of the three or more."""
+    """Start of the first item and end of the last of "a, b and c", if the span is one of at least three items."""
     marks = [match for match in _SEPARATOR.finditer(sentence) if _depth(sentence, match.start()) == 0]
     starts, ends = [0, *(one.end() for one in marks)], [*(one.start() for one in marks), len(sentence)]
     parts = list(zip(starts, ends, strict=True))
@@ -146,14 +146,14 @@ def _is_short(part: str) -> bool:
 
 
 def _is_item(part: str, span: str) -> bool:
-    """Whether the span is the whole part but for an article."""
+    """Whether the span is the whole part except for an article."""
     return [one for one in part.lower().strip(_EDGES).split() if one not in _ARTICLES] == [
         one for one in span.lower().strip(_EDGES).split() if one not in _ARTICLES
     ]
 
 
 def _begin_of_first(sentence: str, part: tuple[int, int], middle: Sequence[str]) -> int | None:
-    """Where the first item begins: behind a word that announces it, else by the look of the items after it."""
+    """The start of the first item: after a word that announces it, else guessed from the form of the next items."""
     lead = _LEAD.match(sentence, *part)
     if lead and _is_short(sentence[lead.end() : part[1]]):
         return lead.end()
@@ -171,7 +171,7 @@ def _begin_of_first(sentence: str, part: tuple[int, int], middle: Sequence[str])
 
 
 def _end_of_last(sentence: str, part: tuple[int, int], middle: Sequence[str]) -> int | None:
-    """Where the last item ends: with the sentence or clause if it is short, else by the look of the items before it."""
+    """The end of the last item: that of the sentence or clause if short, else guessed from the items before."""
     words = list(_WORD.finditer(sentence, *part))
     if not words:
         return None
@@ -189,6 +189,6 @@ def _end_of_last(sentence: str, part: tuple[int, int], middle: Sequence[str]) ->
 
 
 def _is_proper(words: str) -> bool:
-    """Whether they begin as a name does, an article aside."""
+    """Whether the words, without an article, begin like a name."""
     named = [one for one in words.split() if one.lower() not in _ARTICLES]
     return bool(named) and named[0].lstrip("\"'“‘(")[:1].isupper()

@@ -1,4 +1,4 @@
-"""Which spans of one passage can be answers, and what does a span become that cannot?"""
+"""Decides which spans of a passage may be answers, and adjusts spans that may not."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from deformer_qa.reader.borders.units import units
 from deformer_qa.reader.borders.wholes import wholes
 
-_NEAR = 12  # rows between a bracket or quote and its other half, at most, for a span to take that in
-_ROUNDS = 8  # of trimming and widening; each ends one bracket
+_NEAR = 12  # rows: a span takes in the other half of a bracket or quote within this distance
+_ROUNDS = 8  # of trimming and widening; each round closes one bracket
 _CLOSING_OF = {"(": ")", "[": "]", "{": "}", "“": "”", "«": "»", "„": "“", "‹": "›", "「": "」", "『": "』", "《": "》"}
 _CLOSING = frozenset(_CLOSING_OF.values())
 _MARK = re.compile("[" + re.escape("".join({*_CLOSING_OF, *_CLOSING, '"'})) + "]")
@@ -25,24 +25,24 @@ _PREPOSITIONS = (
     *("on", "onto", "over", "since", "than", "that", "to", "under", "until", "upon", "with", "within", "without"),
 )
 _FUNCTION_WORDS = _NOT_LAST.union(_PREPOSITIONS)
-"""Words that say nothing alone. At the end of a unit ("the default is on") they do."""
+"""Words without content of their own, except at the end of a unit ("the default is on")."""
 
 
 @dataclass(frozen=True)
 class SpanBorders:
     """Where answers may begin and end in one passage.
 
-    A span is allowed where it lies in one unit, parts nothing that is written as one, begins and ends with a word or
-    with a bracket or quote whose other half it holds, and says something. All arrays: *Shape:* (tokens,), by row.
+    A span is allowed if it lies in one unit, splits no indivisible string (a "whole"), begins and ends with a word or
+    with a bracket or quote whose other half it holds, and has content. All arrays: *Shape:* (tokens,), by row.
 
     :ivar text: the passage's text, without its lead
-    :ivar starts, ends: places of the rows in the text, int64; the end not behind the start for rows outside of it
-    :ivar unit: number of the row's unit, int64; -1 in none, which no answer holds
-    :ivar first_of_whole, last_of_whole: rows with which the whole begins and ends that the row is written in, int64
+    :ivar starts, ends: offsets of the rows in the text, int64; rows outside the text have no end beyond their start
+    :ivar unit: number of the row's unit, int64; -1 for none: such rows are in no answer
+    :ivar first_of_whole, last_of_whole: first and last row of the whole that the row belongs to, int64
     :ivar is_word: whether the row's whole is more than punctuation, or all of its unit is punctuation; bool
-    :ivar says: whether a span says something that holds the whole of this row; bool
+    :ivar says: whether a span that holds this row's whole has content; bool
     :ivar is_last: whether a span may end with the row's whole; bool
-    :ivar partner: of a bracket or quote the row of its other half in the unit, -1 where there is none; -2 of other rows
+    :ivar partner: for a bracket or quote, the row of its other half in the unit, -1 if none; -2 for other rows
     """
 
     text: str
@@ -60,8 +60,8 @@ class SpanBorders:
     def of(cls, text: str, offsets: Sequence[tuple[int, int]], text_start: int = 0) -> SpanBorders:
         """The borders of a passage's text.
 
-        :param offsets: of each row its start and end, (0, 0) for special tokens.
-        :param text_start: place of the text's first character in what the offsets count; rows before are a lead.
+        :param offsets: start and end of each row, (0, 0) for special tokens.
+        :param text_start: offset of the text's first character; rows before it are a lead.
         """
         placed = np.asarray(offsets, np.int64).reshape(-1, 2)
         is_special = placed[:, 1] <= placed[:, 0]
@@ -78,11 +78,11 @@ class SpanBorders:
             for start, end, inside in zip(starts.tolist(), ends.tolist(), (unit >= 0).tolist(), strict=True)
         ]
         is_word = np.logical_or.reduceat(np.array([_has_word(one) for one in texts]), begins)[number]
-        # A cell of punctuation alone ("||", "...") says what it says.
+        # A cell that is only punctuation ("||", "...") has content.
         word_units = np.bincount(unit + 1, weights=is_word, minlength=1) > 0
         is_word = (is_word | ~word_units[unit + 1]) & (unit >= 0)
         partner = _partners(text, texts, starts.tolist(), unit.tolist())
-        says, is_last = is_word & (partner == -2), is_word.copy()  # a bracket alone says nothing
+        says, is_last = is_word & (partner == -2), is_word.copy()  # a bracket alone has no content
         single = rows_in[number] == 1
         for row in np.flatnonzero(single & is_word).tolist():
             word = texts[row]
@@ -106,18 +106,18 @@ class SpanBorders:
 
     @property
     def first_row(self) -> int:
-        """The first row of the text, behind [CLS] and the lead; the last row where there is none."""
+        """The first row of the text, after [CLS] and the lead; the last row if there is none."""
         inside = (self.starts >= 0) & (self.ends > self.starts)
         return int(inside.argmax()) if inside.any() else len(self.starts) - 1
 
     def allows(self, first: int, last: int) -> bool:
-        """Whether rows ``first`` to ``last``, inclusive, may be an answer as they are."""
+        """Whether rows ``first`` to ``last``, inclusive, may be an answer unchanged."""
         return first <= last and self.fitted(first, last, last - first + 1) == (first, last)
 
     def fitted(self, first: int, last: int, max_tokens: int) -> tuple[int, int] | None:
-        """The span widened to what is written as one, then trimmed, its brackets closed; None where nothing is left.
+        """The span widened to whole strings, then trimmed, with brackets closed; None if nothing is left.
 
-        :param max_tokens: beyond so many rows no other half of a bracket is taken in.
+        :param max_tokens: beyond this many rows, no other half of a bracket is taken in.
         """
         first, last = int(self.first_of_whole[first]), int(self.last_of_whole[last])
         if self.unit[first] < 0 or self.unit[first] != self.unit[last]:
@@ -158,7 +158,7 @@ class SpanBorders:
 
 
 def _numbers(starts: NDArray[np.int64], spans: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-    """For each start the number of the span that holds it, -1 where none does; spans ascend."""
+    """The number of the span that holds each start, -1 for none; spans ascend."""
     if not spans:
         return np.full(len(starts), -1, np.int64)
     bounds = np.asarray(spans, np.int64)
@@ -173,7 +173,7 @@ def _has_word(token: str) -> bool:
 
 
 def _partners(text: str, texts: Sequence[str], starts: Sequence[int], unit: Sequence[int]) -> NDArray[np.int64]:
-    """The other half of each bracket and quote; they nest, and none is sought in another unit."""
+    """The other half of each bracket and quote, with nesting, within the same unit only."""
     partner = np.full(len(texts), -2, np.int64)
     if not _MARK.search(text):
         return partner
@@ -203,7 +203,7 @@ def _partners(text: str, texts: Sequence[str], starts: Sequence[int], unit: Sequ
 
 
 def _opens(text: str, at: int, is_waiting: bool) -> bool:
-    """Whether a straight quote opens, by the blanks around it; where they do not tell, by whether one is open."""
+    """Whether a straight quote opens, by the blanks around it; if they do not tell, by whether one is open."""
     after_blank = at == 0 or text[at - 1].isspace() or text[at - 1] in "([{—–-/"
     before_blank = at + 1 == len(text) or text[at + 1].isspace() or text[at + 1] in ")]}.,;:!?"
     return not is_waiting if after_blank == before_blank else after_blank

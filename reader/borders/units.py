@@ -1,4 +1,4 @@
-"""Which stretches of a text hold an answer whole? Sentences, items of lists, headings and cells, each a unit."""
+"""Splits a text into units that an answer must not cross: sentences, list items, headings and cells."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _LINE = re.compile(r"[^\n]+")
 ITEM = re.compile(r"\s*(?:[-*•‣◦▪+]|\d{1,3}[.)]|[a-zA-Z][.)]|\(\w{1,3}\))\s+(?=\S)")
 """The mark of an item of a list."""
 _HEADING = re.compile(r"\s*#{1,6}\s+|(?:\s*[=~^-]{3,}\s*$)")
-_LONGEST_ROW = 250  # characters of one that is said whole; in a cell of more stand sentences
-_SHORT = 0.5  # of the longest line of its block: a line that ends there was ended, not wrapped
+_LONGEST_ROW = 250  # characters of a row kept as one statement; a longer cell holds sentences
+_SHORT = 0.5  # of the longest line of its block: a shorter line was ended, not wrapped
 _BEGINS = re.compile(r"\s*[\"'“‘«(\[]*[^\Wa-z_]")
 
 
 def units(text: str) -> list[Span]:
-    """The units of a text, in order; what lies in none (marks of items, names of columns) is never in an answer.
+    """The units of a text, in order; text outside of them (item marks, column names) is never in an answer.
 
-    A line that was only wrapped goes on in the next one.
+    A line that was only wrapped continues in the next one.
     """
     ends = sentence_ends(text)
     return [unit for line in _lines_joined(text) for cell in line.cells for unit in _sentences(cell, ends)]
@@ -32,9 +32,9 @@ def units(text: str) -> list[Span]:
 
 @dataclass(frozen=True)
 class Statement(Span):
-    """A part of a text that says one thing.
+    """A part of a text that makes one statement.
 
-    :ivar is_row: whether it is a row of a table, or a part of one
+    :ivar is_row: whether it is a row of a table, or part of one
     """
 
     is_row: bool = False
@@ -42,9 +42,9 @@ class Statement(Span):
 
 @lru_cache(maxsize=256)
 def statements(text: str) -> tuple[Statement, ...]:
-    """What a text says one by one, in order: sentences, items, headings, and rows of tables with all their cells.
+    """The statements of a text, in order: sentences, items, headings, and table rows with all their cells.
 
-    Kept for the last texts: every span of a passage asks for those of the passage.
+    The latest texts are cached, because every span of a passage asks for the passage's statements.
     """
     ends = sentence_ends(text)
     found = []
@@ -68,7 +68,7 @@ def statement_around(text: str, start: int, end: int) -> Span:
 
 @dataclass(frozen=True)
 class _Line:
-    """A line without its mark, and those that were wrapped from it; of a row its cells, else all of it as one."""
+    """A line without its mark, together with its wrapped lines; a row's cells, else the whole line as one part."""
 
     whole: Span
     cells: tuple[Span, ...]
@@ -80,12 +80,12 @@ class _Line:
 
 
 def _sentences(part: Span, ends: Sequence[int]) -> list[Span]:
-    """A part of a text, parted where sentences end."""
+    """A part of a text, split at sentence ends."""
     inside = ends[bisect_right(ends, part.start) : bisect_left(ends, part.end)]
     return [Span(start, end) for start, end in pairwise([part.start, *inside, part.end])]
 
 
-@lru_cache(maxsize=64)  # a passage is asked for its units once, and for statements once a span
+@lru_cache(maxsize=64)  # a passage needs its units once, and its statements once per span
 def _lines_joined(text: str) -> tuple[_Line, ...]:
     if "\n" not in text and "|" not in text:
         return (_Line.of_text(0, len(text)),)

@@ -1,4 +1,4 @@
-"""What is written as one, so that no answer is a part of it? Words, numbers, codes, paths, options and addresses."""
+"""Finds strings that no answer may split: words, numbers, codes, paths, options and addresses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HYPHEN = (  # not in 1939-1945 and 1939-45, which are two years
     r"|(?<=\d)(?<!\d{3})–(?=\d{1,2}(?!\d))"  # a result; between longer numbers it means "to"
     r"|(?<=[A-Z])-(?=\d)|(?<=\d)-(?=[A-Z](?![a-z]))"
 )
-_POINT = r"(?<![a-z]{3})\.(?=\w)|\.(?=[a-z\d_])"  # not where a blank is missing between two sentences
+_POINT = r"(?<![a-z]{3})\.(?=\w)|\.(?=[a-z\d_])"  # not a sentence end without a blank after it
 _POWER = r"\^[-−]?(?=\w)|(?<=\d)⁻(?=[⁰¹²³⁴-⁹])|(?<=\d)\ ?[×x]\ ?(?=10(?:\^|[⁰¹²³⁴-⁹⁻]))"
 _APOSTROPHE = r"(?<=n)['’](?=t\b)|(?<=\b[OD])['’](?=[A-Z])"
 _JOINT = rf"(?:{_BETWEEN_DIGITS}|{_HYPHEN}|{_POINT}|{_POWER}|{_APOSTROPHE}|::(?=\w))"
@@ -35,7 +35,7 @@ _WHOLE = re.compile(
 
 
 def wholes(text: str) -> list[tuple[int, int]]:
-    """Start and end of each, in order. Scripts without blanks have none: their tokens may be parted anywhere."""
+    """Start and end of each, in order. Scripts without blanks have none, so their tokens may be split anywhere."""
     found = [match.span() for match in _WHOLE.finditer(text)]
     if text.isascii() or not is_without_blanks(text):
         return found

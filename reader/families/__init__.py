@@ -1,4 +1,4 @@
-"""Which model families can be split? One file each: foreign configuration and tensor names in, ours out."""
+"""The model families that can be split, one file each: they translate foreign configurations and tensor names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BERT and what is built exactly like it (MiniLM among them): Hugging Face's names in, ours out."""
+"""BERT and models built exactly like it, such as MiniLM: translates Hugging Face's names into ours."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _IN_LAYER = {
 
 
 class BertFamily(Family):
-    """The adapter for BERT; ELECTRA's and RoBERTa's say what is different there."""
+    """The adapter for BERT; those for ELECTRA and RoBERTa override the differences."""
 
     model_types: ClassVar[tuple[str, ...]] = ("bert",)
     pair_has_types: ClassVar[bool] = True
@@ -44,7 +44,7 @@ class BertFamily(Family):
     prefix: ClassVar[str] = "bert."
 
     def shape(self, config: Mapping[str, Any]) -> BackboneShape:
-        """The shape in a ``config.json``; refused are relative positions, decoders and other activations."""
+        """The shape in a ``config.json``; refuses relative positions, decoders and other activations."""
         expect(config, "position_embedding_type", "absolute", "position embeddings")
         expect(config, "is_decoder", False, "is_decoder")
         form = gelu_form(config, "hidden_act")

@@ -28,7 +28,7 @@ _IN_LAYER = {
 
 
 class DistilBertFamily(Family):
-    """The adapter for DistilBERT; learned and sinusoidal positions are both a table in its weights."""
+    """The adapter for DistilBERT; its weights hold learned and sinusoidal positions alike as a table."""
 
     model_types: ClassVar[tuple[str, ...]] = ("distilbert",)
 

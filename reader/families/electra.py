@@ -1,4 +1,4 @@
-"""ELECTRA: BERT's layers; the tables may be narrower than the states, with a projection between."""
+"""ELECTRA: BERT's layers; embedding tables may be narrower than the states, with a projection between."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class ElectraFamily(BertFamily):
     prefix: ClassVar[str] = "electra."
 
     def shape(self, config: Mapping[str, Any]) -> ElectraShape:
-        """BERT's, with the width of the tables."""
+        """BERT's shape, with the width of the tables."""
         (table_width,) = numbers(config, ["embedding_size"], "an ELECTRA")
         return ElectraShape(**asdict(super().shape(config)), table_width=table_width)
 
     def embeddings(self, shape: BackboneShape) -> nn.Module:
-        """Tables, layer norm, and a projection where the widths differ."""
+        """Tables, layer norm, and a projection if the widths differ."""
         return Embeddings(shape, table_width=cast(ElectraShape, shape).table_width)
 
     def backbone_tensors(self, tensors: Mapping[str, Tensor], shape: BackboneShape) -> dict[str, Tensor]:
-        """BERT's, and the projection's."""
+        """BERT's tensors, and those of the projection."""
         ours = super().backbone_tensors(tensors, shape)
         if cast(ElectraShape, shape).table_width != shape.hidden_width:
             foreign = ForeignTensors(tensors, self.prefix, "ELECTRA model")

@@ -1,4 +1,4 @@
-"""What is a model family? Foreign names in, ours out; its layers; and how it reads two texts together."""
+"""The interface of a model family: its names translated into ours, its layers, and how it reads two texts together."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Pair:
     """Question and passage as a fine-tuned checkpoint of the family reads them together.
 
     :ivar ids: token ids in the order in which the checkpoint reads them
-    :ivar token_types: of each id
-    :ivar rows: of the passage as it is read alone: where its classification token, its tokens and its separator are
+    :ivar token_types: the type of each id
+    :ivar rows: of the passage as read alone: the places of its classification token, its tokens and its separator
     """
 
     ids: tuple[int, ...]
@@ -31,13 +31,13 @@ class Pair:
 
 
 class Family(ABC):
-    """What an adapter gives; what is not abstract is so in BERT, and most families share it.
+    """The base of adapters; methods that are not abstract follow BERT, as most families do.
 
-    :cvar model_types: names of it in ``config.json``; the first is its name here
+    :cvar model_types: its names in ``config.json``; the first is its name here
     :cvar positions: policy of the layers that run apart. ``restart``: each text's positions are embedded from 0.
-        ``rotary``, ``relative``: layers see distances alone; upper layers go on with those of both texts together.
-    :cvar classification_last: its classification token stands behind a text. Row 0 is that token's in every family,
-        and ``Placement`` says where it stands.
+        ``rotary``, ``relative``: layers see only distances; upper layers use those of both texts together.
+    :cvar classification_last: its classification token stands after a text. In every family row 0 is that token's,
+        and ``Placement`` tells its position.
     :cvar passage_first: its checkpoints are fine-tuned on passage before question
     :cvar separators_between: tokens between question and passage in a pair
     :cvar pair_has_types: token types tell the texts of a pair apart
@@ -52,20 +52,20 @@ class Family(ABC):
 
     @abstractmethod
     def shape(self, config: Mapping[str, Any]) -> BackboneShape:
-        """The shape described by a Hugging Face ``config.json``; raises UnsupportedModel where it cannot be kept."""
+        """The shape described by a Hugging Face ``config.json``; raises UnsupportedModel if it is not supported."""
 
     @abstractmethod
     def backbone_tensors(self, tensors: Mapping[str, Tensor], shape: BackboneShape) -> dict[str, Tensor]:
         """Hugging Face's tensors under the names of ``reader.backbone.Backbone``."""
 
     def span_head(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor] | None:
-        """Tensors of ``head`` from an extractive-QA checkpoint; None where it has another head or none."""
+        """Tensors of ``head`` from an extractive-QA checkpoint; None if it has another head or none."""
         if "qa_outputs.weight" not in tensors:
             return None
         return {"weight": tensors["qa_outputs.weight"], "bias": tensors["qa_outputs.bias"]}
 
     def embeddings(self, shape: BackboneShape) -> nn.Module:
-        """Token ids (batch, tokens), and token types or None, to layer-0 states."""
+        """The module that maps token ids (batch, tokens), and token types or None, to layer-0 states."""
         return Embeddings(shape)
 
     def layer(self, shape: BackboneShape, index: int) -> nn.Module:
@@ -73,22 +73,22 @@ class Family(ABC):
         return TransformerLayer(shape)
 
     def finish(self, shape: BackboneShape) -> nn.Module:
-        """What is done to states after the last layer, before anything reads them."""
+        """The module applied to states after the last layer, before anything reads them."""
         return nn.Identity()
 
     def head(self, shape: BackboneShape) -> nn.Module:
-        """Finished states to start and end logits, *Shape:* (..., 2)."""
+        """The module that maps finished states to start and end logits, *Shape:* (..., 2)."""
         head = nn.Linear(shape.hidden_width, 2)
         nn.init.normal_(head.weight, std=0.02)
         nn.init.zeros_(head.bias)
         return head
 
     def context(self, shape: BackboneShape, placement: Placement) -> Context:
-        """What the layers take beside states, for rows that stand like this."""
+        """The layers' context for rows with this placement."""
         return Context(padding_bias(placement))
 
     def pair(self, question: Sequence[int], passage: Sequence[int], *, passage_first: bool) -> Pair:
-        """Question and passage together, from each one's token ids as it is read alone."""
+        """Join question and passage, given as token ids of each text alone."""
         first, second = (passage, question) if passage_first else (question, passage)
         ids = (*first, *tuple(first[-1:]) * (self.separators_between - 1), *second[1:])
         types = (0,) * len(first) + (int(self.pair_has_types),) * (len(ids) - len(first))
@@ -97,12 +97,12 @@ class Family(ABC):
 
 
 def padding_bias(placement: Placement) -> Tensor | None:
-    """*Shape:* (batch, 1, 1, keys); None where there is no padding."""
+    """The attention bias for padding, *Shape:* (batch, 1, 1, keys); None without padding."""
     return None if placement.mask is None else attention_bias(placement.mask)
 
 
 def numbers(config: Mapping[str, Any], keys: Sequence[str], whose: str) -> list[int]:
-    """Whole numbers of a ``config.json``; raises UnsupportedModel with those that are missing."""
+    """Integers of a ``config.json``; raises UnsupportedModel naming the missing ones."""
     missing = [key for key in keys if not isinstance(config.get(key), int)]
     if missing:
         raise UnsupportedModel(f"config.json: no number under {', '.join(missing)}; it is not {whose}'s.")
@@ -119,14 +119,14 @@ def gelu_form(config: Mapping[str, Any], key: str) -> str:
 
 
 def expect(config: Mapping[str, Any], key: str, only: Any, what: str) -> None:
-    """Raises UnsupportedModel where ``key`` is there and says anything but ``only``."""
+    """Raise UnsupportedModel if ``key`` exists with a value other than ``only``."""
     found = config.get(key, only)
     if found != only:
         raise UnsupportedModel(f'config.json: found {what} "{found}", supported are: {only}.')
 
 
 def head_divides(width: int, n_heads: int) -> None:
-    """Raises UnsupportedModel where the width is no multiple of the heads."""
+    """Raise UnsupportedModel if the width is not a multiple of the heads."""
     if n_heads < 1 or width % n_heads:
         raise UnsupportedModel(f"config.json: {n_heads} attention heads do not divide a width of {width}.")
 
@@ -139,7 +139,7 @@ class ForeignTensors:
         self._prefix = prefix if any(name.startswith(prefix) for name in tensors) else ""
 
     def __getitem__(self, name: str) -> Tensor:
-        # The second spelling is that of checkpoints from before 2020.
+        # The second spelling is from checkpoints before 2020.
         old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
         for spelling in (name, old):
             if self._prefix + spelling in self._tensors:

@@ -44,12 +44,12 @@ _IN_LAYER = {
 
 @dataclass(frozen=True)
 class ModernBertShape(BackboneShape):
-    """What ModernBERT has besides.
+    """The shape of ModernBERT.
 
-    :ivar windowed: of each layer, whether its rows see only those nearby
+    :ivar windowed: for each layer, whether its rows see only nearby rows
     :ivar window: tokens on either side that such a layer sees
-    :ivar rotary_base: of layers that see everything
-    :ivar windowed_rotary_base: of those that do not
+    :ivar rotary_base: of layers without a window
+    :ivar windowed_rotary_base: of layers with a window
     :ivar norm_bias, attention_biased, feed_forward_bias, head_bias: whether these maps have biases
     :ivar head_gelu_form: of the span head, as ``gelu_form``
     """
@@ -65,13 +65,13 @@ class ModernBertShape(BackboneShape):
     head_gelu_form: str
 
     def norm(self) -> nn.LayerNorm:
-        """A layer norm as all of the model's are."""
+        """A layer norm like all in this model."""
         return nn.LayerNorm(self.hidden_width, eps=self.layer_norm_eps, bias=self.norm_bias)
 
 
 @dataclass(frozen=True)
 class _Sight(Context):
-    """What one kind of layer takes: the bias, and by how much each row's query and key are turned.
+    """The context of one kind of layer: the bias, and the rotation of each row's query and key.
 
     :ivar cosine, sine: *Shape:* (batch or 1, rows, 1, head width)
     """
@@ -82,14 +82,14 @@ class _Sight(Context):
 
 @dataclass(frozen=True)
 class RotaryContext(Context):
-    """What the layers take that see everything (the ``bias`` is theirs), and those that see only what is nearby."""
+    """The contexts of layers without a window (``bias`` is theirs) and of layers with one."""
 
     everywhere: _Sight
     nearby: _Sight
 
 
 class ModernBertLayer(nn.Module):
-    """One layer; the first has no norm before its attention, the embeddings' being there already."""
+    """One layer; the first has no norm before its attention, because the embeddings end with one."""
 
     def __init__(self, shape: ModernBertShape, index: int) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class ModernBertLayer(nn.Module):
 
 
 def _turned(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotary positions (Su et al. 2021): the two halves of a head are the coordinates that are turned.
+    """Rotary positions (Su et al. 2021): the two halves of a head are the coordinates to rotate.
 
     :param heads: *Shape:* (batch, rows, heads, head width).
     """
@@ -137,7 +137,7 @@ def _turned(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
 
 class _Words(nn.Module):
-    """Layer 0: words, normed."""
+    """Layer 0: word embeddings and a norm."""
 
     def __init__(self, shape: ModernBertShape) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ class ModernBertFamily(Family):
     def shape(self, config: Mapping[str, Any]) -> ModernBertShape:
         """The shape in a ModernBERT ``config.json``; raises UnsupportedModel for scaled rotary positions."""
         n_layers, width, n_heads, inner, vocabulary, n_positions, reach = numbers(config, _NEEDED, "a ModernBERT")
-        head_divides(width, 2 * n_heads)  # a head has two halves, see _turned
+        head_divides(width, 2 * n_heads)  # a head needs two halves, see _turned
         return ModernBertShape(
             family="modernbert",
             n_layers=n_layers,
@@ -224,24 +224,24 @@ class ModernBertFamily(Family):
         return ours
 
     def span_head(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor] | None:
-        """The head of ``ModernBertForQuestionAnswering``; classifiers' have the same names."""
+        """The head of ``ModernBertForQuestionAnswering``; heads of classifiers have the same names."""
         if "ModernBertForQuestionAnswering" not in (config.get("architectures") or []):
             return None
         ours = {name.removeprefix("head."): one for name, one in tensors.items() if name.startswith("head.")}
         return ours | {f"logits.{kind}": tensors[f"classifier.{kind}"] for kind in ("weight", "bias")}
 
     def embeddings(self, shape: BackboneShape) -> nn.Module:
-        """Words and a norm."""
+        """Word embeddings and a norm."""
         return _Words(cast(ModernBertShape, shape))
 
     def layer(self, shape: BackboneShape, index: int) -> nn.Module:
-        """The first has one norm less; each has its own sight. Raises UnsupportedModel where there is no such layer."""
+        """A layer; the first lacks one norm, and each has its own window. Raises UnsupportedModel for a missing one."""
         if not 0 <= index < shape.n_layers:
             raise UnsupportedModel(f"a ModernBERT of {shape.n_layers} layers has no layer {index + 1} to build.")
         return ModernBertLayer(cast(ModernBertShape, shape), index)
 
     def finish(self, shape: BackboneShape) -> nn.Module:
-        """The norm that comes after the last layer, as every layer begins with its own."""
+        """The norm after the last layer, because every layer only begins with its own."""
         return cast(ModernBertShape, shape).norm()
 
     def head(self, shape: BackboneShape) -> nn.Module:
@@ -249,7 +249,7 @@ class ModernBertFamily(Family):
         return _SpanHead(cast(ModernBertShape, shape))
 
     def context(self, shape: BackboneShape, placement: Placement) -> RotaryContext:
-        """Rotations for both kinds of layers, and which rows are near each other."""
+        """Rotations for both kinds of layers, and the windows."""
         about = cast(ModernBertShape, shape)
         positions = placement.positions
         bias = near = padding_bias(placement)
@@ -273,7 +273,7 @@ def _sight(bias: Tensor | None, positions: Tensor, base: float, head_width: int)
 
 
 def _windowed(config: Mapping[str, Any], n_layers: int) -> tuple[bool, ...]:
-    """Of each layer, whether it has a window; older files say only how often one has none."""
+    """For each layer, whether it has a window; older files only say how often one has none."""
     kinds = config.get("layer_types")
     if kinds is None:
         (period,) = numbers({"global_attn_every_n_layers": 3, **config}, ["global_attn_every_n_layers"], "a ModernBERT")

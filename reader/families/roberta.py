@@ -1,4 +1,4 @@
-"""RoBERTa, XLM-RoBERTa, CamemBERT: BERT's layers; positions begin behind the padding's, pairs have no token types."""
+"""RoBERTa, XLM-RoBERTa, CamemBERT: BERT's layers; positions begin after the padding's, pairs have no token types."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from deformer_qa.reader.layers import BackboneShape, Embeddings
 
 @dataclass(frozen=True)
 class RobertaShape(BackboneShape):
-    """:ivar first_position: row of the position table that a text's first token takes; those before are never used"""
+    """:ivar first_position: row of the position table for a text's first token; earlier rows are never used"""
 
     first_position: int
 
     @property
     def longest_text(self) -> int:
-        """Positions there are for tokens."""
+        """The number of positions for tokens."""
         return self.n_positions - self.first_position
 
 
 class RobertaFamily(BertFamily):
-    """The adapter for RoBERTa and the two that differ from it only in their vocabulary and training."""
+    """The adapter for RoBERTa and the two others, which differ only in vocabulary and training."""
 
     model_types: ClassVar[tuple[str, ...]] = ("roberta", "xlm-roberta", "camembert")
     title: ClassVar[str] = "RoBERTa"
@@ -35,11 +35,11 @@ class RobertaFamily(BertFamily):
     pair_has_types: ClassVar[bool] = False
 
     def shape(self, config: Mapping[str, Any]) -> RobertaShape:
-        """BERT's; the first position is the one behind the padding token's id."""
+        """BERT's shape; the first position is the one after the padding token's id."""
         (padding_id,) = numbers({"pad_token_id": 1, **config}, ["pad_token_id"], "a RoBERTa")
         about = asdict(super().shape(config))
         return RobertaShape(**{**about, "padding_id": padding_id}, first_position=padding_id + 1)
 
     def embeddings(self, shape: BackboneShape) -> nn.Module:
-        """BERT's, from the first position on."""
+        """BERT's embeddings, from the first position on."""
         return Embeddings(shape, first_position=cast(RobertaShape, shape).first_position)

@@ -36,14 +36,14 @@ _OF_HEADS = {"r_w_bias": "content_bias", "r_r_bias": "distance_bias", "r_s_bias"
 
 @dataclass(frozen=True)
 class XlnetShape(BackboneShape):
-    """:ivar longest_distance: beyond it distances count as it; 0 where they all count"""
+    """:ivar longest_distance: larger distances are clipped to it; 0 for no clipping"""
 
     longest_distance: int
 
 
 @dataclass(frozen=True)
 class RelativeContext(Context):
-    """Rows seen from rows.
+    """The context of XLNet's layers: distances and segments of all pairs of rows.
 
     :ivar waves: *Shape:* (2 * rows - 1, hidden); sinusoids of the distances 1 - rows to rows - 1
     :ivar distances: *Shape:* (batch or 1, 1, rows, keys), int64; rows of ``waves``
@@ -56,7 +56,7 @@ class RelativeContext(Context):
 
 
 class XlnetLayer(nn.Module):
-    """The content stream of XLNet, all that is used once it is trained."""
+    """The content stream of XLNet, the only one used after training."""
 
     def __init__(self, shape: BackboneShape) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class XlnetLayer(nn.Module):
         of_heads = (self.n_heads, width // self.n_heads)
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.distance_key = nn.Linear(width, width, bias=False)
-        self.segment_key = nn.Parameter(torch.zeros(2, *of_heads))  # of the same segment, of another
+        self.segment_key = nn.Parameter(torch.zeros(2, *of_heads))  # for the same segment, for another
         self.content_bias = nn.Parameter(torch.zeros(of_heads))
         self.distance_bias = nn.Parameter(torch.zeros(of_heads))
         self.segment_bias = nn.Parameter(torch.zeros(of_heads))
@@ -107,7 +107,7 @@ class XlnetLayer(nn.Module):
 
 
 class _Words(nn.Module):
-    """XLNet's layer 0: the words alone, since its layers see distances and segments themselves."""
+    """XLNet's layer 0: only word embeddings, since its layers see distances and segments themselves."""
 
     def __init__(self, shape: BackboneShape) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class XlnetFamily(Family):
     passage_first: ClassVar[bool] = True
 
     def shape(self, config: Mapping[str, Any]) -> XlnetShape:
-        """The shape in an XLNet ``config.json``; refused is what Hugging Face keeps for Transformer-XL."""
+        """The shape in an XLNet ``config.json``; refuses settings that Hugging Face has for Transformer-XL."""
         expect(config, "attn_type", "bi", "attn_type")
         expect(config, "bi_data", False, "bi_data")
         n_layers, width, n_heads, inner, vocabulary = numbers(config, _NEEDED, "an XLNet")
@@ -167,7 +167,7 @@ class XlnetFamily(Family):
         return ours
 
     def span_head(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor] | None:
-        """The head of ``XLNetForQuestionAnsweringSimple``; raises UnsupportedModel for the other one, a beam search."""
+        """The head of ``XLNetForQuestionAnsweringSimple``; raises UnsupportedModel for the other, a beam search."""
         if any(name.startswith(("start_logits.", "end_logits.")) for name in tensors):
             raise UnsupportedModel(
                 "weights: found the beam-search head of XLNetForQuestionAnswering, supported is that of "
@@ -176,7 +176,7 @@ class XlnetFamily(Family):
         return super().span_head(tensors, config)
 
     def embeddings(self, shape: BackboneShape) -> nn.Module:
-        """The words."""
+        """Word embeddings."""
         return _Words(shape)
 
     def layer(self, shape: BackboneShape, index: int) -> nn.Module:

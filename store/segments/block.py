@@ -1,4 +1,4 @@
-"""A block segment: vectors and states by row, rows by key; how it is read, and how it is written."""
+"""Reads and writes block segments: vectors and states by row, rows by key."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ class BlockFiles:
             self.sums = mapped(names.SUMS, "<u8", self.n_rows, 2)
         self._sortable_keys = self.keys.reshape(-1).view(f"S{KEY_BYTES}")
         self._key_bytes = self.keys.reshape(-1).data
-        self._checked = np.zeros((self.n_rows, 2), dtype=np.bool_)  # pages of zeros cost nothing until a row is touched
+        self._checked = np.zeros((self.n_rows, 2), dtype=np.bool_)  # zero pages cost no memory until a row is touched
 
     def find(self, keys: Sequence[bytes]) -> NDArray[np.int64]:
-        """The row of each key, -1 where it is not here, by bisection of the mapped lookup.
+        """The row of each key, -1 if it is not here, by bisection of the mapped lookup.
 
         *Shape:* (n_keys,), int64.
         """
@@ -92,7 +92,7 @@ class BlockFiles:
         return np.where(found, self._rows_at(place), -1)
 
     def find_one(self, key: bytes) -> int:
-        """The row of one key, -1 where it is not here; for one key faster than ``find``."""
+        """The row of one key, -1 if it is not here; faster than ``find`` for a single key."""
         low, high = 0, self.n_rows
         while low < high:
             middle = (low + high) // 2
@@ -118,7 +118,7 @@ class BlockFiles:
         return vector
 
     def encoded_states(self, row: int) -> EncodedStates:
-        """The states of a row as they lie in the map, checked.
+        """The encoded states of a row, from the map, checked.
 
         :raises StoreDamaged: naming file and row.
         """
@@ -134,7 +134,7 @@ class BlockFiles:
     def _check(self, row: int, column: int, file: str, found: int, content: NDArray[Any]) -> None:
         if int(self.sums[row, column]) != found:
             raise self._damaged(file, f"row {row}: the checksum does not match the content")
-        if not np.isfinite(content).all():  # no writer of ours wrote that
+        if not np.isfinite(content).all():  # no writer of ours writes such values
             raise self._damaged(file, f"row {row}: found a value that is not finite")
         self._checked[row, column] = True
 
@@ -142,7 +142,7 @@ class BlockFiles:
         return StoreDamaged(names.segment_file(self.segment, file), problem)
 
     def _rows_at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Rows at places of the lookup; a damaged lookup leads to some row, whose key then does not match."""
+        """Rows at places of the lookup; a damaged lookup gives some row, whose key then does not match."""
         return np.minimum(self.lookup[places].astype(np.int64), self.n_rows - 1)
 
     def _row_at(self, place: int) -> int:
@@ -153,7 +153,7 @@ class BlockFiles:
 
 
 class Block:
-    """A block as one generation sees it: its files, and which of its rows live."""
+    """A block as one generation sees it: its files, and which of its rows are live."""
 
     def __init__(self, entry: BlockEntry, files: BlockFiles) -> None:
         self.entry = entry
@@ -165,7 +165,7 @@ class Block:
 
     @cached_property
     def live_bits(self) -> NDArray[np.uint8]:
-        """One bit per row, lowest first: whether it lives. *Shape:* (n_rows / 8 rounded up,), uint8."""
+        """One bit per row, lowest first: whether it is live. *Shape:* (n_rows / 8 rounded up,), uint8."""
         return np.packbits(self.are_live(np.arange(self.entry.n_rows)), bitorder="little")
 
 
@@ -211,8 +211,8 @@ def copy_rows(
 ) -> BlockEntry | None:
     """Write and sync a block of the live rows of others, byte for byte from their maps, checksums included.
 
-    Rows in ``waiting`` are copied dead or alive. Returns None, and writes nothing, where no row is left. Does not look
-    at what it copies: the caller has verified the sources' files.
+    Rows in ``waiting`` are copied dead or alive. Returns None, and writes nothing, if no row is left. It does not check
+    the rows: the caller has verified the sources' files.
     """
     runs = [run for block in sources for run in _kept_runs(block, waiting)]
     if not runs:
@@ -248,7 +248,7 @@ class _Run:
 
 
 def rows_to_drop(block: Block, waiting: Sequence[bytes]) -> ranges.Ranges:
-    """The dead rows of a block that nobody waits for."""
+    """The dead rows of a block that no document waits for."""
     return ranges.without(block.entry.dead_rows, block.files.find(waiting))
 
 

@@ -1,8 +1,8 @@
-"""Which passages share words with a query: BM25 over all catalogues as one corpus.
+"""Finds passages that share words with a query: BM25 over all catalogues as one corpus.
 
-FTS5 only cuts texts into words. Its own ``bm25()`` knows one file's statistics and ranks a store of many small segments
-wrongly, so document frequencies and lengths are summed over the live passages of every segment here. A passage's score
-is the sum, over the query's words, of
+FTS5 only splits texts into words. Its own ``bm25()`` knows the statistics of one file and ranks a store of many small
+segments wrongly, so document frequencies and lengths are summed here over the live passages of every segment. A
+passage's score is the sum, over the query's words, of
 ``log(1 + (N - df + 0.5) / (df + 0.5)) * (k1 + 1) * tf / (tf + k1 * (1 - b + b * length / mean length))``.
 """
 
@@ -28,11 +28,11 @@ K1 = 1.2
 B = 0.75
 FREQUENT_SHARE = 1 / 3  # words of more passages than this are dropped from a query ...
 FREQUENT_FROM = 1000  # ... in stores of more passages than this
-SLACK = 1 + 1e-9  # sums in another order may differ in their last bits
+SLACK = 1 + 1e-9  # sums in a different order may differ in their last bits
 
 
 class QueryWords:
-    """Words of a query as FTS5 spells them in the index. Safe to use from threads."""
+    """Splits queries into words as FTS5 spells them in the index. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -56,10 +56,10 @@ class QueryWords:
 
 @dataclass(frozen=True)
 class _Term:
-    """A word of a query as the catalogues hold it.
+    """A word of a query, as found in the catalogues.
 
-    ``weight``: what a passage would get that consists of it. ``numbers``: its number in each catalogue, None where that
-    has no such word. ``bounds``: the most that a passage of each catalogue may get for it.
+    ``weight``: the upper limit of its contribution to a score. ``numbers``: its number in each catalogue, None if the
+    catalogue lacks it. ``bounds``: its largest contribution to a passage of each catalogue.
     """
 
     weight: float
@@ -71,7 +71,7 @@ class _Term:
 def saturation(
     occurrences: NDArray[np.unsignedinteger[Any]], lengths: NDArray[np.uint32], mean_length: float
 ) -> NDArray[np.float64]:
-    """The share of a word's weight that passages get which hold it so often. *Shape:* that of both."""
+    """The share of a word's weight that passages with these occurrences get. *Shape:* that of both."""
     share: NDArray[np.float64] = occurrences / (occurrences + K1 * (1 - B + B * lengths / mean_length))
     return share
 
@@ -86,7 +86,7 @@ def rank(
 ) -> list[Hit]:
     """The n best passages that hold any of the words, best first, equal scores by passage id.
 
-    The statistics are those of the whole corpus, also where ``among`` limits the answer. ``prune`` False scores every
+    The statistics are those of the whole corpus, even if ``among`` limits the answer. ``prune`` False scores every
     passage that holds a word, which changes no answer. ``every_word`` leaves only passages that hold all of them.
     """
     n_passages = sum(catalogue.entry.n_live_passages for catalogue in catalogues)
@@ -102,7 +102,7 @@ def rank(
         allowed = _allowed(catalogue, wanted)
         if every_word:
             allowed = _holding_all(catalogue, number, every_term, allowed)
-        if allowed is not None and np.count_nonzero(allowed) <= n:  # few: their words are looked up, no postings read
+        if allowed is not None and np.count_nonzero(allowed) <= n:  # few: look up their words, read no postings
             candidates = np.flatnonzero(allowed).astype(np.uint32)
         else:
             candidates = _candidates(catalogue, number, terms, n if prune else None, threshold, mean_length, allowed)
@@ -128,7 +128,7 @@ def _term(catalogues: Sequence[Catalogue], word: bytes, n_passages: int, mean_le
 
 
 def _frequency(catalogue: Catalogue, number: int | None) -> int:
-    """How many live passages of a catalogue hold a word."""
+    """The number of live passages of a catalogue that hold a word."""
     if number is None:
         return 0
     places, _ = catalogue.files.words.postings(number)
@@ -137,7 +137,7 @@ def _frequency(catalogue: Catalogue, number: int | None) -> int:
 
 
 def _without_frequent(terms: Sequence[_Term], n_passages: int) -> list[_Term]:
-    """Those that some live passage holds, less the very frequent ones unless nothing else is left."""
+    """The words that a live passage holds, without very frequent ones unless only these are left."""
     limit = n_passages * FREQUENT_SHARE if n_passages > FREQUENT_FROM else math.inf
     held = [term for term in terms if term.frequency]
     return [term for term in held if term.frequency <= limit] or held
@@ -152,13 +152,13 @@ def _candidates(
     mean_length: float,
     allowed: NDArray[np.bool_] | None,
 ) -> NDArray[np.uint32]:
-    """Places of allowed passages of which the n best are some; all that hold a word where n is None.
+    """Places of allowed passages that include the n best; all that hold a word if n is None.
 
-    Words are taken in order of the most they may give. Once n passages have more than all words to come can give
-    together, a passage without any of the words so far cannot be among the best, and for the others the words to come
-    are looked up: long postings are not gone through (Turtle and Flood 1995).
+    Words are taken in order of their largest possible contribution. Once n passages have more than all remaining words
+    can give together, a passage without any word so far cannot be among the best. For the others the remaining words
+    are looked up, so long postings are not read (Turtle and Flood 1995).
 
-    ``threshold``: a score that n passages of other catalogues have.
+    ``threshold``: a score that n passages of other catalogues reach.
     """
     ordered = sorted((term for term in terms if term.numbers[number] is not None), key=lambda t: -t.bounds[number])
     to_come = np.cumsum([0.0, *(term.bounds[number] for term in reversed(ordered))])[::-1]
@@ -178,7 +178,7 @@ def _candidates(
 
 
 def _allowed(catalogue: Catalogue, wanted: NDArray[np.int64] | None) -> NDArray[np.bool_] | None:
-    """Whether the passage at each place may answer; None where all may. *Shape:* (n_passages,)."""
+    """Whether the passage at each place may be returned; None if all may. *Shape:* (n_passages,)."""
     live = catalogue.live_passages
     if wanted is None:
         return live
@@ -206,7 +206,7 @@ def _holding_all(
 def _all_gains(
     catalogue: Catalogue, number: int, term: _Term, allowed: NDArray[np.bool_] | None, mean_length: float
 ) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
-    """Every allowed passage that holds a word, by place, ascending, and what it gets for it."""
+    """The places, ascending, of allowed passages that hold a word, and the word's contribution to each score."""
     word = term.numbers[number]
     assert word is not None
     places, counts = catalogue.files.words.postings(word)
@@ -219,7 +219,7 @@ def _all_gains(
 def _gains(
     catalogue: Catalogue, number: int, term: _Term, places: NDArray[np.uint32], mean_length: float
 ) -> NDArray[np.float64]:
-    """What the passages at these places get for a word. *Shape:* that of ``places``."""
+    """A word's contribution to the scores of the passages at these places. *Shape:* that of ``places``."""
     gains = np.zeros(len(places))
     word = term.numbers[number]
     if word is None or not len(places):
@@ -236,7 +236,7 @@ def _gains(
 def _added(
     places: NDArray[np.uint32], sums: NDArray[np.float64], more: NDArray[np.uint32], gains: NDArray[np.float64]
 ) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
-    """Two lists of ascending places and their sums as one."""
+    """Merge two lists of ascending places, adding their sums."""
     if not len(places):
         return more, gains
     both = np.concatenate((places, more))
@@ -251,7 +251,7 @@ def _added(
 def _scores(
     catalogue: Catalogue, number: int, terms: Sequence[_Term], places: NDArray[np.uint32], mean_length: float
 ) -> NDArray[np.float64]:
-    """The scores of passages, summed in the order of the words whatever led to them. *Shape:* that of ``places``."""
+    """The scores of passages, always summed in the order of the words. *Shape:* that of ``places``."""
     sums = np.zeros(len(places))
     for term in terms:
         sums += _gains(catalogue, number, term, places, mean_length)

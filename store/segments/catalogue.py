@@ -36,7 +36,7 @@ DOCUMENTS: dict[str, type] = {
     "title": str,
     "content_hash": str,
     "source_state": str,
-    "meta": str,  # json
+    "meta": str,  # JSON
     "n_passages": int,
     "checksum": int,
 }
@@ -47,19 +47,19 @@ PASSAGES: dict[str, type] = {
     "ordinal": int,
     "start": int,  # code points
     "end": int,
-    "first_byte": int,  # the same places in the document's UTF-8
+    "first_byte": int,  # the same span in the document's UTF-8
     "end_byte": int,
     "heading": str,
     "key": bytes,
     "checksum": int,
 }
 
-# Cuts texts into words; a table of it is never kept.
+# Splits texts into words; a table of it is never kept.
 FTS5 = f"fts5(title, heading, body, content='', tokenize='{TOKENIZER}')"
 
 
 def mark(segment: str) -> int:
-    """What a catalogue says of the segment it was made for, as SQLite's user_version: a signed 32-bit integer."""
+    """The mark of a catalogue's segment, stored as SQLite's user_version: a signed 32-bit integer."""
     return int.from_bytes(bytes.fromhex(segment.partition("-")[2]), "big", signed=True)
 
 
@@ -122,7 +122,7 @@ def row_checksum(fields: Sequence[int | str | bytes]) -> int:
 
 
 def is_whole(row: Sequence[Any]) -> bool:
-    """Whether a row, its checksum last, is as it was written; a value of another type than ours is damage too."""
+    """Whether a row, its checksum last, is undamaged; a value of an unexpected type is damage too."""
     fields = row[:-1]
     if not all(isinstance(field, int | str | bytes) for field in fields):
         return False
@@ -149,9 +149,9 @@ Row = tuple[Any, ...]
 
 
 def document_record(info: DocumentInfo, outline: str, text: bytes) -> DocumentRecord:
-    """A document with its text, of what its row of ``texts`` holds.
+    """A document with its text, from its row of ``texts``.
 
-    :raises ValueError, TypeError, AttributeError, RecursionError: where the row holds something else.
+    :raises ValueError, TypeError, AttributeError, RecursionError: if the row holds something else.
     """
     decoded = text.decode("utf-8")
     headings = tuple((offset, heading) for offset, heading in json.loads(outline))
@@ -169,7 +169,7 @@ def document_record(info: DocumentInfo, outline: str, text: bytes) -> DocumentRe
 
 
 class CatalogueFiles:
-    """The files of one catalogue; immutable, shared by the snapshots of several generations. Safe to use from threads.
+    """The files of one catalogue; immutable, shared by the snapshots of several generations. Thread-safe.
 
     ``passage_ids``: *Shape* (n_passages,) uint64, ascending. ``passage_documents``: (n_passages,) uint64.
     ``passage_lengths``: (n_passages,) uint32, words of passage, title and heading. The three go together by place.
@@ -193,7 +193,7 @@ class CatalogueFiles:
         self._connection = connect_read_only(self.path)
         self._lock = threading.Lock()
         weakref.finalize(self, self._connection.close)
-        if self.query("PRAGMA user_version") != [(mark(entry.segment),)]:  # rows cannot tell, they are whole
+        if self.query("PRAGMA user_version") != [(mark(entry.segment),)]:  # rows cannot tell, as they are undamaged
             raise StoreDamaged(self.shown, "found the catalogue of another segment")
         self._require_plain_tables()
 
@@ -202,7 +202,7 @@ class CatalogueFiles:
         return names.segment_file(self.segment, names.CATALOGUE)
 
     def _require_plain_tables(self) -> None:
-        """Refuse views, triggers and computed columns: to read those is to run what a stranger wrote."""
+        """Refuse views, triggers and computed columns: reading them would run foreign SQL."""
         others = self.query("SELECT 1 FROM sqlite_schema WHERE type NOT IN ('table', 'index') LIMIT 1")
         plain = self.query(
             "SELECT count(*) FROM sqlite_schema AS t WHERE name IN ('documents', 'texts', 'passages') AND "
@@ -214,7 +214,7 @@ class CatalogueFiles:
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """All rows of a SELECT.
 
-        :raises StoreDamaged: where SQLite stumbles over the file.
+        :raises StoreDamaged: if SQLite fails on the file.
         """
         try:
             with self._lock:
@@ -250,7 +250,7 @@ class CatalogueFiles:
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """A connection that takes no lock, writes nothing, trusts nothing in the file, and reads through a map."""
+    """Connect without locks and writes, trusting nothing in the file, and reading through a map."""
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
     connection.execute("PRAGMA trusted_schema = OFF")
@@ -261,23 +261,23 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 
 
 class Catalogue:
-    """A catalogue as one generation sees it: documents that this generation deleted or replaced are not there."""
+    """A catalogue as one generation sees it, without the documents that this generation deleted or replaced."""
 
     def __init__(self, entry: CatalogueEntry, files: CatalogueFiles) -> None:
         self.entry = entry
         self.files = files
 
     def is_live(self, document_id: int) -> bool:
-        """Whether this catalogue still speaks for a document, should it know it."""
+        """Whether a document, if this catalogue has it, is still valid here."""
         return not ranges.contains_one(self.entry.deleted_documents, document_id)
 
     def are_live(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether the passages at these places of the passage arrays live. *Shape:* that of ``places``."""
+        """Whether the passages at these places of the passage arrays are live. *Shape:* that of ``places``."""
         return ~ranges.contains(self.entry.deleted_documents, self.files.passage_documents[places])
 
     @cached_property
     def live_passages(self) -> NDArray[np.bool_] | None:
-        """Whether the passage at each place of the passage arrays lives; None where all do. *Shape:* (n_passages,)."""
+        """Whether the passage at each place of the passage arrays is live; None if all are. *Shape:* (n_passages,)."""
         deleted = self.entry.deleted_documents
         return ~ranges.contains(deleted, self.files.passage_documents) if deleted else None
 
@@ -308,7 +308,7 @@ class Catalogue:
         return next((info.id for info in self._infos("root = ? AND path = ?", (root, path))), None)
 
     def known_documents(self, ids: Sequence[int]) -> list[int]:
-        """Those of the ids that this catalogue holds, live or deleted."""
+        """The ids, among these, of documents in this catalogue, live or deleted."""
         known = self.files.query_numbers(f"SELECT id FROM documents WHERE id IN ({_marks(ids)})", ids)
         return [int(id_) for id_ in known]
 
@@ -358,26 +358,26 @@ class Catalogue:
     def passages_with_texts(self, ids: Sequence[int]) -> dict[int, tuple[PassageRecord, str]]:
         """The live passages among these ids with their texts, each compared with its key.
 
-        :raises StoreDamaged: where a text is not the one that was encoded.
+        :raises StoreDamaged: if a text is not the one that was encoded.
         """
         return {passage.id: (passage, text) for passage, text, _ in self._passages_with_texts(ids)}
 
     def passage_texts(self, ids: Sequence[int]) -> dict[int, str]:
         """The texts of the live passages among these ids, each compared with its key.
 
-        :raises StoreDamaged: where a text is not the one that was encoded.
+        :raises StoreDamaged: if a text is not the one that was encoded.
         """
         return {passage.id: text for passage, text, _ in self._passages_with_texts(ids)}
 
     def passage_inputs(self, ids: Sequence[int]) -> dict[int, str]:
-        """What the encoder read of the live passages among these ids: their texts, most below a heading.
+        """The encoder inputs of the live passages among these ids: their texts, most below a heading.
 
         :raises StoreDamaged: as ``passage_texts``.
         """
         return {passage.id: whole for passage, _, whole in self._passages_with_texts(ids)}
 
     def _passages_with_texts(self, ids: Sequence[int]) -> Iterator[tuple[PassageRecord, str, str]]:
-        """The live passages among these ids, each with its text and what the encoder read of it."""
+        """The live passages among these ids, each with its text and its encoder input."""
         for row in self._live_passage_rows(f"id IN ({_marks(ids)})", ids):
             passage = passage_record(row)
             piece = self.files.text_piece(passage.document_id, row[5], row[6])

@@ -44,7 +44,7 @@ def write_documents(
 def copy_live_documents(store: Path, segment: str, sources: Sequence[Catalogue]) -> CatalogueEntry:
     """Write and sync a catalogue of the live documents of others: rows with their checksums and postings as they are.
 
-    Does not look at what it copies: the caller has verified the sources' files.
+    It does not check what it copies: the caller has verified the sources' files.
     """
     with closing(_create(store, segment)) as connection:
         for source in sources:
@@ -80,7 +80,7 @@ def _create(store: Path, segment: str) -> sqlite3.Connection:
     uri = f"{(directory / names.CATALOGUE).absolute().as_uri()}?mode=rw"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None)
     connection.execute("PRAGMA journal_mode = OFF")
-    connection.execute("PRAGMA synchronous = OFF")  # synced once, when it is whole
+    connection.execute("PRAGMA synchronous = OFF")  # synced once, when it is complete
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute(f"PRAGMA user_version = {schema.mark(segment)}")
@@ -98,7 +98,7 @@ def _insert(
 
 
 def _byte_places(text: str, passages: Sequence[PassageRecord]) -> dict[int, int]:
-    """Where the borders of passages lie in the UTF-8 of a text, by code point."""
+    """The byte offsets of passage borders in the UTF-8 of a text, by code point."""
     places = {0: 0}
     n_bytes = before = 0
     for border in sorted({border for passage in passages for border in (passage.start, passage.end)}):
@@ -109,7 +109,7 @@ def _byte_places(text: str, passages: Sequence[PassageRecord]) -> dict[int, int]
 
 
 def _finish(connection: sqlite3.Connection) -> tuple[int, dict[str, NDArray[Any]]]:
-    """Index what was inserted; returns the number of documents, and what the passage arrays take from SQL."""
+    """Index the inserted rows; returns the number of documents, and the passage arrays' columns."""
     connection.execute("BEGIN")
     connection.execute("CREATE INDEX documents_place ON documents (root, path)")
     connection.execute("CREATE INDEX passages_document ON passages (document_id, ordinal)")
@@ -157,17 +157,17 @@ def _adopt(store: Path, segment: str, n_documents: int, arrays: dict[str, NDArra
     )
 
 
-# Words: FTS5 cuts texts into them; their postings are arrays beside the catalogue.
+# Words: FTS5 splits texts into them; their postings are arrays beside the catalogue.
 
-PASSAGES_AT_ONCE = 50_000  # whose words are gathered in memory
-WORDS_IN_MEMORY = 256 << 20  # bytes of them that FTS5 keeps in one piece
+PASSAGES_AT_ONCE = 50_000  # number of passages whose words are gathered in memory
+WORDS_IN_MEMORY = 256 << 20  # bytes of words that FTS5 keeps in one piece
 
 Text = tuple[int, str, str, str]  # passage id, title of its document, heading, text
 
 
 @dataclass(frozen=True)
 class Postings:
-    """Which passages hold which words. ``words`` ascend; word w has the postings ``starts[w]`` to ``starts[w + 1]``.
+    """The passages that hold each word. ``words`` ascend; word w has the postings ``starts[w]`` to ``starts[w + 1]``.
 
     ``starts``: *Shape* (n_words + 1,) int64. ``passages``: (n_postings,) uint64, ids, ascending per word. ``counts``:
     (n_postings,) uint32, occurrences.
@@ -180,7 +180,7 @@ class Postings:
 
 
 def postings_of_texts(texts: Iterable[Text]) -> Iterator[Postings]:
-    """The postings of passages, some passages at a time."""
+    """The postings of passages, in batches of passages."""
     remaining = iter(texts)
     while some := list(islice(remaining, PASSAGES_AT_ONCE)):
         yield _tokenised(some)
@@ -200,7 +200,7 @@ def postings_of_catalogue(catalogue: Catalogue) -> Postings:
 
 
 def posting_arrays(parts: Sequence[Postings], passage_ids: NDArray[np.uint64]) -> dict[str, NDArray[Any]]:
-    """The files of all these postings together by name, the lengths of the passages among them.
+    """The arrays for all these postings by file name, including the lengths of the passages.
 
     ``passage_ids``: *Shape* (n_passages,), those of the new catalogue, ascending.
     """
@@ -230,7 +230,7 @@ def posting_arrays(parts: Sequence[Postings], passage_ids: NDArray[np.uint64]) -
 
 
 def _tokenised(texts: Sequence[Text]) -> Postings:
-    """A list of texts cut into words; a passage's words are those of title, heading and text, a title's only once."""
+    """Split texts into words; a passage has those of title, heading and text, with the title counted only once."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.text_factory = bytes  # a word may be cut within a character
         connection.execute(f"CREATE VIRTUAL TABLE t USING {schema.FTS5}")
@@ -257,7 +257,7 @@ def _tokenised(texts: Sequence[Text]) -> Postings:
 
 
 def _title_apart(title: str, heading: str) -> str:
-    """A document's title; '' where a passage's heading already begins with it."""
+    """A document's title; '' if a passage's heading already begins with it."""
     title = " ".join(title.split())
     begins = heading.startswith(title) and not heading[len(title) : len(title) + 1].isalnum()
     return "" if begins else title

@@ -1,4 +1,4 @@
-"""A store's codebook on disk: one small file, compared whole with its checksum before a state is decoded."""
+"""A store's codebook on disk: one small file, checked by its checksum before any state is decoded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CodebookFiles:
 
     @cached_property
     def codebook(self) -> Codebook:
-        """:raises StoreDamaged: where it is not the one that was committed, or makes no sense."""
+        """The codebook. :raises StoreDamaged: if it is not the one that was committed, or is invalid."""
         shown = names.segment_file(self.entry.segment, names.CODEBOOK)
         flat = self._flat.copy()
         if xxhash.xxh3_128_hexdigest(flat.data) != self.entry.files[names.CODEBOOK].xxh3_128:
@@ -41,7 +41,7 @@ class CodebookFiles:
 
 
 def open_codebook(store: Path, manifest: Manifest, open_one: CodebookFiles | None) -> CodebookFiles | None:
-    """The codebook of a generation, None where its encoding has none; ``open_one`` if it is the same."""
+    """Open the codebook of a generation, None if its encoding has none; ``open_one`` is reused if it is the same."""
     entry = manifest.codebook
     if entry is None or (open_one is not None and open_one.entry == entry):
         return open_one if entry else None

@@ -1,4 +1,4 @@
-"""Which rows lie nearest to a question's vector: faiss and the vector indexes propose, the raw rows decide."""
+"""Finds the rows nearest to a question's vector: faiss and the vector indexes propose, the raw rows decide."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from deformer_qa.store.segments.block import Block
 from deformer_qa.store.segments.vector_index import VectorIndex
 
-SPARE_CANDIDATES = 16  # beyond those asked for: faiss adds in float32, so neighbours may change places
+SPARE_CANDIDATES = 16  # beyond those requested: faiss adds in float32, so close neighbours may swap
 ROUNDING = 1e-5  # bound of that error, relative to the lengths of both vectors
-GATHERED_ROWS = 65_536  # rows copied at once where only some may be found
+GATHERED_ROWS = 65_536  # rows copied at once if only some may be returned
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def nearest_rows(
 ) -> list[RowHit]:
     """At least the n nearest live rows, with every row that ties with the last of them; best first.
 
-    Of rows in an index only those that it proposes are looked at, but never fewer than there are up to n.
+    Of rows in an index only those that it proposes are compared, but at least n if there are n.
 
     ``query``: *Shape* (vector_width,), float32.
     """
@@ -54,7 +54,7 @@ def nearest_rows(
 def nearest_among(
     blocks: Sequence[Block], query: NDArray[np.float32], n: int, rows: Sequence[NDArray[np.int64]]
 ) -> list[RowHit]:
-    """The same among some rows of each block, scored on the raw vectors."""
+    """The nearest rows among some rows of each block, scored on the raw vectors."""
     hits: list[RowHit] = []
     for block, numbers in zip(blocks, rows, strict=True):
         for start in range(0, len(numbers), GATHERED_ROWS):
@@ -68,7 +68,7 @@ def nearest_among(
 
 
 def _row_hit(block: Block, row: int, query: NDArray[np.float32]) -> RowHit:
-    """The same arithmetic for every row, whatever block it lies in."""
+    """Score a row with the same arithmetic in every block."""
     vector = block.files.vector(row).astype(np.float64)
     return RowHit(float(np.dot(vector, query.astype(np.float64))), block.files.key(row))
 

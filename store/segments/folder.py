@@ -1,4 +1,4 @@
-"""Read-only arrays over committed files, opened so that no name, link or length in a damaged store leads astray."""
+"""Maps committed files as read-only arrays, safely even if names, links or lengths in a store are damaged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deformer_qa.store.errors import StoreDamaged, reading_refused
 
 
 class SegmentFolder:
-    """A segment's folder while its files are opened. Opened once, since opening a store opens many; follows no link."""
+    """A segment's folder while its files are opened. It is opened once for all of them and follows no link."""
 
     def __init__(self, store: Path, segment: str) -> None:
         self._store = store
@@ -30,8 +30,8 @@ class SegmentFolder:
     def open_file(self, file: str, expected: FileSum) -> int:
         """A descriptor of a committed file that has the committed size; links are not followed.
 
-        :raises StoreDamaged: where it is gone (a reader racing collection sees that), or no plain file of that size.
-        :raises StoreAccess: where it may not be read.
+        :raises StoreDamaged: if it is missing (as when a writer collects it), or not a plain file of that size.
+        :raises StoreAccess: if it may not be read.
         """
         try:
             fd = self.open_plain(file)
@@ -50,7 +50,7 @@ class SegmentFolder:
     def map_array(self, file: str, expected: FileSum, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
         """A committed file as a read-only array of this dtype and shape; its pages are the page cache's.
 
-        :raises StoreDamaged: where the size is not that of the shape, or not the committed one.
+        :raises StoreDamaged: if the size is not that of the shape, or not the committed one.
         """
         n_bytes = np.dtype(dtype).itemsize * math.prod(shape)
         if expected.n_bytes != n_bytes:
@@ -81,7 +81,7 @@ class SegmentFolder:
             self._fd = -1
 
     def open_plain(self, file: str) -> int:
-        """A descriptor of whatever lies there under this name; follows no link, waits for no pipe."""
+        """A descriptor of the entry with this name; follows no link, waits for no pipe."""
         if self._fd < 0:
             folder = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
             segments = os.open(os.path.join(self._store, names.SEGMENTS), folder)

@@ -31,7 +31,7 @@ def to_numbers(ranges: Ranges) -> NDArray[np.int64]:
 
 
 def without(ranges: Ranges, numbers: NDArray[np.int64]) -> Ranges:
-    """The ranges less some numbers, which need not lie in them."""
+    """The ranges without some numbers, which need not be in them."""
     return from_numbers(np.setdiff1d(to_numbers(ranges), numbers)) if contains(ranges, numbers).any() else ranges
 
 
@@ -41,7 +41,7 @@ def count(ranges: Ranges) -> int:
 
 
 def contains(ranges: Ranges, numbers: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Whether each number lies in the ranges, without spelling them out. *Shape:* that of ``numbers``."""
+    """Whether each number lies in the ranges, without expanding them. *Shape:* that of ``numbers``."""
     borders = np.asarray(ranges, dtype=np.int64)
     inside: NDArray[np.bool_] = np.searchsorted(borders, numbers.astype(np.int64), side="right") % 2 == 1
     return inside

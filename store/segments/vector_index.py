@@ -1,11 +1,10 @@
-"""A vector index: inverted lists of int8 codes that propose rows to compare; how it is written, opened and searched.
+"""Writes, opens and searches vector indexes: inverted lists of int8 codes that propose rows to compare.
 
-The graph is FAISS's, which checks nothing that it reads: a changed header crashes it or makes it answer wrongly. So it
-sees only bytes whose checksum is the manifest's and whose first four name the one type that we write, and what it made
-of them is looked at before it is used.
+FAISS reads the graph without checks: a changed header crashes it or makes it answer wrongly. So it gets only bytes
+whose checksum is the manifest's and whose first four name the one type that we write, and the graph that it makes is
+checked before use.
 
-What is found here is scored again on the raw vectors, whose checksums are compared. So damage can cost a hit, and
-nothing else.
+Proposed rows are scored again on the raw vectors, whose checksums are compared. So damage can only cost hits.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from deformer_qa.store.segments.block import Block
 from deformer_qa.store.segments.folder import SegmentFolder
 
 GRAPH_TYPE = b"IHNf"  # faiss.IndexHNSWFlat
-GRAPH_BREADTH = 4  # candidates kept in a search of the graph, per list asked for
+GRAPH_BREADTH = 4  # candidates kept in a search of the graph, per requested list
 
 
 def graph_bytes(centroids: NDArray[np.float32], n_links: int) -> NDArray[np.uint8]:
@@ -43,9 +42,9 @@ def graph_bytes(centroids: NDArray[np.float32], n_links: int) -> NDArray[np.uint
 
 
 def read_graph(segment: str, content: bytes, expected: FileSum, n_lists: int, width: int) -> Any:
-    """The graph that these bytes hold.
+    """Read a graph from its bytes.
 
-    :raises StoreDamaged: where they are not as committed, or not a graph over that many centroids.
+    :raises StoreDamaged: if they differ from the committed ones, or are no graph over that many centroids.
     """
     shown = names.segment_file(segment, names.CENTROID_GRAPH)
     if FileSum(len(content), xxhash.xxh3_128_hexdigest(content)) != expected:
@@ -64,7 +63,7 @@ def read_graph(segment: str, content: bytes, expected: FileSum, n_lists: int, wi
 
 
 def _is_sound(graph: Any, n_lists: int, width: int) -> bool:
-    """Whether no number in a graph leads out of it."""
+    """Whether every number in a graph stays within it."""
     import faiss
 
     storage = faiss.downcast_index(graph.storage)
@@ -101,7 +100,7 @@ def nearest_lists(centroids: NDArray[np.float32], graph: Any, query: NDArray[np.
     return order
 
 
-SPARE = 64  # codes are coarse: this many candidates, and half as many again as asked for, are compared exactly
+SPARE = 64  # codes are coarse: this many candidates, plus 1.5 times the number requested, are compared exactly
 
 Candidate = tuple[float, Block, int]
 
@@ -134,7 +133,7 @@ class IndexFiles:
                 self.graph = read_graph(entry.segment, content, expected, self.n_lists, vector_width)
 
     def scored(self, list_number: int, query: NDArray[np.float32]) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
-        """The rows of a list, and about their inner products with the query. *Shape* of both: (n,)."""
+        """The rows of a list, and their approximate inner products with the query. *Shape* of both: (n,)."""
         places = slice(int(self.offsets[list_number]), int(self.offsets[list_number + 1]))
         rows = self.rows[places]
         with np.errstate(over="ignore", invalid="ignore"):  # of damaged scales
@@ -146,9 +145,9 @@ class IndexFiles:
 
 
 class VectorIndex:
-    """A vector index as one generation sees it: of the blocks it covers some may be gone, of their rows some dead.
+    """A vector index as one generation sees it: some of its blocks may be gone, and some of their rows dead.
 
-    ``blocks``: those that are there, by name.
+    ``blocks``: the existing ones, by name.
     """
 
     def __init__(self, entry: IndexEntry, files: IndexFiles, blocks: Mapping[str, Block]) -> None:
@@ -159,7 +158,7 @@ class VectorIndex:
 
     @cached_property
     def usable(self) -> NDArray[np.bool_] | None:
-        """Whether each row lives in a block that is there; None where all do. *Shape:* (n_rows,), by row."""
+        """Whether each row is live, in an existing block; None if all are. *Shape:* (n_rows,), by row."""
         if all(block is not None and not block.entry.dead_rows for block in self._blocks):
             return None
         usable = np.zeros(self.entry.n_rows, np.bool_)
@@ -175,7 +174,7 @@ class VectorIndex:
     def search(self, query: NDArray[np.float32], n: int) -> list[Candidate]:
         """About the n nearest usable rows with the inner products of their raw vectors in float32, best first.
 
-        Looks into more lists until it has n rows, or has them all.
+        It searches more lists until it has n rows, or all rows.
         """
         found: list[tuple[NDArray[np.uint32], NDArray[np.float32]]] = []
         n_found = n_seen = 0
@@ -200,7 +199,7 @@ class VectorIndex:
     def _compared(
         self, rows: NDArray[np.uint32], scores: NDArray[np.float32], query: NDArray[np.float32], n: int
     ) -> list[Candidate]:
-        """The best of the rows found, by their raw vectors."""
+        """The best of the proposed rows, by their raw vectors."""
         n_compared = n + n // 2 + SPARE
         if len(rows) > n_compared:
             rows = rows[np.argpartition(-scores, n_compared)[:n_compared]]
@@ -217,7 +216,7 @@ class VectorIndex:
 def open_indexes(
     entries: Sequence[IndexEntry], blocks: Sequence[Block], open_files: Callable[[IndexEntry], IndexFiles]
 ) -> tuple[tuple[VectorIndex, ...], str | None]:
-    """The vector indexes that can be used, and what is wrong with one that cannot: its rows are compared one by one."""
+    """Open the usable vector indexes; also returns the errors of others, whose rows are compared one by one."""
     by_name = {block.entry.segment: block for block in blocks}
     indexes, problem = [], None
     for entry in entries:
@@ -231,7 +230,7 @@ def open_indexes(
 ROWS_AT_ONCE = 16_384
 TRAINING_ROWS_PER_LIST = 40
 TRAINING_ROUNDS = 8
-TRIALS = 128  # questions made up to choose the number of lists to look into ...
+TRIALS = 128  # made-up questions to choose the number of lists to search ...
 TRIAL_DEPTH = 20  # ... so that of this many nearest rows ...
 TRIAL_RECALL = 0.98  # ... this share lies in them
 
@@ -245,13 +244,13 @@ class _Rows:
         self.n_rows = int(self.firsts[-1])
 
     def pieces(self) -> Iterator[NDArray[np.float32]]:
-        """All of them in order, some at a time."""
+        """Yield all vectors in order, in pieces."""
         for vectors in self.vectors:
             for start in range(0, len(vectors), ROWS_AT_ONCE):
                 yield _finite(vectors[start : start + ROWS_AT_ONCE])
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Copies of some, in the order of ``rows``."""
+        """Copies of some vectors, in the order of ``rows``."""
         chosen = np.empty((len(rows), self.vectors[0].shape[1]), np.float32)
         for vectors, first, end in zip(self.vectors, self.firsts, self.firsts[1:], strict=False):
             here = np.flatnonzero((rows >= first) & (rows < end))
@@ -260,7 +259,7 @@ class _Rows:
 
 
 def write_index(store: Path, segment: str, blocks: Sequence[Block], factory: Factory) -> IndexEntry:
-    """Write and sync a vector index of all rows of these blocks, dead ones too: they may live again."""
+    """Write and sync a vector index of all rows of these blocks, even dead ones, which may become live again."""
     rows, chance = _Rows(blocks), np.random.default_rng(0)
     centroids = _trained(rows, factory.n_lists, chance)
     lists = _lists(rows, centroids)
@@ -291,12 +290,12 @@ def write_index(store: Path, segment: str, blocks: Sequence[Block], factory: Fac
 
 
 def _trained(rows: _Rows, n_lists: int, chance: np.random.Generator) -> NDArray[np.float32]:
-    """Centroids of a sample. *Shape:* (n_lists, vector_width), float32."""
+    """Train centroids on a sample. *Shape:* (n_lists, vector_width), float32."""
     import faiss
 
     n_sampled = min(rows.n_rows, n_lists * TRAINING_ROWS_PER_LIST)
     sample = rows[np.sort(chance.choice(rows.n_rows, n_sampled, replace=False))]
-    if n_sampled <= n_lists:  # k-means wants more points than centroids
+    if n_sampled <= n_lists:  # k-means needs more points than centroids
         return np.ascontiguousarray(np.resize(sample, (n_lists, sample.shape[1])))
     k_means = faiss.Kmeans(
         sample.shape[1],
@@ -322,7 +321,7 @@ def _lists(rows: _Rows, centroids: NDArray[np.float32]) -> NDArray[np.int32]:
 
 
 def _probes(rows: _Rows, centroids: NDArray[np.float32], lists: NDArray[np.int32], chance: np.random.Generator) -> int:
-    """How many lists to look into, by the places of the nearest rows of made-up questions: rows and as much noise."""
+    """The number of lists to search, from the nearest rows of made-up questions, which are rows plus equal noise."""
     import faiss
 
     rows_asked = rows[np.sort(chance.choice(rows.n_rows, min(TRIALS, rows.n_rows), replace=False))]
@@ -344,12 +343,12 @@ def _probes(rows: _Rows, centroids: NDArray[np.float32], lists: NDArray[np.int32
 
 
 def _coded(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Vectors in int8, and the factor of each."""
+    """Encode vectors as int8, with a factor for each."""
     scales = (np.abs(vectors).max(axis=1) / np.float32(127)).astype("<f4")
     divisors = np.where(scales > 0, scales, np.float32(1))
     return np.rint(vectors / divisors[:, None]).astype(np.int8), scales
 
 
 def _finite(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The vectors, zeros for damaged ones: k-means takes no others."""
+    """The vectors, with zeros for damaged ones, because k-means takes only finite values."""
     return vectors if np.isfinite(vectors).all() else np.nan_to_num(vectors, nan=0.0, posinf=0.0, neginf=0.0)

@@ -1,9 +1,9 @@
-"""The words of a catalogue: how a text is spelled for them, and which passages hold one how often.
+"""The words of a catalogue: how a text is spelled to be split into words, and the postings of each word.
 
-Scripts that put no blanks between words, and Korean, whose words carry their particles, are spelled in letters and
-overlapping pairs of them; a vowel sign becomes a private-use character, which FTS5 counts to a word. Any other text
-stays as it is, so its words are those that they were before this rule.
-docs/reference/format.md gives it, under "Spelling".
+Scripts without blanks between words, and Korean, whose words carry their particles, are spelled as letters and
+overlapping pairs of letters. A vowel sign becomes a private-use character, which FTS5 counts as part of a word. Other
+texts stay unchanged, so their words are the same as before this rule.
+docs/reference/format.md defines it, under "Spelling".
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _LETTER = re.compile(f".[{''.join(map(chr, _MARKS))}]*", re.DOTALL)
 
 
 def spelled(text: str) -> str:
-    """The text as FTS5 is to cut it into words; itself where it holds nothing of the scripts above."""
+    """The text as FTS5 must split it into words; unchanged if it has none of the scripts above."""
     if text.isascii() or not _SPELLED_OTHERWISE.search(text):
         return text
     text = _FORMS.sub(lambda run: unicodedata.normalize("NFKC", run.group().translate(_INVISIBLE)), text)
@@ -58,13 +58,13 @@ def spelled(text: str) -> str:
 
 
 def _in_pairs(run: re.Match[str]) -> str:
-    """Each letter alone and with the one after it, between blanks; a letter is one with its signs."""
+    """Each letter alone and with the next one, between blanks; a letter includes its signs."""
     letters = _LETTER.findall(run.group())
     return " ".join(["", *letters, *map("".join, pairwise(letters)), ""])
 
 
 class WordFiles:
-    """The words of one catalogue; immutable. What is damaged here costs hits: nothing in it is shown.
+    """The words of one catalogue; immutable. Damage here only costs hits, because nothing of it is shown.
 
     ``offsets``: *Shape* (n_words + 1, 2) uint64; word w has the bytes ``offsets[w, 0]`` to ``offsets[w + 1, 0]`` of the
     words, which ascend, and the postings ``offsets[w, 1]`` to ``offsets[w + 1, 1]``.
@@ -87,7 +87,7 @@ class WordFiles:
         self._bytes = self.words.data
 
     def number(self, word: bytes) -> int | None:
-        """The number of a word among those of the catalogue, None where it has no such word."""
+        """The number of a word in the catalogue, None if it lacks the word."""
         low, high = 0, self.n_words
         while low < high:
             middle = (low + high) // 2
@@ -102,7 +102,7 @@ class WordFiles:
         return bytes(self._bytes[int(self.offsets[number, 0]) : int(self.offsets[number + 1, 0])])
 
     def postings(self, number: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-        """Places of the passages that hold a word, and how often each does. *Shape* of both: (n,), uint32."""
+        """Places of the passages that hold a word, and the occurrences in each. *Shape* of both: (n,), uint32."""
         postings = slice(int(self.offsets[number, 1]), int(self.offsets[number + 1, 1]))
         places, counts = self.places[postings], self.counts[postings]
         if len(places) and int(places.max()) >= self.n_passages:  # damaged: no candidates

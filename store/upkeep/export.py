@@ -30,11 +30,11 @@ DTYPES = {"<u8": "U64", "<f4": "F32", "<f2": "F16", "|i1": "I8", "|u1": "U8"}  #
 
 @dataclass(frozen=True)
 class Tensor:
-    """The dtype of a tensor, as numpy spells it, and its shape after the first axis."""
+    """The dtype of a tensor, in numpy's spelling, and its shape after the first axis."""
 
     dtype: str
     tail: tuple[int, ...]
-    axis: str  # what the first axis counts: "rows", "rows + 1" or "tokens"; "one" for a tensor without such an axis
+    axis: str  # the first axis: "rows", "rows + 1" or "tokens"; "one" for a tensor without such an axis
 
     def shape(self, n_rows: int, n_tokens: int) -> tuple[int, ...]:
         """The whole shape."""
@@ -44,7 +44,7 @@ class Tensor:
 
 
 def tensors_of(encoding: Encoding, encoder: EncoderInfo) -> dict[str, Tensor]:
-    """The tensors of a file of rows, in order: the wide dtypes first, so that each is aligned."""
+    """The tensors of a file of rows, in order: wide dtypes first, so that each is aligned."""
     n_values, n_scales = encoding.widths(encoder.hidden_width)
     found = {
         names.OFFSETS: Tensor("<u8", (), "rows + 1"),
@@ -67,7 +67,7 @@ def codebook_tensors(width: int, encoding: str) -> dict[str, Tensor]:
 
 
 def tensors_header(tensors: Mapping[str, Tensor], n_rows: int, n_tokens: int) -> bytes:
-    """The beginning of a safetensors file: the length of a json header, and the header, padded to 8 bytes."""
+    """The start of a safetensors file: the length of the JSON header, and the header, padded to 8 bytes."""
     content: dict[str, Any] = {}
     end = 0
     for name, tensor in tensors.items():
@@ -81,10 +81,10 @@ def tensors_header(tensors: Mapping[str, Tensor], n_rows: int, n_tokens: int) ->
 
 @dataclass(frozen=True)
 class About:
-    """What ``export.json`` says.
+    """The content of ``export.json``.
 
-    :ivar generation: of the store that was exported
-    :ivar files: all others, by name
+    :ivar generation: of the exported store
+    :ivar files: all other files, by name
     """
 
     generation: int
@@ -114,9 +114,9 @@ def to_bytes(about: About) -> bytes:
 
 
 def from_bytes(raw: bytes) -> About:
-    """What these bytes of ``export.json`` say.
+    """Parse ``export.json``.
 
-    :raises ValueError: saying what is wrong.
+    :raises ValueError: naming the error.
     """
     try:
         content = json.loads(raw)
@@ -156,18 +156,18 @@ def _check(about: About) -> None:
         raise ValueError(f"found the files {', '.join(sorted(about.files))}, expected {', '.join(sorted(expected))}")
 
 
-SHARD_BYTES = 256 << 20  # of states in a file of rows: an importer reads a tensor at a time into memory
+SHARD_BYTES = 256 << 20  # of states in a file of rows: an importer reads one tensor at a time into memory
 
 
 def export_store(snapshot: Snapshot, folder: Path) -> About:
-    """Write what lives in a generation into a new folder; what it says when it is whole, else no such folder is left.
+    """Write the live content of a generation into a new folder; returns the content of its ``export.json``.
 
-    Every row, text and record is compared with its checksum on the way.
+    Every row, text and record is compared with its checksum on the way. After an error no folder is left.
 
-    :raises FolderTaken: where the folder is there and not empty.
-    :raises StoreDamaged: naming what is damaged in the store.
-    :raises StoreFull: before anything is written, where there is no room.
-    :raises OSError: where the folder cannot be written.
+    :raises FolderTaken: if the folder exists and is not empty.
+    :raises StoreDamaged: naming the damaged part of the store.
+    :raises StoreFull: before anything is written, if there is no room.
+    :raises OSError: if the folder cannot be written.
     """
     folder = Path(os.path.abspath(folder))
     if os.path.lexists(folder) and (not folder.is_dir() or os.listdir(folder)):
@@ -254,7 +254,7 @@ def _document(snapshot: Snapshot, info: DocumentInfo) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Shard:
-    """Rows of one block that go into one file. ``rows``: *Shape* (n,), int64, ascending, at least one."""
+    """Rows of one block for one file. ``rows``: *Shape* (n,), int64, ascending, at least one."""
 
     files: BlockFiles
     rows: NDArray[np.int64]
@@ -285,7 +285,7 @@ def _shards(snapshot: Snapshot) -> Iterator[_Shard]:
         rows = _live_rows(block)
         lengths = _lengths(block.files, rows)
         token_bytes = block.files.values.itemsize * block.files.values.shape[1]
-        numbers = np.cumsum(lengths) * token_bytes // SHARD_BYTES  # of the file that each row falls into
+        numbers = np.cumsum(lengths) * token_bytes // SHARD_BYTES  # number of the file for each row
         for some in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(numbers)) + 1):
             if some.size:
                 yield _Shard(block.files, rows[some], int(lengths[some].sum()))
@@ -297,6 +297,6 @@ def _live_rows(block: Block) -> NDArray[np.int64]:
 
 
 def _lengths(files: BlockFiles, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many tokens each row has. *Shape:* that of ``rows``, int64."""
+    """The number of tokens of each row. *Shape:* that of ``rows``, int64."""
     lengths: NDArray[np.int64] = files.offsets[rows + 1].astype(np.int64) - files.offsets[rows].astype(np.int64)
     return lengths

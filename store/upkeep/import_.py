@@ -1,4 +1,4 @@
-"""How does an export become a store? All of it is checked, then committed as the first generation of a new one."""
+"""Imports an export: checks all of it, then commits it as the first generation of a new store."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ Document = tuple[DocumentRecord, tuple[PassageRecord, ...]]
 
 
 def import_store(folder: Path, store: Path) -> int:
-    """Make a new store of an export, with its ids; returns the generation. Each line and tensor is checked before.
+    """Make a new store from an export, with its ids, after checking every line and tensor; returns the generation.
 
-    :raises FolderTaken: where the store's folder holds something.
+    :raises FolderTaken: if the store's folder is not empty.
     :raises InvalidExport: naming file and line or row.
     :raises StoreLocked, StoreAccess, StoreFull, CommitFailed, CommitUncertain: as a commit.
     """
@@ -87,17 +87,17 @@ class _Rows:
 
 
 class _Export:
-    """A folder of an export: checked whole by ``check``, then read once more by ``write``."""
+    """The folder of an export: ``check`` checks all of it, then ``write`` reads it again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.about = self._read_note()
         self._encoding = self._known_encoding()
         self._expected = tensors_of(self._encoding, self.about.encoder)
-        self._n_rows: list[int] = []  # of each document with its passages
+        self._n_rows: list[int] = []  # for each document with its passages
 
     def check(self) -> None:
-        """Refuse what is not exactly what was exported, or contradicts itself.
+        """Refuse an export that was changed, is incomplete, or contradicts itself.
 
         :raises InvalidExport: naming file and line or row.
         """
@@ -122,7 +122,7 @@ class _Export:
         return blocks, catalogues
 
     def _write_block(self, store: Path, segment: str, files: Sequence[str]) -> BlockEntry:
-        """One block of the rows of several files, with one tensor of one of them in memory at a time."""
+        """Write one block from the rows of several files, with one tensor in memory at a time."""
 
         def pieces(tensor: str) -> Iterator[NDArray[Any]]:
             return (self._rows(name, tensor).tensors[tensor] for name in files)
@@ -151,9 +151,9 @@ class _Export:
             raise InvalidExport(self.folder, names.EXPORT, str(error)) from error
 
     def codebook(self) -> Codebook | None:
-        """The codebook of its states, None where their encoding has none.
+        """The codebook of its states, None if their encoding has none.
 
-        :raises InvalidExport: where the file is none.
+        :raises InvalidExport: if the file holds no codebook.
         """
         if self.about.encoding not in VALUES_PER_CODE:
             return None
@@ -174,7 +174,7 @@ class _Export:
             raise InvalidExport(self.folder, names.EXPORT, str(error).rstrip(".")) from error
 
     def _opened(self, name: str) -> Any:
-        """A plain file of the export, open for reading; a pipe or a link is none."""
+        """Open a plain file of the export for reading; pipes and links are refused."""
         try:
             fd = os.open(self.folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -231,7 +231,7 @@ class _Export:
     # Rows
 
     def _check_rows(self, needed: set[bytes]) -> None:
-        """Refuse tensors of another dtype or shape, values that are none, and rows that are not those needed."""
+        """Refuse tensors of another dtype or shape, invalid values, and rows other than those needed."""
         left, n_tokens = set(needed), 0
         for name in self.about.rows_names:
             rows = self._rows(name)
@@ -248,7 +248,7 @@ class _Export:
             raise InvalidExport(self.folder, names.EXPORT, f"found {found} rows and tokens, expected {expected}")
 
     def _rows(self, name: str, only: str | None = None) -> _Rows:
-        """The tensors of a file, or one of them, of the right dtypes and shapes; all of them have sound values too."""
+        """The tensors of a file, or one, of the right dtypes and shapes. If all are read, their values are checked."""
         found = self._tensors(name, self._expected, only)
         if only is None:
             self._check_values(name, found)
@@ -300,9 +300,9 @@ class _Export:
 
 
 def _document(fields: Any) -> Document:
-    """The document of a line, checked for itself: its passages' keys are those of their texts.
+    """The document of a line, checked on its own: its passages' keys must match their texts.
 
-    :raises ValueError: saying what is wrong.
+    :raises ValueError: naming the error.
     """
     _require(fields, _DOCUMENT, "document")
     for passage in fields["passages"]:

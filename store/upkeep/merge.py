@@ -1,14 +1,14 @@
-"""Merging keeps the number of segments small; compacting leaves nothing in any file but what lives.
+"""Merges segments to keep their number small, and compacts a store so that its files hold only live content.
 
-Sizes are those of what lives. A segment of at least the limit is left alone. In a large store the limit is a share of
-it, so that a store of any size has few segments: each costs time at every opening and every look-up. Among the smaller
-ones, sorted by size, each must be at least twice as large as all those after it together; from the first that is not,
-the rest become one. So n equal commits leave at most log3(n) + 1 small segments, and a copied row ends in a segment at
-least half as large again.
+Merging: sizes count live content only. A segment of at least the limit is left alone. In a large store the limit is a
+share of it, so that a store of any size has few segments: each costs time at every opening and look-up. Smaller
+segments are sorted by size, and each must be at least twice as large as all those after it together; from the first
+that is not, the rest are merged into one. So n equal commits leave at most log3(n) + 1 small segments, and a copied row
+ends in a segment at least half as large again.
 
-What lives is written anew into few segments, committed as a generation without a parent. Then everything else goes:
-the generation before, segments that nothing needs, and what was set aside as damaged. A writer that finds such a head
-finishes this where it was killed. A segment that is alone in its group and holds nothing dead stays as it is.
+Compacting: live content is rewritten into few segments, committed as a generation without a parent. Then everything
+else is removed: the previous generation, segments that nothing needs, and damaged files set aside. If this is killed,
+the next writer finishes it. A segment that is alone in its group and has nothing dead stays as it is.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from deformer_qa.store.upkeep.verify import check_file
 
 SMALL_BLOCK_BYTES = 64 << 20
 SMALL_CATALOGUE_ROWS = 32_768
-# Shares of all that lives; where that is more, a segment below it counts as small. Catalogues are cheap to copy.
+# Shares of all live content; if larger, they replace the limits of small segments. Catalogues are cheap to copy.
 SMALL_BLOCK_SHARE = 1 / 4
 SMALL_CATALOGUE_SHARE = 1 / 2
 
 
 @dataclass(frozen=True)
 class Merge:
-    """Groups of segments, each to become one. Rows in ``waiting`` are kept, dead or alive."""
+    """Groups of segments to merge into one each. Rows in ``waiting`` are kept, dead or alive."""
 
     blocks: list[list[Block]]
     catalogues: list[list[Catalogue]]
@@ -47,26 +47,26 @@ class Merge:
 
     @property
     def replaced(self) -> list[BlockEntry | CatalogueEntry]:
-        """The segments that will be no more."""
+        """The segments that the merge replaces."""
         blocks = [block.entry for group in self.blocks for block in group]
         return [*blocks, *(catalogue.entry for group in self.catalogues for catalogue in group)]
 
 
 def choose(snapshot: Snapshot, waiting: Sequence[bytes]) -> Merge:
-    """What is to be merged in a generation; nothing where it is in order."""
+    """Choose the segments of a generation to merge; none if it is in order."""
     return Merge(blocks_to_merge(snapshot.blocks, waiting), catalogues_to_merge(snapshot.catalogues), waiting)
 
 
 def write_merged(
     store: Path, snapshot: Snapshot, chosen: Merge, encoding: Encoding, new_segment: Callable[[], str]
 ) -> tuple[list[BlockEntry], list[CatalogueEntry]]:
-    """Write and sync what is chosen as fewer segments; the entries of all that the new generation has.
+    """Write and sync the merged segments; returns the entries of all segments of the new generation.
 
-    :raises StoreDamaged: where a segment to be copied is damaged.
+    :raises StoreDamaged: if a segment to copy is damaged.
     """
     replaced = chosen.replaced
     for entry in replaced:
-        for file, expected in entry.files.items():  # else damage would get a fresh checksum
+        for file, expected in entry.files.items():  # otherwise damage would get a fresh checksum
             check_file(store, entry.segment, file, expected)
     blocks = [copy_rows(store, new_segment(), encoding, group, chosen.waiting) for group in chosen.blocks]
     catalogues = [copy_live_documents(store, new_segment(), group) for group in chosen.catalogues]
@@ -78,7 +78,7 @@ def write_merged(
 
 
 def blocks_to_merge(blocks: Sequence[Block], waiting: Sequence[bytes]) -> list[list[Block]]:
-    """Groups of blocks, each to become one; rows in ``waiting`` count as living."""
+    """Groups of blocks to merge into one each; rows in ``waiting`` count as live."""
     whole = [block.entry.n_bytes for block in blocks]
     n_kept = [block.entry.n_rows - ranges.count(rows_to_drop(block, waiting)) for block in blocks]
     live = [block.entry.n_bytes * n // block.entry.n_rows for block, n in zip(blocks, n_kept, strict=True)]  # about
@@ -87,7 +87,7 @@ def blocks_to_merge(blocks: Sequence[Block], waiting: Sequence[bytes]) -> list[l
 
 
 def catalogues_to_merge(catalogues: Sequence[Catalogue]) -> list[list[Catalogue]]:
-    """Groups of catalogues, each to become one."""
+    """Groups of catalogues to merge into one each."""
     entries = [catalogue.entry for catalogue in catalogues]
     whole = [entry.n_documents + entry.n_passages for entry in entries]
     live = [entry.n_live_documents + entry.n_live_passages for entry in entries]
@@ -96,14 +96,14 @@ def catalogues_to_merge(catalogues: Sequence[Catalogue]) -> list[list[Catalogue]
 
 
 def limit(live: Sequence[int], least: int, share: float) -> int:
-    """The size from which on a segment is large, in the unit of ``live``."""
+    """The size from which a segment counts as large, in the unit of ``live``."""
     return max(least, int(share * sum(live)))
 
 
 def groups_to_merge(live: Sequence[int], whole: Sequence[int], large: int) -> list[list[int]]:
-    """Which segments, by number, are to be written anew: each group becomes one segment, or none where nothing lives.
+    """Groups of segments, by number, to rewrite: each becomes one segment, or none if nothing in it is live.
 
-    ``live`` and ``whole``: sizes of what lives in each segment and of all that it holds, in any unit.
+    ``live`` and ``whole``: sizes of the live content and of the whole of each segment, in any unit.
     """
     small = sorted((number for number, size in enumerate(live) if size < large), key=lambda number: -live[number])
     chosen = _unbalanced(small, live)
@@ -134,7 +134,7 @@ LARGEST_CATALOGUE = 1 << 20  # live documents and passages: its passage arrays a
 
 
 def bytes_to_write(snapshot: Snapshot) -> int:
-    """About how many bytes ``write_compacted`` would write_compacted, at most."""
+    """The approximate largest number of bytes that ``write_compacted`` would write."""
     groups: list[Sequence[Block] | Sequence[Catalogue]] = [*_block_groups(snapshot), *_catalogue_groups(snapshot)]
     return sum(one.entry.n_bytes for group in groups if not _stays(group) for one in group)
 
@@ -142,14 +142,14 @@ def bytes_to_write(snapshot: Snapshot) -> int:
 def write_compacted(
     store: Path, snapshot: Snapshot, new_segment: Callable[[], str]
 ) -> tuple[list[BlockEntry], list[CatalogueEntry]]:
-    """Write and sync what lives in a generation as few segments, after comparing every byte of it with its checksum.
+    """Write and sync the live content of a generation as few segments, after checking every byte by its checksum.
 
     Rows and documents are copied from the maps as they are, checksums included; words are indexed anew.
 
     :raises StoreDamaged: naming the first damaged file.
     """
     for entry in snapshot.manifest.segments:
-        for file, expected in entry.files.items():  # else damage would get a fresh checksum
+        for file, expected in entry.files.items():  # otherwise damage would get a fresh checksum
             check_file(store, entry.segment, file, expected)
     encoding = encoding_named(snapshot.encoding)
     blocks = [
@@ -164,9 +164,9 @@ def write_compacted(
 
 
 def erase(store: Path, head: Manifest) -> None:
-    """Remove everything of ours but a compacted head, so that it does not come back after a power cut either.
+    """Remove all our files except a compacted head, durably even in case of a power cut.
 
-    :raises NotErased: where something could not be removed; it may be repeated.
+    :raises NotErased: if something could not be removed; the call may be repeated.
     """
     try:
         collect(store, head)
@@ -184,7 +184,7 @@ def bytes_on_disk(store: Path) -> int:
 
 
 def _block_groups(snapshot: Snapshot) -> list[list[Block]]:
-    """Which blocks are to become one; those without a live row are in no group."""
+    """Groups of blocks to rewrite as one each; blocks without a live row are in no group."""
     living = [block for block in snapshot.blocks if block.entry.n_live_rows]
     live = [block.entry.n_bytes * block.entry.n_live_rows // block.entry.n_rows for block in living]  # about
     return [[living[number] for number in group] for group in groups_of(live, LARGEST_BLOCK)]
@@ -197,7 +197,7 @@ def _catalogue_groups(snapshot: Snapshot) -> list[list[Catalogue]]:
 
 
 def groups_of(sizes: Sequence[int], limit: int) -> list[list[int]]:
-    """Neighbours, by number, whose sizes add up to the limit at most; one that is larger is a group of its own."""
+    """Groups of neighbours, by number, whose sizes add up to at most the limit; a larger one is its own group."""
     groups: list[list[int]] = []
     gathered = limit
     for number, size in enumerate(sizes):
@@ -210,7 +210,7 @@ def groups_of(sizes: Sequence[int], limit: int) -> list[list[int]]:
 
 
 def _stays(group: Sequence[Block] | Sequence[Catalogue]) -> bool:
-    """Whether a group is one segment in which all lives."""
+    """Whether a group is a single segment without dead content."""
     entry = group[0].entry
     dead = entry.dead_rows if isinstance(entry, BlockEntry) else entry.deleted_documents
     return len(group) == 1 and not dead

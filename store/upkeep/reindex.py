@@ -1,7 +1,7 @@
 """Brings the vector indexes of a generation up to date: the last step of merging and compacting.
 
-Rows of blocks that no index covers are compared one by one. Once they are many, one new index takes them, and with them
-the rows of every index that is less than twice as large: so there are few indexes, and a row is indexed log2(n) times.
+Rows of blocks without an index are compared one by one. Once they are many, a new index takes them, together with the
+rows of every index less than twice as large. So there are few indexes, and a row is indexed log2(n) times.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from deformer_qa.store.records import EncoderInfo
 from deformer_qa.store.segments.block import Block, BlockFiles
 from deformer_qa.store.segments.vector_index import write_index
 
-LEAST_THERE = 1 / 2  # of an index's rows lies in blocks that were not merged away; else it is dropped
+LEAST_THERE = 1 / 2  # an index is dropped if a smaller share of its rows is in existing blocks
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Indexes that stay, and the blocks that a new one is to cover, none where there is to be none."""
+    """The indexes that stay, and the blocks for a new one to cover (none if no index is made)."""
 
     kept: tuple[IndexEntry, ...]
     blocks: tuple[BlockEntry, ...]
     factory: Factory | None
 
     def changes(self, indexes: Sequence[IndexEntry]) -> bool:
-        """Whether it leaves others than these."""
+        """Whether the plan changes these indexes."""
         return bool(self.blocks) or len(self.kept) != len(indexes)
 
 
@@ -40,11 +40,11 @@ def surviving(indexes: Sequence[IndexEntry], blocks: Sequence[BlockEntry]) -> li
 
 
 def plan(indexes: Sequence[IndexEntry], blocks: Sequence[BlockEntry], choice: str) -> Plan:
-    """What is to become of the indexes of a store with these blocks; the plan of its outcome changes nothing more.
+    """Plan the indexes of a store with these blocks; a second plan on the result changes nothing.
 
-    Dead rows in blocks that are there do not count against an index: a new one would hold them too.
+    Dead rows in existing blocks do not count against an index, because a new one would hold them too.
 
-    ``choice``: auto, flat, or a factory string, then from the first row on.
+    ``choice``: auto, flat, or a factory string, which applies from the first row on.
     """
     if choice == FLAT:
         return Plan((), (), None)
@@ -80,11 +80,11 @@ def renewed_indexes(
     indexes: Sequence[IndexEntry],
     choice: str,
 ) -> list[IndexEntry]:
-    """The indexes that a generation with these blocks is to have; what it lacks is written and synced, not committed.
+    """The indexes for a generation with these blocks; a missing one is written and synced, but not committed.
 
     The blocks may be committed or just written.
 
-    :raises StoreFull: where there is no room for a new one.
+    :raises StoreFull: if there is no room for a new one.
     """
     planned = plan(indexes, blocks, choice)
     if planned.factory is None:

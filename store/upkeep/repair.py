@@ -1,7 +1,7 @@
-"""Repair: what is left of each damaged segment becomes a new one, in one commit.
+"""Repairs a store: what is left of each damaged segment becomes a new one, all in one commit.
 
-No committed file is touched. What can be derived is derived again, rows that are lost are encoded from the texts of
-their passages, documents that are lost leave the index by name, so that the next sync reads their files again.
+No committed file is changed. Derived files are derived again, lost rows are encoded from the texts of their passages,
+and lost documents leave the index and are named, so that the next sync reads their files again.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ from deformer_qa.store.upkeep.salvage import (
 )
 from deformer_qa.store.upkeep.verify import LoadEncoder, RowEncoder, check_file, checked_encoder, compare_row, verify
 
-BATCH_BYTES = 256 << 20  # rows encoded again that wait in memory for a block of their own
-N_SPOT_CHECKS = 4  # rows of a block that nothing but itself speaks for
+BATCH_BYTES = 256 << 20  # of rows encoded again that wait in memory for a block
+N_SPOT_CHECKS = 4  # rows to check of a block that only its own checksums vouch for
 PASSAGE_PAGE = 10_000
 
 Keys = NDArray[np.bytes_]
 
 
 class BlockRepair:
-    """The blocks of a generation, those among them that are damaged, and the encoder for what is lost.
+    """Repairs the blocks of a generation, with the encoder for lost rows.
 
-    :ivar salvaged: what is right in each damaged block, by segment
-    :ivar written: the segment that each damaged block became, None where no row of it was right
+    :ivar salvaged: the correct rows of each damaged block, by segment
+    :ivar written: the new segment of each damaged block, None if none of its rows was correct
     :ivar reencoded: a passage of each row that was encoded again
     """
 
@@ -79,7 +79,7 @@ class BlockRepair:
 
     @property
     def committed_keys(self) -> Keys:
-        """Every key that a block is known to have held. *Shape:* (keys,), ``S16``, ascending."""
+        """Every key known to have been in a block. *Shape:* (keys,), ``S16``, ascending."""
         return union([*map(self._keys_of, self._whole), *(rows.committed_keys for rows in self.salvaged.values())])
 
     @property
@@ -90,10 +90,10 @@ class BlockRepair:
     def write(
         self, new_segment: Callable[[], str], catalogues: Sequence[Catalogue], documents_changed: bool
     ) -> list[BlockEntry]:
-        """Write what is new; the entries of the new generation, in which each live key has one row.
+        """Write the new blocks; returns the entries of the new generation, in which each live key has one row.
 
-        :param catalogues: those of the new generation, all whole.
-        :param documents_changed: whether they may lack documents that were there before.
+        :param catalogues: those of the new generation, all undamaged.
+        :param documents_changed: whether they may lack earlier documents.
         """
         if not self.salvaged and not documents_changed:
             return list(self._manifest.blocks)
@@ -112,7 +112,7 @@ class BlockRepair:
         return [*entries, *self._encode_again(np.setdiff1d(live, held), new_segment, catalogues)]
 
     def _settle_rows(self, live: Keys, catalogues: Sequence[Catalogue]) -> Keys:
-        """Decide which rows of the damaged blocks are carried over; returns the keys of all that will be there."""
+        """Decide which rows of the damaged blocks to copy; returns the keys of all rows that will exist."""
         salvaged = list(self.salvaged.values())
         for rows in salvaged:
             self._check_origin(rows, live, catalogues)
@@ -125,7 +125,7 @@ class BlockRepair:
         return held
 
     def _check_origin(self, rows: SalvagedRows, live: Keys, catalogues: Sequence[Catalogue]) -> None:
-        """Encode a few rows again where a block's own checksums alone speak for it: it may be another store's."""
+        """Encode a few rows again if only a block's own checksums vouch for it: it may come from another store."""
         if rows.is_proven or not rows.is_right.any():
             return
         candidates = np.flatnonzero(rows.is_right & np.isin(rows.keys, live))
@@ -144,7 +144,7 @@ class BlockRepair:
     def _encode_again(
         self, missing: Keys, new_segment: Callable[[], str], catalogues: Sequence[Catalogue]
     ) -> list[BlockEntry]:
-        """Blocks of the rows under these keys, made from the encoder inputs of their passages, in order of passage."""
+        """Write blocks of the rows with these keys, encoded from their passages' inputs, in order of passage."""
         entries: list[BlockEntry] = []
         rows: dict[bytes, PendingRow] = {}
 
@@ -212,7 +212,7 @@ def _passages_of(keys: Keys, catalogues: Sequence[Catalogue]) -> dict[bytes, int
 
 
 def _inputs(passages: Sequence[int], catalogues: Sequence[Catalogue]) -> Iterable[tuple[int, str]]:
-    """Passages with what the encoder read of them, in this order, a batch at a time."""
+    """Yield passages with their encoder inputs, in this order, read in batches."""
     for start in range(0, len(passages), QUERY_BATCH):
         batch = passages[start : start + QUERY_BATCH]
         wholes = {id_: whole for catalogue in catalogues for id_, whole in catalogue.passage_inputs(batch).items()}
@@ -225,7 +225,7 @@ def union(pieces: Iterable[NDArray[Any]], dtype: Any = KEY_TYPE) -> NDArray[Any]
 
 
 def _repeated(keys: Keys, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether an earlier one of ``among`` has the key of a row. *Shape* of all: (rows,)."""
+    """Whether an earlier row of ``among`` has the same key. *Shape* of all: (rows,)."""
     repeated = among.copy()
     places = np.flatnonzero(among)
     repeated[places[np.unique(keys[places], return_index=True)[1]]] = False
@@ -234,7 +234,7 @@ def _repeated(keys: Keys, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Mended:
-    """What became of one damaged file."""
+    """A damaged file, and what the repair did about it."""
 
     file: str
     problem: str
@@ -243,15 +243,15 @@ class Mended:
 
 @dataclass(frozen=True)
 class Repair:
-    """What a repair found and did.
+    """The result of a repair.
 
-    :ivar generation: the one that it committed; None where there was nothing to commit
+    :ivar generation: the committed one; None if there was nothing to commit
     :ivar mended: every damaged file that is no longer needed
     :ivar reencoded: a passage of each row that was encoded again
-    :ivar n_rows_kept: rows of damaged blocks that were carried over as they were
+    :ivar n_rows_kept: rows of damaged blocks that were copied unchanged
     :ivar dropped: documents that left the index
-    :ivar n_dropped_unknown: how many more left it, of which not even the number is known
-    :ivar unrepaired: what cannot be repaired; then nothing was done
+    :ivar n_dropped_unknown: how many more left it whose ids are unknown
+    :ivar unrepaired: files that cannot be repaired; then nothing was done
     """
 
     generation: int | None = None
@@ -268,16 +268,16 @@ class Repair:
 
 
 def repair(path: Path, load_encoder: LoadEncoder) -> Repair:
-    """Make a store whole again under the writer's lock; where nothing is damaged, nothing is committed.
+    """Repair a store under the writer's lock; if nothing is damaged, nothing is committed.
 
-    ``load_encoder`` is called where the first row must be encoded, and only then.
+    ``load_encoder`` is called only when the first row must be encoded.
 
-    :raises StoreLocked: at once, where another process writes.
-    :raises EncoderMismatch: where rows are lost and the encoder is another than the store's.
+    :raises StoreLocked: at once, if another process writes.
+    :raises EncoderMismatch: if rows are lost and the encoder is not the store's.
     :raises StoreMissing, StoreFormat, StoreAccess, StoreFull, CommitFailed, CommitUncertain: as a commit does.
     """
     path = Path(path)
-    list_generations(path)  # no lock file where there is no store
+    list_generations(path)  # raises before a lock file is made where there is no store
     lock = WriterLock(path)
     try:
         damages = verify(path)
@@ -310,7 +310,7 @@ def _repair(path: Path, damages: Sequence[Damage], load_encoder: LoadEncoder) ->
 
 
 class _Repairer:
-    """One repair of the segments of a generation."""
+    """Repairs the segments of a generation."""
 
     def __init__(self, path: Path, manifest: Manifest, damages: Sequence[Damage], load_encoder: LoadEncoder) -> None:
         self._path, self._manifest, self._damages = path, manifest, damages
@@ -325,11 +325,11 @@ class _Repairer:
 
     @property
     def has_codebook(self) -> bool:
-        """Whether states can be decoded: the codebook is whole, or none is needed, or the encoder has it too."""
+        """Whether states can be decoded: the codebook is undamaged, not needed, or known from the encoder."""
         return self._manifest.codebook is None or self._codebook is not None
 
     def _find_codebook(self) -> Codebook | None:
-        """The store's codebook; where it is damaged the encoder's, if that is the same."""
+        """The store's codebook; if it is damaged, the encoder's, provided it is the same."""
         entry = self._manifest.codebook
         if entry is None:
             return None
@@ -340,7 +340,7 @@ class _Repairer:
         return own if own is not None and codebook_sum(own) == entry.files[names.CODEBOOK] else None
 
     def _renewed_indexes(self, blocks: list[BlockEntry]) -> list[IndexEntry]:
-        """The vector indexes of the new generation: the whole ones whose blocks stay, and new ones where they pay."""
+        """The vector indexes of the new generation: undamaged ones whose blocks stay, and new ones where due."""
         manifest = self._manifest
         for entry in manifest.indexes:
             if entry.segment in self._remains:
@@ -361,7 +361,7 @@ class _Repairer:
         return written
 
     def commit(self) -> Repair:
-        """Write what is new, publish the generation, collect what is no longer needed."""
+        """Write the new segments, publish the generation, collect files no longer needed."""
         self._free_names_of_manifests()
         replaced = [entry for entry in self._manifest.segments if entry.segment in self._remains]
         require_room(self._path, sum(entry.n_bytes for entry in replaced))
@@ -396,17 +396,17 @@ class _Repairer:
         )
 
     def _salvage_documents(self, rows: BlockRepair) -> dict[str, SalvagedDocuments]:
-        """What is right in each damaged catalogue, by segment."""
+        """The correct documents of each damaged catalogue, by segment."""
         found: dict[str, SalvagedDocuments] = {}
         damaged = [entry for entry in self._manifest.catalogues if entry.segment in self._remains]
         sure = [entry for entry in damaged if self._remains[entry.segment].are_whole(names.CATALOGUE)]
-        for entry in (*sure, *(entry for entry in damaged if entry not in sure)):  # the sure ones bear witness
+        for entry in (*sure, *(entry for entry in damaged if entry not in sure)):  # sure ones first, as evidence
             around = None if entry in sure else self._surroundings(rows, list(found.values()))
             found[entry.segment] = SalvagedDocuments(self._manifest, entry, self._remains[entry.segment], around)
         return found
 
     def _surroundings(self, rows: BlockRepair, before: Sequence[SalvagedDocuments]) -> Surroundings:
-        """What speaks for or against a document: the blocks, the whole catalogues, and what was found before."""
+        """The evidence for or against a document: the blocks, undamaged catalogues, and earlier findings."""
         documents = [np.array(one.right, dtype=np.int64) for one in before]
         passages = [np.array(one.passages_of_right(), dtype=np.int64) for one in before]
         for entry in self._manifest.catalogues:
@@ -445,14 +445,14 @@ class _Repairer:
         return self._new_segments[-1]
 
     def _parent(self) -> int | None:
-        """The newest whole generation there is: the head, if only its parent was damaged, else that, if it is whole."""
+        """The newest undamaged generation: the head, if only its parent was damaged, else the parent, if undamaged."""
         if not self._remains:
             return self._manifest.generation
         parent = _parent_of(self._path, self._manifest)
         return None if parent is None or not _files(parent.segments).isdisjoint(self._damaged) else parent.generation
 
     def _free_names_of_manifests(self) -> None:
-        """Set a folder aside that lies in the place of the parent's manifest: collection removes only files."""
+        """Set aside a folder in the place of the parent's manifest, because collection removes only files."""
         for damage in self._damages:
             if names.manifest_generation(damage.file) and (self._path / damage.file).is_dir():
                 error = StoreDamaged(damage.file, damage.problem)

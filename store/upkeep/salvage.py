@@ -1,11 +1,11 @@
-"""What can still be read of damaged segments, and which of their rows, texts and documents are right.
+"""Salvages damaged segments: finds which rows, texts and documents in them are still correct.
 
-A row is right where its own checksums say so, or where the files that hold it are, as wholes, those that the manifest
-names. So a lost ``sums`` or ``lookup`` costs no row. Lost ``offsets`` are found again row by row, from the checksum of
-the states; lost ``keys`` by trying the keys that are missed, in the order that ``lookup`` gives.
+A row is correct if its own checksums match, or if the files that hold it match the manifest as a whole. So a lost
+``sums`` or ``lookup`` costs no row. Lost ``offsets`` are found again row by row, from the checksum of the states. Lost
+``keys`` are found by trying the missing keys, in the order that ``lookup`` gives.
 
-Rows are looked up one by one by their number, through no other index: where SQLite stumbles over a page, what lies on
-others is still found. Which numbers there are is known from the passage arrays, where these are whole.
+Rows of SQLite tables are looked up one by one by number, without other indexes, so that a damaged page does not hide
+rows on others. The numbers are known from the passage arrays, if these are undamaged.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from deformer_qa.store.segments.catalogue import connect_read_only
 from deformer_qa.store.segments.catalogue_writer import write_documents
 from deformer_qa.store.segments.folder import SegmentFolder
 
-SECTOR_BYTES = 4096  # read apart where a longer read fails, so that one bad place of the disk costs no more
+SECTOR_BYTES = 4096  # read separately if a longer read fails, so that a bad sector costs no more
 
 
 class Leftover:
-    """A file read by ``pread``, zeros where nothing can be read. Never mapped: a bad sector in a map kills the process.
+    """A file read with ``pread``, zeros for unreadable bytes. Never mapped: a bad sector in a map kills the process.
 
-    :ivar n_bytes: how many bytes are there; 0 where there is no plain file
+    :ivar n_bytes: its length; 0 if there is no plain file
     """
 
     def __init__(self, store: Path, segment: str, file: str) -> None:
@@ -73,22 +73,22 @@ class Leftover:
         return bytes(content)
 
     def array(self, dtype: DTypeLike, *shape: int) -> NDArray[Any]:
-        """The beginning of the file as an array in memory. *Shape:* as asked for, zeros where nothing can be read."""
+        """The beginning of the file as an array in memory. *Shape:* as requested, zeros for unreadable bytes."""
         n_bytes = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=object))
         return np.frombuffer(self.read(0, n_bytes), dtype=dtype).reshape(shape)
 
     def rows(self, dtype: DTypeLike, width: int, first: int, end: int) -> NDArray[Any]:
-        """Some rows of an array that has ``width`` columns. *Shape:* (end - first, width)."""
+        """Some rows of an array with ``width`` columns. *Shape:* (end - first, width)."""
         row_bytes = np.dtype(dtype).itemsize * width
         return np.frombuffer(self.read(first * row_bytes, end * row_bytes), dtype=dtype).reshape(end - first, width)
 
 
 @dataclass(frozen=True)
 class Remains:
-    """What is left of a damaged segment.
+    """The remains of a damaged segment.
 
     :ivar lost: files whose committed bytes are nowhere
-    :ivar misplaced: files whose committed bytes lie in the folder of another segment, by the name of that one
+    :ivar misplaced: files whose committed bytes are in another segment's folder, with that segment's name
     """
 
     store: Path
@@ -97,15 +97,15 @@ class Remains:
     misplaced: Mapping[str, str]
 
     def are_whole(self, *files: str) -> bool:
-        """Whether every byte of these files is as it was committed, wherever it lies."""
+        """Whether these files have exactly their committed bytes, wherever they are."""
         return self.lost.isdisjoint(files)
 
     def open(self, file: str) -> Leftover:
-        """What can be read of a file."""
+        """Open the readable part of a file."""
         return Leftover(self.store, self.misplaced.get(file, self.segment), file)
 
     def path(self, file: str) -> Path:
-        """Where it lies."""
+        """The actual path of a file."""
         return self.store / names.segment_file(self.misplaced.get(file, self.segment), file)
 
 
@@ -116,19 +116,19 @@ def _fill(fd: int, piece: memoryview, offset: int) -> None:
 
 
 KEY_TYPE = f"S{KEY_BYTES}"
-MOST_TOKENS = 1024  # of a row whose end is looked for
-MOST_CLAIMED = 1 << 16  # tokens of a row by damaged offsets: more is not read at once to be compared
+MOST_TOKENS = 1024  # of a row whose end is searched for
+MOST_CLAIMED = 1 << 16  # tokens of a row; damaged offsets may claim more, which is not read at once
 MOST_TRIED = 64  # neighbouring keys tried for a row whose own key is lost
 
 
 class SalvagedRows:
-    """The rows of a damaged block. Only keys, checksums and places are held in memory.
+    """The rows of a damaged block. Only keys, checksums and offsets are held in memory.
 
     :ivar entry: the block as the manifest has it
-    :ivar is_right: *Shape* (rows that are there,), bool
+    :ivar is_right: *Shape* (existing rows,), bool
     :ivar keys: *Shape* (rows,), ``S16``; true where ``is_right`` is
-    :ivar is_proven: whether the committed files, and not only the rows' own checksums, speak for the right ones. Where
-        not, all of it may be a whole block of another store, put in the place of this one.
+    :ivar is_proven: whether the committed files, not only the rows' own checksums, confirm the correct rows. If not,
+        this may be an undamaged block of another store, put in the place of this one.
     """
 
     def __init__(self, entry: BlockEntry, remains: Remains, encoder: EncoderInfo, encoding: str) -> None:
@@ -160,7 +160,7 @@ class SalvagedRows:
 
     @property
     def committed_keys(self) -> NDArray[np.bytes_]:
-        """The keys that this block is known to have held. *Shape:* (keys,), ``S16``."""
+        """The keys known to have been in this block. *Shape:* (keys,), ``S16``."""
         found: NDArray[np.bytes_] = self.keys if self._remains.are_whole(names.KEYS) else self.keys[self.is_right]
         return found
 
@@ -171,13 +171,13 @@ class SalvagedRows:
 
     @property
     def n_right(self) -> int:
-        """How many rows are right."""
+        """The number of correct rows."""
         return int(np.count_nonzero(self.is_right))
 
     def identify(self, missed: NDArray[np.bytes_]) -> None:
-        """Give rows whose keys are lost those of the missed keys that their checksums cover.
+        """Assign missing keys to rows whose keys are lost, if the checksums match.
 
-        :param missed: *Shape* (keys,), ``S16``, ascending; those that no row has.
+        :param missed: *Shape* (keys,), ``S16``, ascending; the keys that no row has.
         """
         if self._remains.are_whole(names.KEYS) or not self._remains.are_whole(names.LOOKUP, names.SUMS):
             return
@@ -193,18 +193,18 @@ class SalvagedRows:
                     break
 
     def forget(self, rows: NDArray[np.bool_]) -> None:
-        """Take rows for wrong. ``rows``: *Shape* (rows that are there,), bool."""
+        """Mark rows as wrong. ``rows``: *Shape* (existing rows,), bool."""
         self.is_right &= ~rows
 
     def row(self, row: int) -> tuple[NDArray[np.float32], EncodedStates]:
-        """The vector and the coded states of a row that is right."""
+        """The vector and the encoded states of a correct row."""
         first, end = (int(place) for place in self._places[row])
         return self._vector(row), self._encoded(first, end)
 
     def write(self, segment: str, live: NDArray[np.bool_]) -> BlockEntry | None:
-        """Write and sync a block of the rows that are right; None, and nothing is written, where none is.
+        """Write and sync a block of the correct rows; if there are none, writes nothing and returns None.
 
-        ``live``: *Shape* (rows that are there,), bool: whether a live passage refers to each.
+        ``live``: *Shape* (existing rows,), bool: whether a live passage refers to each.
         """
         kept = np.flatnonzero(self.is_right)
         if not len(kept):
@@ -232,9 +232,9 @@ class SalvagedRows:
         return self._vectors_proven or found == int(self._old_sums[row, VECTOR_SUM])
 
     def _find_states(self, row: int, key: bytes, cursor: int) -> int:
-        """Note the tokens of a row, checked; returns where the next row's should begin, -1 where they are not found.
+        """Find and check the tokens of a row; returns where the next row's should begin, -1 if not found.
 
-        ``cursor``: where they should begin, -1 where that is not known.
+        ``cursor``: where they should begin, -1 if unknown.
         """
         first, end = (int(place) for place in self._claimed[row : row + 2])
         lost = not self._remains.are_whole(names.OFFSETS)
@@ -284,7 +284,7 @@ Document = tuple[DocumentRecord, list[PassageRecord]]
 class Dropped:
     """A document that left the index because it was damaged.
 
-    ``root`` and ``path`` are None where nothing says them any more.
+    ``root`` and ``path`` are None if they are unknown.
     """
 
     id: int
@@ -295,7 +295,7 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the rest of the store says, by which a catalogue of another store is told from the one that was here.
+    """Facts from the rest of the store, which reveal a catalogue that belongs to another store.
 
     :ivar keys: *Shape* (keys,), ``S16``, ascending; keys of rows of the blocks
     :ivar lost_keys: whether blocks held keys that are not among these
@@ -310,26 +310,26 @@ class Surroundings:
 
 
 class _Wrong(Exception):
-    """A document that is not right; the message is the reason."""
+    """A document is not correct; the message is the reason."""
 
 
 class _Foreign(_Wrong):
-    """A document that may be right, but not here."""
+    """A document may be correct, but belongs elsewhere."""
 
 
 class SalvagedDocuments:
     """The live documents of a damaged catalogue.
 
     :ivar entry: the catalogue as the manifest has it
-    :ivar right: ids of the documents that are right, ascending
-    :ivar dropped: the others, as far as they are known
+    :ivar right: ids of the correct documents, ascending
+    :ivar dropped: the others, as far as known
     :ivar n_unknown: how many more there were
     """
 
     def __init__(
         self, manifest: Manifest, entry: CatalogueEntry, remains: Remains, around: Surroundings | None
     ) -> None:
-        """:param around: the rest of the store; needed where ``meta.sqlite`` is lost."""
+        """:param around: the rest of the store; needed if ``meta.sqlite`` is lost."""
         self.entry = entry
         self.right: list[int] = []
         self.dropped: list[Dropped] = []
@@ -342,24 +342,24 @@ class SalvagedDocuments:
             self._examine(connection)
 
     def documents(self) -> Iterator[Document]:
-        """The documents that are right, with their passages, one at a time."""
+        """Yield the correct documents with their passages."""
         with closing(self._connect()) as connection:
             for document_id in self.right:
                 try:
                     yield self._document(connection, document_id)
-                except _Wrong as error:  # it was right a moment ago
+                except _Wrong as error:  # it was correct a moment ago
                     raise StoreDamaged(names.segment_file(self.entry.segment, names.CATALOGUE), str(error)) from error
 
     def passages_of_right(self) -> list[int]:
-        """The ids of the passages of the documents that are right."""
+        """The ids of the passages of correct documents."""
         return [id_ for document_id in self.right for id_ in self._places.of(document_id)]
 
     def write(self, segment: str) -> CatalogueEntry | None:
-        """Write and sync a catalogue of the documents that are right; None, and nothing is written, where none is."""
+        """Write and sync a catalogue of the correct documents; if there are none, writes nothing and returns None."""
         return write_documents(self._remains.store, segment, self.documents()) if self.right else None
 
     def _connect(self) -> sqlite3.Connection:
-        if not self._remains.open(names.CATALOGUE).n_bytes:  # opened by path only where no link leads away
+        if not self._remains.open(names.CATALOGUE).n_bytes:  # so that a path is opened only if it is no link
             return sqlite3.connect(":memory:")
         try:
             connection = connect_read_only(self._remains.path(names.CATALOGUE))
@@ -380,7 +380,7 @@ class SalvagedDocuments:
         return rows[:, 0], rows[:, 1]
 
     def _examine(self, connection: sqlite3.Connection) -> None:
-        """Sort the documents into those that are right and those that are not."""
+        """Sort the documents into correct ones and others."""
         with_passages = set(self._places.documents.tolist())
         stated = {id_ for (id_,) in _scan(connection, "documents", "id", self.entry.n_documents)}
         known = sorted(id_ for id_ in with_passages | stated if not self._is_deleted(id_))
@@ -398,7 +398,7 @@ class SalvagedDocuments:
                 if document_id in with_passages or not self._arrays_are_whole:
                     self.dropped.append(self._drop(connection, document_id, str(reason)))
         if self._around is not None and self.entry.n_passages and not set(self.right) & with_passages:
-            self.right = []  # documents without passages alone do not show that this is their catalogue
+            self.right = []  # documents without passages cannot prove that this is their catalogue
         self.n_unknown = max(0, self.entry.n_live_documents - len(self.right) - len(self.dropped))
 
     def _is_deleted(self, document_id: int) -> bool:
@@ -407,7 +407,7 @@ class SalvagedDocuments:
     def _document(self, connection: sqlite3.Connection, document_id: int) -> Document:
         """A document, every row of it compared with its checksum, every passage with its key.
 
-        :raises _Wrong: saying what is not right.
+        :raises _Wrong: naming the error.
         """
         (row,) = _rows(connection, "documents", schema.DOCUMENTS, [document_id])
         (text_row,) = _rows(connection, "texts", schema.TEXTS, [document_id])
@@ -428,18 +428,18 @@ class SalvagedDocuments:
         return record, passages
 
     def _check_number(self, document_id: int) -> None:
-        """Refuse a document that another catalogue speaks for, unless the arrays say that it is this one's.
+        """Refuse a document that another catalogue holds, unless the arrays confirm that it belongs here.
 
-        :raises _Foreign: saying so.
+        :raises _Foreign: with the reason.
         """
         others = None if self._around is None or self._arrays_are_whole else self._around.documents
         if others is not None and _held(others, np.array([document_id])).any():
             raise _Foreign("another catalogue speaks for it")
 
     def _check_belonging(self, around: Surroundings, record: DocumentRecord, passages: Sequence[PassageRecord]) -> None:
-        """Refuse a document that is right but not of this catalogue: its file may be that of another store.
+        """Refuse a correct document of another catalogue: the file may come from another store.
 
-        :raises _Foreign: saying why.
+        :raises _Foreign: with the reason.
         """
         ids = np.array([passage.id for passage in passages], dtype=np.int64)
         if not self._arrays_are_whole and _held(around.passages, ids).any():
@@ -460,7 +460,7 @@ class SalvagedDocuments:
         return Dropped(document_id, info.root, info.path, reason)
 
 
-# A view, or a virtual table, in the place of a table could compute for ever.
+# A view or a virtual table in place of a table could compute forever.
 _PLAIN_TABLES = (
     "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND rootpage > 0 "
     "AND name IN ('documents', 'texts', 'passages')"
@@ -469,7 +469,7 @@ _ARRAYS = (names.PASSAGE_IDS, names.PASSAGE_DOCUMENTS)
 
 
 class _Places:
-    """Which passages each document has. ``ids`` and ``documents``: *Shape* (passages,), int64, by place."""
+    """The passages of each document. ``ids`` and ``documents``: *Shape* (passages,), int64, by place."""
 
     def __init__(self, ids: NDArray[np.int64], documents: NDArray[np.int64]) -> None:
         order = np.argsort(documents, kind="stable")
@@ -485,9 +485,9 @@ class _Places:
 def _rows(
     connection: sqlite3.Connection, table: str, columns: dict[str, type], ids: Iterable[int]
 ) -> Iterator[Sequence[Any]]:
-    """The rows of these numbers, each compared with its checksum, and its columns with their types.
+    """The rows with these numbers, each checked by its checksum and the types of its columns.
 
-    :raises _Wrong: naming the first that is not right.
+    :raises _Wrong: naming the first wrong row.
     """
     names_, number = schema.column_names(columns), next(iter(columns))
     place = list(columns).index("checksum")
@@ -507,14 +507,14 @@ def _rows(
 
 
 def _scan(connection: sqlite3.Connection, table: str, columns: str, n_expected: int) -> Iterator[tuple[int, ...]]:
-    """Integers of all rows that can be reached from either end of a table; some perhaps twice."""
+    """Integers of all rows reachable from either end of a table; some perhaps twice."""
     for order in ("ASC", "DESC"):
         try:
             rows = connection.execute(f"SELECT {columns} FROM {table} NOT INDEXED ORDER BY id {order}")
             for row in itertools.islice(rows, n_expected):  # a damaged tree may lead in circles
                 if all(type(value) is int and 0 < value < 1 << 62 for value in row):
                     yield row
-            return  # it was whole from this end to the other
+            return  # the table is readable from end to end
         except (sqlite3.Error, UnicodeDecodeError):
             continue
 

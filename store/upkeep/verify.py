@@ -1,12 +1,12 @@
-"""Verification: reads every committed byte, and on demand encodes a sample of passages again.
+"""Verifies a store: reads every committed byte, and on demand encodes a sample of passages again.
 
-What is stored differs from the states just computed by the encoding's own loss, and by the encoder's float noise. The
-loss is known: code the new states and decode them. So a row is right where, token by token, what is stored is as near
-to the new states as the encoding comes, give or take ``NOISE``. Why this is the bound: every encoding takes (one of)
-the nearest codes. Let s be the states now and s + d those that were stored, c(s) the nearest code. Then
-``|c(s+d) - s| <= |c(s+d) - (s+d)| + |d| <= |c(s) - (s+d)| + |d| <= |c(s) - s| + 2|d|``: no figure of an encoding's own
-is needed, but for how far the rounding of a scale may go. For int8 the loss is at most half a scale per value, for fp16
-2**-11 of it; vectors are kept as they are.
+Stored states differ from newly computed ones by the encoding's own loss and by the encoder's float noise. The loss is
+known: encode the new states and decode them. So a row is right if, token by token, the stored states are as near to the
+new ones as the encoding comes, up to ``NOISE``. Why this is the bound: every encoding takes (one of) the nearest codes.
+Let s be the new states, s + d the states when stored, and c(s) the nearest code. Then
+``|c(s+d) - s| <= |c(s+d) - (s+d)| + |d| <= |c(s) - (s+d)| + |d| <= |c(s) - s| + 2|d|``: no constant of an encoding
+is needed, except for the rounding of a scale. For int8 the loss is at most half a scale per value, for fp16
+2**-11 of it; vectors are stored exactly.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from deformer_qa.store.snapshot import Snapshot
 
 
 def verify(path: Path) -> list[Damage]:
-    """Every damaged file of the head and parent generations, manifests included; an empty list is a healthy store.
+    """Every damaged file of the head and parent generations, including manifests; an empty list is a healthy store.
 
-    Leavings of an interrupted commit are no damage, nor is the lock file.
+    Leftovers of an interrupted commit and the lock file do not count as damage.
 
-    :raises StoreMissing, StoreAccess, StoreFormat: where there is nothing to verify.
+    :raises StoreMissing, StoreAccess, StoreFormat: if there is nothing to verify.
     """
     path = Path(path)
     while True:
         generations = list_generations(path)
         damages = _verify_once(path, generations)
-        if not damages or list_generations(path) == generations:  # else a writer may have collected what is missing
+        if not damages or list_generations(path) == generations:  # else a writer may have collected the missing files
             return damages
 
 
 def check_file(store: Path, segment: str, file: str, expected: FileSum) -> None:
     """Read every byte of a file and compare.
 
-    :raises StoreDamaged: naming the file, where it is not as committed.
+    :raises StoreDamaged: naming the file, if it differs from what was committed.
     """
     fd = open_segment_file(store, segment, file, expected)
     try:
@@ -79,13 +79,13 @@ def _verify_once(store: Path, generations: list[int]) -> list[Damage]:
 
 
 def _kept_manifests(store: Path, generations: list[int]) -> tuple[list[Manifest], list[Damage]]:
-    """The whole manifests among head and parent, and what is wrong with the others."""
+    """The undamaged manifests among head and parent, and the damage of the others."""
     manifests: list[Manifest] = []
     damages: list[Damage] = []
     set_aside = [names.quarantined_generation(name) or 0 for name in os.listdir(store)]
     for generation in generations:
         if manifests and generation != manifests[0].parent:
-            continue  # older ones that were about to be collected
+            continue  # older ones, about to be collected
         try:
             manifests.append(read_manifest(store, generation))
         except (StoreDamaged, FileNotFoundError) as error:
@@ -93,13 +93,13 @@ def _kept_manifests(store: Path, generations: list[int]) -> tuple[list[Manifest]
             damages.append(Damage(names.manifest_name(generation), problem))
     head = manifests[0] if manifests else None
     if head is not None and head.parent is not None and head.parent not in generations:
-        stands_in = damages or max(set_aside, default=0) > head.generation  # its parent was collected in good order
+        stands_in = damages or max(set_aside, default=0) > head.generation  # its parent was collected regularly
         if not stands_in:
             damages.append(Damage(names.manifest_name(head.parent), "expected a manifest, found no file"))
     return manifests, damages
 
 
-NOISE = 1e-4  # of a token's or vector's norm: what threads, processors and their kernels make of float32 (2|d| above)
+NOISE = 1e-4  # of a token's or vector's norm: float32 differences between threads, processors and kernels (2|d| above)
 
 Row = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -109,7 +109,7 @@ class RowEncoder:
     """An encoder as the store sees it.
 
     :ivar encode: gives the vector (vector_width,) and the states (n_tokens, hidden_width) of an encoder input, float32
-    :ivar codebook: that new stores of this encoder are kept by; the store's own may be the same
+    :ivar codebook: the one for new stores of this encoder; the store's own may be the same
     """
 
     info: EncoderInfo
@@ -122,12 +122,12 @@ LoadEncoder = Callable[[], RowEncoder]
 
 @dataclass(frozen=True)
 class RowErrors:
-    """How far a stored row is from the one just computed.
+    """The differences of a stored row from a newly computed one.
 
-    :ivar states: *Shape* (n_tokens, hidden_width): absolute differences of what is stored and the new states
-    :ivar recoded: the same, to the new states coded and decoded: what the encoder's noise made of it
+    :ivar states: *Shape* (n_tokens, hidden_width): absolute differences of stored and new states
+    :ivar recoded: the same, to the new states encoded and decoded: the effect of the encoder's noise
     :ivar vector: *Shape* (vector_width,)
-    :ivar same_code: whether the stored bytes of the states are those that would be stored now
+    :ivar same_code: whether the new states would be stored as the same bytes
     :ivar is_right: whether the encoding and ``NOISE`` explain the difference
     """
 
@@ -140,12 +140,12 @@ class RowErrors:
 
 @dataclass(frozen=True)
 class Recomputed:
-    """What encoding a sample again has shown; errors are absolute.
+    """The result of encoding a sample again; errors are absolute.
 
     :ivar n_rows: rows compared
-    :ivar largest_state_error: of a stored value against the exact one, the encoding's loss included
-    :ivar largest_recoded_error: of a stored value against the exact one coded and decoded: noise alone
-    :ivar n_other_codes: rows of which a byte of the coded states is another
+    :ivar largest_state_error: of a stored value against the exact one, including the encoding's loss
+    :ivar largest_recoded_error: of a stored value against the exact one encoded and decoded: noise alone
+    :ivar n_other_codes: rows whose encoded states differ in a byte
     :ivar wrong: a passage of each row whose difference neither the encoding nor noise explains
     """
 
@@ -161,9 +161,9 @@ class Recomputed:
 
 
 def checked_encoder(path: Path, manifest: Manifest, load: LoadEncoder) -> RowEncoder:
-    """The encoder, if it is the store's.
+    """Load the encoder and check that it is the store's.
 
-    :raises EncoderMismatch: where the store was built with another.
+    :raises EncoderMismatch: if the store was built with another.
     """
     encoder = load()
     opening.agreed_encoding(path, Head(manifest, (), None), encoder.info, None, None)
@@ -171,7 +171,7 @@ def checked_encoder(path: Path, manifest: Manifest, load: LoadEncoder) -> RowEnc
 
 
 def compare_row(encoding: Encoding, vector: NDArray[np.float32], stored: EncodedStates, now: Row) -> RowErrors:
-    """How far a stored row is from the one that its text gives now."""
+    """Compare a stored row with the one that its text gives now."""
     new_vector, states = (np.asarray(array, dtype="<f4") for array in now)
     decoded = encoding.decode(stored)
     if decoded.shape != states.shape:  # another tokenizer: nothing can be compared
@@ -190,12 +190,12 @@ def compare_row(encoding: Encoding, vector: NDArray[np.float32], stored: Encoded
 
 
 def recompute(snapshot: Snapshot, load_encoder: LoadEncoder, n_rows: int, seed: int = 0) -> Recomputed:
-    """Encode the inputs of some live rows again and compare; all of them where ``n_rows`` is more than there are.
+    """Encode the inputs of some live rows again and compare; all of them if there are fewer than ``n_rows``.
 
-    The same seed takes the same rows of the same generation.
+    The same seed draws the same rows of the same generation.
 
-    :raises EncoderMismatch: where the store was built with another encoder.
-    :raises StoreDamaged: where a row or a text is not as it was committed.
+    :raises EncoderMismatch: if the store was built with another encoder.
+    :raises StoreDamaged: if a row or a text differs from what was committed.
     """
     encoder = checked_encoder(snapshot.path, snapshot.manifest, load_encoder)
     encoding = snapshot.states_encoding()
@@ -229,7 +229,7 @@ def recompute(snapshot: Snapshot, load_encoder: LoadEncoder, n_rows: int, seed: 
 
 
 def _sample(snapshot: Snapshot, n: int, seed: int) -> Iterator[tuple[Block, int]]:
-    """Live rows drawn without repetition, in order of their place."""
+    """Draw live rows without repetition, in order of their place."""
     blocks = snapshot.blocks
     n_live = [block.entry.n_live_rows for block in blocks]
     total = sum(n_live)
@@ -244,7 +244,7 @@ def _sample(snapshot: Snapshot, n: int, seed: int) -> Iterator[tuple[Block, int]
 
 
 def _passage_of(snapshot: Snapshot, block: Block, row: int) -> tuple[int, str]:
-    """A live passage of a row, and what the encoder read of it."""
+    """A live passage of a row, and its encoder input."""
     key = block.files.key(row)
     for catalogue in snapshot.catalogues:
         for passage in catalogue.passages_with_keys([key]):

@@ -100,14 +100,14 @@ def test_rm_by_path_pattern_and_filter(qa: Qa, store: Path, arguments: list[str]
 @pytest.mark.parametrize(
     ("arguments", "found"),
     [
-        (["nowhere.txt"], "nowhere.txt: no document of the index is there; nothing was removed."),
-        (["*.md", "*.pdf"], "*.pdf: no document of the index is there; nothing was removed."),
-        (["[z-a].txt"], "not a pattern"),
+        (["nowhere.txt"], "nowhere.txt: not in the index; nothing was removed."),
+        (["*.md", "*.pdf"], "*.pdf: not in the index; nothing was removed."),
+        (["[z-a].txt"], "invalid pattern"),
         ([], "give a PATH, a pattern or --where"),
         (["--where", ""], "filter: found nothing, expected a comparison"),
         (["--where", "lang = 'de'"], "filter, column 6: found =, expected ==, "),
-        (["--where", 'lang == "xx"'], "no such document matches; nothing was"),
-        (["*.txt", "--where", 'lang == "de"'], "no such document matches"),
+        (["--where", 'lang == "xx"'], "no document matches; nothing was"),
+        (["*.txt", "--where", 'lang == "de"'], "no document matches"),
     ],
 )
 def test_rm_of_nothing_is_wrong_usage_and_removes_nothing(

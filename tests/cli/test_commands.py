@@ -261,11 +261,11 @@ def test_a_session_answers_and_takes_commands(example_store: Path, tmp_path: Pat
         (":k 0", "takes a number"),
         (":strict", "strict = on"),
         (":strict", "strict = off"),
-        (":where path contains 'music/'", "2 documents to be asked"),
+        (":where path contains 'music/'", "2 documents will be asked"),
         (QUESTION, "music/"),
         (":where year = 3", "filter, column 6: found ="),
-        (":where", "42 documents to be asked"),
-        (":nonsense", "There is no :nonsense"),
+        (":where", "42 documents will be asked"),
+        (":nonsense", "Unknown command :nonsense"),
     ):
         os.write(leader, line.encode() + b"\r")
         until(expected)

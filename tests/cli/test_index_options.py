@@ -90,7 +90,7 @@ def test_a_report_is_never_written_over_a_document_nor_indexed(qa: Qa, corpus: P
     (corpus / "z.txt").write_text("The ferry leaves at noon.")
     ended = qa("index", corpus, "--store", tmp_path / "store", "--dry-run", "--report", corpus / "z.txt")
     assert (ended.code, (corpus / "z.txt").read_text()) == (2, "The ferry leaves at noon.")
-    assert "this file is there and is no report" in ended.err
+    assert "exists and is not a report" in ended.err
     for _ in range(2):
         ended = qa("index", corpus, "--store", tmp_path / "store", "--dry-run", "--report", corpus / "r.json")
         assert ended.code == 0
@@ -126,10 +126,10 @@ def test_patterns_choose_files_and_a_quoted_pattern_stands_for_them(qa: Qa, corp
     assert ended.out.startswith("1 added, 1 skipped;")
     ended = qa("index", corpus / "*.docx", "--store", tmp_path / "s3")
     assert (ended.code, (tmp_path / "s3").exists()) == (2, False)
-    assert "no file or folder fits this pattern" in ended.err
+    assert "no file or folder matches this pattern" in ended.err
     ended = qa("index", corpus, "--store", tmp_path / "s3", "--exclude", "a*b*c*d*e")
     assert (ended.code, (tmp_path / "s3").exists()) == (2, False)
-    assert "not a pattern" in ended.err
+    assert "invalid pattern" in ended.err
 
 
 def test_what_comes_on_stdin_is_indexed_under_its_name(qa: Qa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,12 +156,12 @@ def test_what_comes_on_stdin_is_indexed_under_its_name(qa: Qa, tmp_path: Path, m
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-", "a"], '"-" (stdin) goes without other PATHs'),
-        (["-", "--dry-run"], "goes without --dry-run"),
-        (["--name", "x"], '--name goes with "-"'),
+        (["-", "a"], '"-" (stdin) cannot be combined with other PATHs'),
+        (["-", "--dry-run"], "cannot be combined with --dry-run"),
+        (["--name", "x"], '--name needs "-"'),
         (["-", "--name", "../x"], "expected the name of a file"),
         (["-", "--name", ".."], "expected the name of a file"),
-        ([".", "--dry-run", "--watch"], "--dry-run goes without --watch"),
+        ([".", "--dry-run", "--watch"], "--dry-run cannot be combined with --watch"),
         ([".", "--max-pages", "0"], "--max-pages"),
         ([".", "--max-memory", "9999999999999"], "--max-memory"),
     ],

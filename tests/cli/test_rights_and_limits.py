@@ -287,7 +287,7 @@ def test_output_that_is_lost_is_told_and_output_that_nobody_wants_is_not(place: 
         arguments = [*place.arguments(command), "--format", form]
         code, err = into("/dev/full", arguments, place.folder / "out")
         assert code == 3
-        assert err.splitlines()[-1] == "qa: stdout: No space left on device; what was to be written there is lost."
+        assert err.splitlines()[-1] == "qa: stdout: No space left on device; this output is lost."
         assert "Traceback" not in err
         if command == "rm":
             break  # it is done: a second time there is nothing to remove

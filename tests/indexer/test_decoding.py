@@ -66,8 +66,8 @@ def test_a_lone_surrogate_in_utf16_becomes_the_replacement_character() -> None:
 
 
 def test_utf16_that_breaks_off_is_refused() -> None:
-    assert refusal(codecs.BOM_UTF16_LE + b"a\0b") == "marked as UTF-16, but byte 4 is not"
-    assert refusal(codecs.BOM_UTF8 + b"a\xff") == "marked as UTF-8, but byte 4 is not"
+    assert refusal(codecs.BOM_UTF16_LE + b"a\0b") == "marked as UTF-16, but byte 4 is invalid"
+    assert refusal(codecs.BOM_UTF8 + b"a\xff") == "marked as UTF-8, but byte 4 is invalid"
 
 
 def test_west_european_text_is_read_as_windows_1252() -> None:
@@ -157,7 +157,7 @@ def test_a_large_file_is_decoded_whole_and_one_that_is_damaged_far_inside_is_ref
     for encoding in ("cp932", "euc_jp", "gb18030"):
         assert text_of(one_line.encode(encoding)) == one_line
     assert refusal(japanese.encode("cp932") * 300 + b"\x81") == (
-        f"damaged text: it looks like CP932, but byte {len(japanese.encode('cp932')) * 300:,} is not"
+        f"damaged text: it looks like CP932, but byte {len(japanese.encode('cp932')) * 300:,} is invalid"
     )
     assert refusal(PARAGRAPHS["french"].encode("cp1252") * 100 + b"\x81").startswith("damaged text: it looks like")
 

@@ -68,12 +68,12 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
             os.chdir(before)
         listing = list_files(str(tmp_path))
     assert paths(listing) == ["a.txt"]
-    assert reasons(listing) == {"pipe.txt": "a pipe, no file", "socket.txt": "a socket, no file"}
-    assert reasons(list_files(str(tmp_path / "pipe.txt"))) == {"pipe.txt": "a pipe, no file"}
+    assert reasons(listing) == {"pipe.txt": "a pipe, not a regular file", "socket.txt": "a socket, not a regular file"}
+    assert reasons(list_files(str(tmp_path / "pipe.txt"))) == {"pipe.txt": "a pipe, not a regular file"}
 
 
 def test_a_device_is_no_file() -> None:
-    assert reasons(list_files("/dev/null")) == {"null": "a device, no file"}
+    assert reasons(list_files("/dev/null")) == {"null": "a device, not a regular file"}
 
 
 def test_links_out_of_the_root_and_to_nothing_are_not_followed(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_links_out_of_the_root_and_to_nothing_are_not_followed(tmp_path: Path) -
     (root / "broken.txt").symlink_to("nowhere.txt")
     listing = list_files(str(root))
     assert paths(listing) == ["a.txt"]
-    out = "a link out of the indexed folder"
-    assert reasons(listing) == {"file.txt": out, "folder": out, "broken.txt": "a link to nothing"}
+    out = "a link that leads out of the indexed folder"
+    assert reasons(listing) == {"file.txt": out, "folder": out, "broken.txt": "a broken link"}
 
 
 def test_links_in_circles_are_harmless(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_links_in_circles_are_harmless(tmp_path: Path) -> None:
     (tmp_path / "two").symlink_to("one")
     listing = list_files(str(tmp_path))
     assert paths(listing) == ["a/b/x.txt"]
-    assert reasons(listing) == {"one": "a link to nothing", "two": "a link to nothing"}
+    assert reasons(listing) == {"one": "a broken link", "two": "a broken link"}
 
 
 def test_a_link_to_a_file_of_the_root_adds_nothing(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_name_that_is_no_utf8_is_named_readably(tmp_path: Path) -> None:
 
 def test_a_root_that_vanished_hides_all_of_it(tmp_path: Path) -> None:
     root = str(tmp_path / "gone")
-    reason = "cannot be looked at: no such file or directory"
+    reason = "cannot be accessed: no such file or directory"
     assert list_files(root) == Listing((), (Unread(root, "", reason, "gone", hides_content=True),))
 
 
@@ -146,7 +146,7 @@ def test_a_file_that_became_a_pipe_is_refused_without_waiting(tmp_path: Path) ->
     (file,) = list_files(str(tmp_path)).files
     file.source.unlink()
     os.mkfifo(file.source)
-    with pytest.raises(NotReadable, match="no regular file any more"):
+    with pytest.raises(NotReadable, match="no longer a regular file"):
         read_file(file, 1000)
 
 

@@ -20,7 +20,7 @@ def test_titles_headings_and_metadata_are_as_long_as_such_are() -> None:
     line = b'{"text": "words", "a": "' + b"x" * 200_000 + b'", "b": 1}'
     parsed = parse(BY_NAME["jsonl"], "a", line, FileLimits())
     assert parsed.documents[0].meta == {"b": 1}
-    assert parsed.notes == ("its metadata 'a' is too long, or all of them together are",)
+    assert parsed.notes == ("its metadata field 'a' is too long, or all fields together are",)
 
 
 def test_lines_without_end_are_refused_before_they_are_hashed() -> None:

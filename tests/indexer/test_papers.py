@@ -78,7 +78,7 @@ def test_a_chapter_that_is_missing_is_named_and_the_others_are_read() -> None:
     )
     parsed = read("a.epub", book("<p>Text.</p>", more={"in/book.opf": package}))
     assert parsed.documents[0].text == "Text."
-    assert parsed.notes == ("chapter ../etc/passwd cannot be read: damaged: it has no ../etc/passwd",)
+    assert parsed.notes == ("chapter ../etc/passwd cannot be read: damaged: ../etc/passwd is missing",)
 
 
 @pytest.mark.parametrize(("algorithm", "is_readable"), [("http://www.idpf.org/2008/embedding", True), ("aes", False)])
@@ -222,7 +222,7 @@ def test_long_output_of_a_notebook_is_cut_and_said_to_be() -> None:
     (document,) = parsed.documents
     assert document.text == "red\n" + "x" * 9_996 + "\n\nab"
     assert document.locations == {"cell": ((0, 1), (10_002, 2))}
-    assert parsed.notes == ("of what cell 1 printed the first 10,000 characters are read",)
+    assert parsed.notes == ("only the first 10,000 characters printed by cell 1 are read",)
 
 
 def test_a_notebook_of_format_3_has_its_cells_in_worksheets() -> None:
@@ -265,7 +265,7 @@ def test_definitions_of_many_languages_are_headings() -> None:
 def test_a_file_of_definitions_without_end_has_its_first_ones_as_headings() -> None:
     parsed = read("a.py", "def f(): ...\n" * 10_001)
     assert len(parsed.documents[0].outline) == 10_000
-    assert parsed.notes == ("only its first 10,000 definitions are headings",)
+    assert parsed.notes == ("only its first 10,000 definitions become headings",)
 
 
 # JSON

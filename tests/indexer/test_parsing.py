@@ -66,9 +66,9 @@ def test_whatever_a_parser_does_the_next_file_is_read() -> None:
             "limit",
         ),
         "bytearray(1 << 30)": ("reading it takes more than 400 MiB of memory (--max-memory)", "limit"),
-        "os.kill(os.getpid(), signal.SIGSEGV)": ("the reader of text crashed on it (SIGSEGV)", "damaged"),
-        "os._exit(3)": ("the reader of text crashed on it (exit code 3)", "damaged"),
-        "raise KeyError('x y')": ("the reader of text failed on it: KeyError: 'x y'", "damaged"),
+        "os.kill(os.getpid(), signal.SIGSEGV)": ("the text parser crashed (SIGSEGV)", "damaged"),
+        "os._exit(3)": ("the text parser crashed (exit code 3)", "damaged"),
+        "raise KeyError('x y')": ("the text parser failed: KeyError: 'x y'", "damaged"),
         "def f(): f()\nf()": ("nested too deeply", "limit"),
         "raise ImportError('x.so: failed to map segment from shared object')": (
             "reading it takes more than 400 MiB of memory (--max-memory)",
@@ -79,9 +79,9 @@ def test_whatever_a_parser_does_the_next_file_is_read() -> None:
             "limit",
         ),
         "os._exit(parser_process.NO_MEMORY)": ("reading it takes more than 400 MiB of memory (--max-memory)", "limit"),
-        "os.kill(os.getpid(), 45)": ("the reader of text crashed on it (signal 45)", "damaged"),
+        "os.kill(os.getpid(), 45)": ("the text parser crashed (signal 45)", "damaged"),
         "os.kill(os.getpid(), signal.SIGKILL)": (
-            "the reader of text was killed (SIGKILL): by someone, or where memory is short",
+            "the text parser was killed (SIGKILL) by someone, or because memory ran out",
             "system",
         ),
     }
@@ -96,10 +96,10 @@ def test_a_parser_that_aborts_near_its_limit_of_memory_is_told_so() -> None:
     with FileParser(FileLimits(memory_bytes=400 * 2**20)) as parser:
         reason, kind = refusal(parser, "kept = bytearray(250 << 20); time.sleep(0.2); os.abort()")
         assert kind == "limit"
-        assert reason.startswith("the reader of text ended (SIGABRT) at ")
-        assert reason.endswith(" MiB of memory, at most 400 (--max-memory)")
+        assert reason.startswith("the text parser ended (SIGABRT) at ")
+        assert reason.endswith(" MiB of memory; the limit is 400 (--max-memory)")
         reason, kind = refusal(parser, "time.sleep(0.2); os.abort()")
-        assert (reason, kind) == ("the reader of text crashed on it (SIGABRT)", "damaged")
+        assert (reason, kind) == ("the text parser crashed (SIGABRT)", "damaged")
 
 
 @pytest.mark.usefixtures("evil")

@@ -120,7 +120,7 @@ def test_what_is_left_out_is_told(folder: Path) -> None:
 def test_a_pattern_that_takes_for_ever_or_is_none_is_refused(folder: Path, pattern: str, world: World) -> None:
     (folder / ".gitignore").write_text(f"*.log\n{pattern}\n")
     if pattern != "[":  # which git takes literally
-        with pytest.raises(BadPattern, match=r"^--exclude .*: not a pattern"):
+        with pytest.raises(BadPattern, match=r"^--exclude .*: invalid pattern"):
             world.sync(world.folder, selection=Selection(exclude=(pattern,)))
         (unread,) = list_files(str(folder)).unread
         assert (unread.path, unread.kind) == (".gitignore", "metadata")
@@ -179,7 +179,7 @@ def test_of_two_files_of_metadata_one_is_used_and_the_other_told(world: World) -
     world.write("a.txt.meta.yaml", "year: 2")
     report = world.sync(world.folder)
     assert report.files == FileCounts(added=1, skipped=1)
-    assert report.skipped[0].reason == "the metadata of a.txt are read from a.txt.meta.json"
+    assert report.skipped[0].reason == "not used: the metadata of a.txt are read from a.txt.meta.json"
     assert [info.meta for info in world.documents().values()] == [{"year": 1}]
 
 
@@ -219,12 +219,12 @@ def test_metadata_of_no_file_are_a_file_of_their_own(world: World) -> None:
 @pytest.mark.parametrize(
     ("content", "note"),
     [
-        ("{", "its metadata in a.txt.meta.json are not used: not JSON"),
-        ("[1]", "its metadata in a.txt.meta.json are not used: expected fields with names"),
-        ('{"a": {"b": 1}}', "its metadata 'a' is no text, number, date or list of them"),
-        ('{"a":' * 100_000, "its metadata in a.txt.meta.json are not used: 500,000 bytes, at most 400,000 are read"),
-        (" " * 200_000 + "{}", "its metadata in a.txt.meta.json are not used: metadata of 200,002 characters"),
-        ("[" * 90_000, "its metadata in a.txt.meta.json are not used: not JSON"),
+        ("{", "its metadata file a.txt.meta.json is not used: not JSON"),
+        ("[1]", "its metadata file a.txt.meta.json is not used: expected a mapping of names to values"),
+        ('{"a": {"b": 1}}', "its metadata field 'a' is no text, number, date or list of them"),
+        ('{"a":' * 100_000, "its metadata file a.txt.meta.json is not used: 500,000 bytes, at most 400,000 are read"),
+        (" " * 200_000 + "{}", "its metadata file a.txt.meta.json is not used: metadata of 200,002 characters"),
+        ("[" * 90_000, "its metadata file a.txt.meta.json is not used: not JSON"),
     ],
 )
 def test_metadata_that_cannot_be_used_are_told_and_the_file_indexed(world: World, content: str, note: str) -> None:
@@ -245,7 +245,7 @@ def test_metadata_behind_a_link_out_of_the_root_are_not_read(world: World, tmp_p
     report = world.sync(world.folder)
     assert report.files == FileCounts(added=1)
     assert [info.meta for info in world.documents().values()] == [{}]
-    assert report.notes[0].note.startswith("its metadata in a.txt.meta.json are not used: ")
+    assert report.notes[0].note.startswith("its metadata file a.txt.meta.json is not used: ")
 
 
 def test_a_yaml_head_gives_metadata(world: World) -> None:
@@ -260,5 +260,5 @@ def test_a_yaml_head_gives_metadata(world: World) -> None:
     assert metas["b.md"] == ("Own", {})
     assert metas["bomb.md"] == ("bomb", {"a": ["x", "x"]})
     notes = {Path(noted.path).name: noted.note for noted in reversed(report.notes)}
-    assert notes["a.md"] == "its metadata 'nested' is no text, number, date or list of them"
+    assert notes["a.md"] == "its metadata field 'nested' is no text, number, date or list of them"
     assert notes["b.md"].startswith("its YAML head is not used: not YAML (")

@@ -213,7 +213,7 @@ def test_a_folder_with_nothing_to_index_makes_no_store(world: World) -> None:
         "no reader for .png",
         "no text in it",
         "expected an object, found an array",
-        "no record of it can be read",
+        "none of its records can be read",
     }
     assert not world.store.exists()
 

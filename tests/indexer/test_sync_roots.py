@@ -19,7 +19,7 @@ def test_a_gone_root_is_an_error_unless_pruned(world: World, tmp_path: Path) -> 
     (other.folder / "b.txt").unlink()
     other.folder.rmdir()
     world.write("a.txt", "Changed words.")
-    with pytest.raises(RootGone, match=r"other: this was indexed \(1 documents\) and is gone") as error:
+    with pytest.raises(RootGone, match=r"other: was indexed \(1 documents\) and no longer exists") as error:
         world.sync()
     assert (error.value.root, error.value.n_documents) == (str(other.folder), 1)
     assert (world.generation(), world.encoder.encoded) == (1, [])

@@ -70,7 +70,7 @@ def test_a_document_that_the_encoder_refuses_stops_no_other(world: World) -> Non
     world.write("c.jsonl", '{"text": "Good c."}\n{"text": "More poison."}\n{"text": "Good d."}\n')
     report = world.sync(world.folder)
     assert report.files == FileCounts(added=2, skipped=1)
-    why = "the encoder failed on it: ValueError: cannot read this"
+    why = "the encoder failed: ValueError: cannot read this"
     assert report.skipped == (
         Skipped(str(world.folder / "b.txt"), why, "refused"),
         Skipped(str(world.folder / "c.jsonl#1"), why, "refused"),

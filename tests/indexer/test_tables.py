@@ -336,4 +336,4 @@ def test_a_long_cell_is_read_and_a_longer_text_is_refused() -> None:
 
 def test_a_sheet_that_is_named_but_not_there_is_noted() -> None:
     raw = changed(saved(book(("One", [["a"]]), ("Two", [["b"]]))), {"xl/worksheets/sheet2.xml": None})
-    assert parse(format_of("a.xlsx", raw), "a", raw, FileLimits()).notes == ("1 of its sheets are not there",)
+    assert parse(format_of("a.xlsx", raw), "a", raw, FileLimits()).notes == ("1 sheet is missing",)
