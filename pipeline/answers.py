@@ -104,14 +104,13 @@ def read_spans(
     for passage in passages:
         id_, logits = passage.candidate.passage_id, passage.logits
         borders = texts.borders(id_)
-        pointed = clues.pointed_at(borders.text)
         spans = best_spans(logits, per_passage, max_tokens, borders, several=several)
-        most = max(pointed, key=lambda one: one[1], default=None)
+        most = max(clues.pointed_at(borders.text), key=lambda one: one[1], default=None)
         if most is not None and most[1]:
             rows = np.flatnonzero((borders.starts >= most[0].start) & (borders.starts < most[0].end)).tolist()
             if rows and not any(rows[0] <= one.first and one.last <= rows[-1] for one in spans):
                 spans += best_spans(logits, _SPANS_POINTED_AT, max_tokens, borders, within=(rows[0], rows[-1]))
-        found += [ReadSpan(passage.candidate, one, features(clues, passage, one, texts, pointed)) for one in spans]
+        found += [ReadSpan(passage.candidate, one, features(clues, passage, one, texts)) for one in spans]
     return found
 
 
@@ -162,26 +161,11 @@ def answered(
     found = merged(spans, shares, weights, places, n_answers, overlap, empty=EmptySpans(question, wanted), whole=whole)
     if sure is None or not found:
         return found, none
-    signs = signs_of_first(question, wanted, spans, weights, places, found[0], none)
-    confidence, share = sure.confidence(signs), min(found[0].confidence, 1 - 1e-9)
+    share = min(found[0].confidence, 1 - 1e-9)
+    confidence = sure.confidence(first_signs(share, none))
     left = (1 - confidence) / (1 - share)
     others = [replace(one, confidence=min(one.confidence * left, confidence)) for one in found[1:]]
     return [replace(found[0], confidence=confidence), *others], none * left
-
-
-def signs_of_first(
-    question: str,
-    wanted: Wanted,
-    spans: Sequence[ReadSpan],
-    weights: RankingWeights,
-    places: SpanPlaces,
-    first: Answer,
-    none: float,
-) -> list[float]:
-    """Return what determines the confidence of the first merged answer, see ``rank.FIRST_SIGNS``."""
-    its_own = [one.features for one in spans if places.span(one.candidate.passage_id, one.span) == first.place]
-    best = its_own[int(np.argmax(weights.utilities(its_own)))]
-    return first_signs(Clues(question), wanted.is_long, first.confidence, none, best)
 
 
 def merged(

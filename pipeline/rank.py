@@ -20,22 +20,19 @@ from deformer_qa.pipeline.clues import Clues
 from deformer_qa.pipeline.results import Place
 from deformer_qa.pipeline.retrieve import Candidate
 from deformer_qa.reader.borders.span_borders import SpanBorders
-from deformer_qa.reader.borders.units import Statement
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.spans import TokenSpan, signs
 
 FEATURES = (
     *("margin", "score", "start", "end", "length", "in_sentence", "in_passage", "repeats", "fits", "misfits"),
-    *("pointed_at", "row_pointed_at", "spells"),
-    *("dense", "bm25_share", "fused", "rank", "constant"),
+    *("spells", "dense", "bm25_share", "fused", "rank", "constant"),
 )
 """Features of the span: its margin and score, the log-probabilities of its start and end in its passage, and the
 logarithm of its length. Features of its words (``clues``): the share of the question's words in its sentence and in its
-passage; the share of its own words that are in the question; whether it looks as the question asks, or does not; how
-much of the question points at its sentence rather than at others of the passage, and the same if that is a table row;
+passage; the share of its own words that are in the question; whether it looks as the question asks, or does not;
 whether it spells the abbreviation asked about. Features of its passage: the scores of the retrieval, and one over its
 rank."""
-PRIOR = {"pointed_at": 0.0, "row_pointed_at": 0.0, "spells": 5.0}
+PRIOR = {"spells": 5.0}
 """Weights of newer features, for readers fitted without them; a fit is regularised towards these. 190 SQuAD questions
 ask for an abbreviation that words of their paragraph spell: these words were right in 178, and rivals are mostly within
 two, so 5 is about log(178 / 12) plus two. The fitted questions have too few of this kind."""
@@ -74,19 +71,11 @@ class ReadPassage:
     place: int | None = None
 
 
-def features(
-    clues: Clues, passage: ReadPassage, span: TokenSpan, texts: SpanTexts, pointed: Sequence[tuple[Statement, float]]
-) -> list[float]:
-    """Compute a span's features, one value for each name in ``FEATURES``.
-
-    :param pointed: ``Clues.pointed_at`` of the passage's text.
-    """
+def features(clues: Clues, passage: ReadPassage, span: TokenSpan, texts: SpanTexts) -> list[float]:
+    """Compute a span's features, one value for each name in ``FEATURES``."""
     id_ = passage.candidate.passage_id
-    place, borders = texts.span(id_, span), texts.borders(id_)
+    place = texts.span(id_, span)
     fits = clues.fits(place.text)
-    start, end = int(borders.starts[span.first]), int(borders.ends[span.last])
-    around = [(one, share) for one, share in pointed if one.end > start and one.start < end]
-    share = max((share for _, share in around), default=0.0)
     values = [
         *signs(passage.logits, span),
         math.log(span.last - span.first + 1),
@@ -95,8 +84,6 @@ def features(
         clues.share_of(place.text),
         float(fits is True),
         float(fits is False),
-        share,
-        share if any(one.is_row for one, _ in around) else 0.0,
         float(clues.spelled_by(place.text)),
     ]
     return values + _of_passage(passage.candidate, passage.place)
@@ -153,9 +140,9 @@ def confidences(utilities: NDArray[np.float64]) -> tuple[NDArray[np.float64], fl
     return weights / total, float(np.exp(-top)) / total
 
 
-FIRST_SIGNS = ("log_odds", "log_none", *FEATURES[:-1], "number", "date", "name", "long", "constant")
-"""Inputs of the first answer's confidence: the log-odds of its share of the softmax, the logarithm of the share of "no
-answer", the features of its best span, how the question says the answer looks, and whether it wants a sentence."""
+FIRST_SIGNS = ("log_odds", "log_none", "constant")
+"""Inputs of the first answer's confidence: the log-odds of its share of the softmax, and the logarithm of the share of
+"no answer". The features of its best span and the looks that the question asks for do not predict it better."""
 _LEAST = 1e-4
 
 
@@ -187,13 +174,11 @@ class ConfidenceWeights:
         return min(max(1 / (1 + math.exp(-max(-30.0, min(30.0, odds)))), _LEAST), 1 - _LEAST)
 
 
-def first_signs(clues: Clues, is_long: bool, share: float, none: float, features: Sequence[float]) -> list[float]:
+def first_signs(share: float, none: float) -> tuple[float, ...]:
     """Compute one value for each name in ``FIRST_SIGNS``.
 
     :param share: the softmax's share of all spans that say what the first answer says.
     :param none: the softmax's share of "no answer".
-    :param features: features of the answer's best span.
     """
     share, none = min(max(share, _LEAST), 1 - _LEAST), max(none, _LEAST)
-    looks = [float(clues.look == look) for look in ("number", "date", "name")]
-    return [math.log(share / (1 - share)), math.log(none), *features[:-1], *looks, float(is_long), 1.0]
+    return math.log(share / (1 - share)), math.log(none), 1.0

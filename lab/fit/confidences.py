@@ -14,11 +14,11 @@ from sklearn.model_selection import GroupKFold
 from deformer_qa.lab.fit.ranking import Judged, kind_weight
 from deformer_qa.lab.measure.confidence import area_under_roc, expected_calibration_error
 from deformer_qa.lab.measure.open import is_right
-from deformer_qa.pipeline.answers import answered, signs_of_first
+from deformer_qa.pipeline.answers import answered
 from deformer_qa.pipeline.ask import part_around
 from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.questions import wanted_by
-from deformer_qa.pipeline.rank import ConfidenceWeights, RankingWeights
+from deformer_qa.pipeline.rank import ConfidenceWeights, RankingWeights, first_signs
 
 _MOST_TOLD_NOTHING = 0.025
 """Of questions whose answer is in the passages read, the share that may get the outcome "nothing"."""
@@ -71,8 +71,8 @@ def _first(one: Judged, weights: RankingWeights) -> FirstAnswer:
         is_right(best.place.text, one.read.golds, in_gold)
         or (best.long is not None and in_gold and any(gold in best.long.text for gold in one.read.golds))
     )
-    signs = signs_of_first(question, wanted, spans, weights, places, best, none)
-    return FirstAnswer(one.asked.kind, one.asked.group, tuple(signs), best.confidence, right, any(one.right), dense)
+    signs = first_signs(best.confidence, none)
+    return FirstAnswer(one.asked.kind, one.asked.group, signs, best.confidence, right, any(one.right), dense)
 
 
 def fit_confidence(answers: Sequence[FirstAnswer]) -> tuple[ConfidenceWeights, list[FirstAnswer]]:

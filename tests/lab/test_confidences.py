@@ -6,20 +6,19 @@ import numpy as np
 
 from deformer_qa.lab.fit.confidences import FirstAnswer, arrays, fit_confidence
 from deformer_qa.lab.measure.confidence import expected_calibration_error
-from deformer_qa.pipeline.rank import FIRST_SIGNS
+from deformer_qa.pipeline.rank import first_signs
 
 
 def _answers(n: int, seed: int) -> list[FirstAnswer]:
-    """Answers whose share says half of what there is to know; the sign "long" says the rest."""
+    """Answers whose share says half of what there is to know; that of "no answer" says the rest."""
     chance = np.random.default_rng(seed)
     made = []
     for number in range(n):
-        log_odds, is_long = chance.normal(), float(chance.random() < 0.5)
-        right = chance.random() < 1 / (1 + np.exp(-(log_odds - 2 * is_long)))
-        signs = [0.0] * len(FIRST_SIGNS)
-        signs[FIRST_SIGNS.index("log_odds")], signs[FIRST_SIGNS.index("long")], signs[-1] = log_odds, is_long, 1.0
+        log_odds, none = chance.normal(), chance.random()
+        signs = first_signs(float(1 / (1 + np.exp(-log_odds))), none)
+        right = chance.random() < 1 / (1 + np.exp(-(log_odds - 2 * (none > 0.5))))
         share = float(1 / (1 + np.exp(-log_odds)))
-        made.append(FirstAnswer("kind", f"article {number % 40}", tuple(signs), share, bool(right), True, 0.5))
+        made.append(FirstAnswer("kind", f"article {number % 40}", signs, share, bool(right), True, 0.5))
     return made
 
 
