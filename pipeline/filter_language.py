@@ -155,7 +155,7 @@ def parsed_filter(text: str) -> Filter:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise BadFilter("a byte that is no UTF-8", "Unicode text", text, error.start + 1) from None
+        raise BadFilter("a byte that is not UTF-8", "Unicode text", text, error.start + 1) from None
     return Filter(text, _Parser(text).whole())
 
 

@@ -37,7 +37,7 @@ def risk_limit(
         raise RiskNotKnown(
             f"max risk {max_risk:g}: "
             + (
-                f"no confidence is known to hold it, the lowest risk that one is known for is {min(known):g}."
+                f"this reader cannot guarantee it; the lowest risk that it was calibrated for is {min(known):g}."
                 if known
                 else "this reader knows no confidence for any risk; fit them with qa train ranking."
             )

@@ -33,7 +33,8 @@ def starting_joint(encoder: Encoder, recipe: Recipe, start_from: Path | None) ->
     n_layers = recipe.joint_layers or encoder.backbone.shape.n_layers - encoder.k
     if not 0 < n_layers <= len(layers):
         raise BadTrainingData(
-            f"recipe {recipe.name}: {n_layers} joint layers cannot begin as {len(layers)}; give joint_layers 1 to that."
+            f"recipe {recipe.name}: {n_layers} joint layers cannot start from {len(layers)}; "
+            f"expected joint_layers from 1 to {len(layers)}."
         )
     begun = [layer.state_dict() for layer in layers[len(layers) - n_layers :]]
     width = recipe.feed_forward_width or len(begun[0]["feed_in.weight"])

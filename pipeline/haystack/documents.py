@@ -178,7 +178,9 @@ def _check_json(id_: str, what: str, value: Any) -> None:
     except (TypeError, ValueError) as error:
         raise NotStorable(f"document {id_}: {what} cannot be kept as JSON ({error}).") from error
     if not same:
-        raise NotStorable(f"document {id_}: {what} would come back changed from JSON, in which all keys are texts.")
+        raise NotStorable(
+            f"document {id_}: {what} does not survive a round trip through JSON, where all keys are texts."
+        )
 
 
 def _tuples(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[list[str | int]]:

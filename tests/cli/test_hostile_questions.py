@@ -175,7 +175,7 @@ def test_a_few_as_real_commands(store: Path) -> None:
     for arguments, stdin, code, says in (
         ((b"ask", b"who \xe9?"), b"", 2, NO_TEXT),
         ((b"x" * 100_000,), b"", 2, TOO_LONG),
-        ((b"ask", b"who?", b"--where", b"a == '\xff'"), b"", 2, "filter, column 7: found a byte that is no UTF-8"),
+        ((b"ask", b"who?", b"--where", b"a == '\xff'"), b"", 2, "filter, column 7: found a byte that is not UTF-8"),
         ((b"ask", b"-"), b"\0" * MIB, 2, TOO_LONG),
         ((b"ask", b"-", b"--where", b"year == 3"), b"who\0was?", 1, "no document matches the filter."),
     ):

@@ -139,7 +139,7 @@ def test_what_a_filter_means(snapshot: Snapshot, filter_: str, expected: set[int
         ("`` == 1", 1, "a name without its closing `, or an empty one", "a name"),
         ("a == 1e999", 6, "the number 1e999", "one below"),
         ("a == " + "9" * 400, 6, "a number of 400 digits", "at most 300"),
-        ("\ud800 == 1", 1, "a byte that is no UTF-8", "Unicode text"),
+        ("\ud800 == 1", 1, "a byte that is not UTF-8", "Unicode text"),
         ("a\0 == 1", 2, "'\\x00'", "=="),
         ("a" * (MOST_CHARACTERS + 1), 0, "10,001 characters", "at most 10,000"),
         ("(" * (DEEPEST + 1) + "a == 1" + ")" * (DEEPEST + 1), DEEPEST + 1, "(", "at most 50 parentheses"),

@@ -118,7 +118,7 @@ def test_a_risk_is_fitted_and_the_lowest_one_known_is_taken() -> None:
     assert found["0.12"]["risk"] <= 0.12
     assert found["0.12"]["coverage"] > 0.3
     assert found["0.001"]["threshold"] is None
-    with pytest.raises(RiskNotKnown, match=r"max risk 0\.001: no confidence is known to hold it, the lowest .* is 0\."):
+    with pytest.raises(RiskNotKnown, match=r"max risk 0\.001: this reader cannot guarantee it; the lowest .* is 0\."):
         risk_limit(fitted, 0.001)
     with pytest.raises(RiskNotKnown, match="fit them with qa train ranking"):
         risk_limit({}, 0.1)
