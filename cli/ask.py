@@ -106,8 +106,6 @@ def ask(
     with opened(store, reader_folder) as pipeline:
         options = AskOptions(answers, candidates, max_tokens, max_risk, wanted, strict_answers)
         if question is None:
-            pass
-
             return Session(pipeline, options).run()
         made = options.ask(pipeline, question)
         print_answers(made, form, strict=strict_answers)
@@ -246,7 +244,6 @@ class Session:
 
     def run(self) -> int:
         """Run until :quit or the end of input; returns exit code 0."""
-        pass
 
         snapshot = self.pipeline.snapshot
         self._out.print(f"{snapshot.n_documents:,} documents, {snapshot.n_passages:,} passages. :help for help.")

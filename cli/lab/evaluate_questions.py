@@ -197,7 +197,6 @@ def questions_(
     docs/how-to/measure-your-own-questions.md says how to write them. Figures are given by type, by collection and for
     all questions. --fail-under is compared with the share of answerable questions whose first answer is right.
     """
-    pass
     from deformer_qa.lab.measure.questions import CORPUS, QUESTIONS, read_gold_questions
     from deformer_qa.lab.measure.replies import ReplyFile
     from deformer_qa.lab.measure.scores import report, worst

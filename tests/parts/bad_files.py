@@ -39,7 +39,11 @@ _SPOKEN = {
 _ALIKE = {
     **dict.fromkeys(("cp866", "iso8859-5", "koi8-r", "mac-cyrillic"), "cp1251"),
     **dict.fromkeys(("euc_jp", "iso2022_jp"), "shift_jis"),
-    **{"iso8859-2": "cp1250", "iso8859-7": "cp1253", "iso8859-9": "cp1254", "iso8859-8": "cp1255", "hz": "gb18030"},
+    "iso8859-2": "cp1250",
+    "iso8859-7": "cp1253",
+    "iso8859-9": "cp1254",
+    "iso8859-8": "cp1255",
+    "hz": "gb18030",
 }
 
 

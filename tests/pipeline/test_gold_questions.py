@@ -45,9 +45,17 @@ def test_every_field_is_read(corpus: Path) -> None:
         corpus,
         {
             **LEAST,
-            **{"type": "wh", "yes_no": None, "unanswerable": False, "collection": "birds", "file": "owl.txt"},
-            **{"files": ["owl.txt"], "also": ["notes.jsonl#0"], "partial": ["wood"]},
-            **{"where": "page 1", "support": "Owls hunt in the wood.", "note": {"by": "me"}},
+            "type": "wh",
+            "yes_no": None,
+            "unanswerable": False,
+            "collection": "birds",
+            "file": "owl.txt",
+            "files": ["owl.txt"],
+            "also": ["notes.jsonl#0"],
+            "partial": ["wood"],
+            "where": "page 1",
+            "support": "Owls hunt in the wood.",
+            "note": {"by": "me"},
         },
     )
     assert read_gold_questions(file, corpus) == [
