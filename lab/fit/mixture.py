@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -149,13 +149,6 @@ def _add_tables(
                     mixture.asked.append(Asked(kind, table.name, written.text, paragraph, asked))
     for table in chance.sample(others, min(n_others // 4, len(others))):
         mixture.titles.setdefault(table.written(chance).text, table.title)
-
-
-def halves(asked: Sequence[Asked], seed: int) -> Iterator[bool]:
-    """Tell for each question whether it is fitted on: whole articles and tables, drawn by the seed."""
-    groups = sorted({one.group for one in asked})
-    fitted = set(random.Random(seed).sample(groups, len(groups) // 2))
-    return (one.group in fitted for one in asked)
 
 
 def _title(article: str) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 
 from deformer_qa.lab.fit.confidences import arrays, figures, first_answers, fit_confidence, fit_nothing_found
 from deformer_qa.lab.fit.labels import fit_label
-from deformer_qa.lab.fit.mixture import halves, held_back_mixture
+from deformer_qa.lab.fit.mixture import held_back_mixture
 from deformer_qa.lab.fit.ranking import fit_ranking, judged
 from deformer_qa.lab.fit.risk import fit_risk
+from deformer_qa.lab.measure.confidence import halves
 from deformer_qa.lab.train.recipe import recipe_from
 from deformer_qa.pipeline.ask import N_CANDIDATES, Pipeline
 from deformer_qa.pipeline.outcomes import OutcomeRule
@@ -61,7 +62,7 @@ def fit_reader(
         questions = asked.questions(pipeline.snapshot)
         on_event(f"reading {len(questions):,} questions")
         read = judged(pipeline, questions, seed=recipe.seed, on_question=on_question)
-        is_first = list(halves([one.asked for one in read], recipe.seed))
+        is_first = halves([one.asked.group for one in read], recipe.seed).tolist()
         first = [one for one, of_first in zip(read, is_first, strict=True) if of_first]
         second = [one for one, of_first in zip(read, is_first, strict=True) if not of_first]
         if not any(one.spans for one in first) or not second:
