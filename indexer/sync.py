@@ -9,7 +9,7 @@ from pathlib import Path
 from deformer_qa.indexer.encoding import TextEncoder, codebook_of, encoder_info
 from deformer_qa.indexer.errors import RootGone
 from deformer_qa.indexer.files import PIPED, FileContent, FoundFile, Unread, printable, shown
-from deformer_qa.indexer.formats import NotReadable, ParsedFile, file_of
+from deformer_qa.indexer.formats import ParsedFile, file_of
 from deformer_qa.indexer.formats.parsed import DEFAULT_LIMITS, FileLimits
 from deformer_qa.indexer.plan import FileWork, Plan, SkippedFile, make_plan, pair_documents
 from deformer_qa.indexer.progress import Event, Outcome, Progress, SyncReport
@@ -20,6 +20,7 @@ from deformer_qa.indexer.write import (
     NO_RECORD,
     CorpusWriter,
     Limits,
+    NotRead,
     ReadFile,
     Reading,
     parse_content,
@@ -132,7 +133,7 @@ class _Readings:
         for work in plan.work:
             reading = read_and_parse(work.file, self._parser, self._limits)
             self._early[work.file.root, work.file.path] = reading
-            if isinstance(reading, ReadFile) and reading.parsed.documents:
+            if _gives_documents(reading):
                 return True
         return False
 
@@ -182,8 +183,8 @@ class _Teller:
     def take(self, work: FileWork, reading: Reading) -> None:
         file = work.file
         self._progress.start_file(file.n_bytes)
-        if isinstance(reading, NotReadable):
-            self._progress.file_done(file.shown, "skipped", str(reading), reading.kind)
+        if isinstance(reading, NotRead):
+            self._progress.file_done(file.shown, "skipped", reading.reason, reading.kind)
             return
         parsed = reading.parsed
         for record in parsed.bad_records:
@@ -265,11 +266,11 @@ def index_bytes(
     with FileParser(limits) as parser:
         progress.found(1, len(raw))
         if refusal := _unwanted(name, raw, limits):
-            progress.file_done(file.shown, "skipped", str(refusal), refusal.kind)
+            progress.file_done(file.shown, "skipped", refusal.reason, refusal.kind)
             return report_of(None, nowhere, progress, ())
         reading = parse_content(file, FileContent(raw, ("", b""), ""), parser)
-        if not has_store(store) and (refusal := _refusal(reading)):
-            progress.file_done(file.shown, "skipped", str(refusal), refusal.kind)
+        if not has_store(store) and not _gives_documents(reading):
+            _Teller(progress).take(FileWork(file, (), (), encodes=True), reading)
             return report_of(None, nowhere, progress, ())
         with Writer.open(store, encoder_info(encoder), encoding, codebook=codebook_of(encoder)) as writer:
             if vector_index is not None:
@@ -283,20 +284,17 @@ def index_bytes(
             return report_of(writer.snapshot, nowhere, progress, corpus.indexed)
 
 
-def _unwanted(name: str, raw: bytes, limits: FileLimits) -> NotReadable | None:
+def _unwanted(name: str, raw: bytes, limits: FileLimits) -> NotRead | None:
     """The reason to refuse content before it is parsed, if any; documents under its name then stay."""
     if len(raw) > limits.file_bytes:
-        return NotReadable(f"more than {limits.file_bytes:,} bytes (--max-file-size)", "limit")
+        return NotRead(f"more than {limits.file_bytes:,} bytes (--max-file-size)", "limit")
     if file_of(name) != name:
-        return NotReadable("name looks like a record of a .jsonl file (NAME.jsonl#12); choose another", "name")
+        return NotRead("name looks like a record of a .jsonl file (NAME.jsonl#12); choose another", "name")
     return None
 
 
-def _refusal(reading: Reading) -> NotReadable | None:
-    """Why a file gives nothing to make a store for; None if it does."""
-    if isinstance(reading, NotReadable):
-        return reading
-    return None if reading.parsed.documents else NotReadable(NO_RECORD)
+def _gives_documents(reading: Reading) -> bool:
+    return isinstance(reading, ReadFile) and bool(reading.parsed.documents)
 
 
 def preview(

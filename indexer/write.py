@@ -13,7 +13,7 @@ from functools import lru_cache
 from deformer_qa.indexer.encoding import TextEncoder
 from deformer_qa.indexer.errors import EncoderFailing
 from deformer_qa.indexer.files import PIPED, FileContent, FoundFile, Unread, kind_of, read_file, reason_of, shown
-from deformer_qa.indexer.formats import BadRecord, FileLimits, NotReadable, ParsedDocument, ParsedFile, one_line
+from deformer_qa.indexer.formats import BadRecord, FileLimits, Kind, NotReadable, ParsedDocument, ParsedFile, one_line
 from deformer_qa.indexer.plan import FileWork, Pair, SkippedFile, Stale, format_of, pair_documents, source_state
 from deformer_qa.indexer.progress import Outcome, Progress
 from deformer_qa.indexer.sandbox.parent import FileParser
@@ -56,20 +56,30 @@ class ReadFile:
     notes: tuple[str, ...]
 
 
-Reading = ReadFile | NotReadable
-"""The result of reading a file. A reason caused by an OSError is about the attempt, any other is about the file."""
+@dataclass(frozen=True)
+class NotRead:
+    """Why a file gave no documents. Unlike the exception, it keeps no frame and so none of the file's bytes alive.
+
+    :ivar kind: the same for programs
+    :ivar may_pass: whether only this attempt failed; an earlier version then stays indexed
+    """
+
+    reason: str
+    kind: Kind
+    may_pass: bool = False
+
+
+Reading = ReadFile | NotRead
 
 
 def read_and_parse(file: FoundFile, parser: FileParser, limits: FileLimits) -> Reading:
     """Read a file once, and parse the bytes read."""
     try:
         content = read_file(file, limits.file_bytes)
-    except NotReadable as reason:
-        return reason
+    except NotReadable as error:
+        return NotRead(str(error), error.kind)
     except OSError as error:
-        refusal = NotReadable(f"cannot be read: {reason_of(error, file.shown)}", kind_of(error))
-        refusal.__cause__ = error
-        return refusal
+        return NotRead(f"cannot be read: {reason_of(error, file.shown)}", kind_of(error), may_pass=True)
     return parse_content(file, content, parser)
 
 
@@ -78,8 +88,8 @@ def parse_content(file: FoundFile, content: FileContent, parser: FileParser) -> 
     try:
         format_ = format_of(file, content)
         parsed = parser.parse(format_, file.path, content.raw, content.sidecar)
-    except NotReadable as reason:
-        return reason
+    except NotReadable as error:
+        return NotRead(str(error), error.kind)
     state = source_state(format_, content.state, len(parsed.documents) + len(parsed.bad_records))
     return ReadFile(parsed, state, (*content.notes, *parsed.notes))
 
@@ -163,14 +173,9 @@ class CorpusWriter:
         self._progress.start_file(work.file.n_bytes)
         if isinstance(reading, ReadFile):
             self._take_parsed(work, reading.parsed, reading.state, reading.notes)
-        elif isinstance(reading.__cause__, OSError):
-            self._progress.file_done(work.file.shown, "skipped", str(reading), reading.kind)
         else:
-            self._skip_unreadable(work, reading)
-
-    def _skip_unreadable(self, work: FileWork, reason: NotReadable) -> None:
-        self._remove((*work.own, *work.moved))
-        self._progress.file_done(work.file.shown, "skipped", str(reason), reason.kind)
+            self._remove(() if reading.may_pass else (*work.own, *work.moved))
+            self._progress.file_done(work.file.shown, "skipped", reading.reason, reading.kind)
 
     # All of them
 

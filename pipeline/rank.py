@@ -150,8 +150,7 @@ _LEAST = 1e-4
 class ConfidenceWeights:
     """Tell how sure the first answer is, by a logistic regression over ``FIRST_SIGNS``.
 
-    The softmax only compares spans. Whether the best is right is another question: a passage with many numbers offers
-    many rivals, a table of two rows few.
+    The softmax compares spans with each other; this says how often the best of them is right.
     """
 
     values: tuple[float, ...]

@@ -259,7 +259,6 @@ def evaluate_open(
     )
     fitted = pipeline.reader.about.risk if pipeline.reader.about else {}
     return {
-        "schema": 1,
         "n_documents": pipeline.snapshot.n_documents,
         "n_passages": pipeline.snapshot.n_passages,
         "retrieval": {"n": len(questions), **retrieval},

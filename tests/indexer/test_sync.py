@@ -13,7 +13,10 @@ from parts.tiny_world import TinyEncoder, World
 
 import deformer_qa.indexer.files
 from deformer_qa.indexer import FileCounts, FileDone, Found, PassagesEncoded, PathMissing, RecordSkipped, preview
+from deformer_qa.indexer.files import FoundFile
+from deformer_qa.indexer.formats import FileLimits
 from deformer_qa.indexer.sandbox.parent import FileParser
+from deformer_qa.indexer.write import NotRead, read_and_parse
 from deformer_qa.store import EncoderMismatch, StoreLocked, StoreMissing, Writer, open_snapshot, verify
 
 
@@ -80,6 +83,21 @@ def _counted(counts: Counter[str], call: Callable[..., Any], name: Callable[...,
         return call(*arguments, **options)
 
     return counted
+
+
+def test_what_is_kept_of_a_file_that_is_not_read_holds_no_bytes_of_it(world: World) -> None:
+    """A first index keeps it until the first file with text is found."""
+    place = world.write("bad.pdf", b"%PDF-1.4 and no more")
+    file = FoundFile(str(world.folder), "bad.pdf", place, 20, "")
+    with FileParser(FileLimits()) as parser:
+        kept = read_and_parse(file, parser, FileLimits())
+    assert isinstance(kept, NotRead)
+    assert kept == NotRead(kept.reason, "damaged", may_pass=False)
+    place.unlink()
+    with FileParser(FileLimits()) as parser:
+        assert read_and_parse(file, parser, FileLimits()) == NotRead(
+            "cannot be read: no such file or directory", "gone", may_pass=True
+        )
 
 
 @pytest.mark.parametrize("aged", [False, True])
