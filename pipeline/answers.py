@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deformer_qa.pipeline.clues import Clues
+from deformer_qa.pipeline.outcomes import LEAST_SHOWN
 from deformer_qa.pipeline.questions import Wanted, wanted_by
 from deformer_qa.pipeline.rank import (
     ConfidenceWeights,
@@ -72,8 +73,6 @@ def _plain(word: str) -> str:
 
 _EVIDENCE_KEPT = 5
 _SPANS_POINTED_AT = 2
-_LEAST_CONFIDENCE = 0.005
-"""The least confidence of any answer but the first; a less likely one is not worth a line."""
 
 
 class SpanPlaces(Protocol):
@@ -216,7 +215,7 @@ def _of_different_sentences(groups: Sequence[_Group], places: SpanPlaces, n_answ
     answers: list[Answer] = []
     sentences: list[tuple[int, int, int]] = []
     for group in groups:
-        if len(answers) == n_answers or (answers and group.confidence < _LEAST_CONFIDENCE):
+        if len(answers) == n_answers or (answers and group.confidence < LEAST_SHOWN):
             break
         answer = group.answer(places)
         start, end = answer.context_start, answer.context_start + len(answer.context)

@@ -9,6 +9,9 @@ from typing import Any
 from deformer_qa.pipeline.results import Outcome
 from deformer_qa.reader.errors import UnsupportedModel
 
+LEAST_SHOWN = 0.005
+"""The least confidence of an answer that is shown: a smaller one would be printed as 0 %."""
+
 
 @dataclass(frozen=True)
 class OutcomeRule:
@@ -53,10 +56,11 @@ class OutcomeRule:
         """Decide the outcome of a question.
 
         :param confidence: confidence of the best answer; None if there is no answer.
-        :param nearest: the highest dense similarity of a passage that was read. If it is None (not known), the outcome
-            is "nothing" only if there is no answer.
+        :param nearest: the highest dense similarity of a passage that was read; None if it is not known.
+        :return: "nothing" if there is no answer or the best would be shown as 0 %, or if it is unlikely and the
+            nearest passage is known to be far.
         """
-        if confidence is None:
+        if confidence is None or confidence < LEAST_SHOWN:
             return "nothing"
         if confidence < self.nothing_confidence and nearest is not None and nearest < self.nothing_dense:
             return "nothing"

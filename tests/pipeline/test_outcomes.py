@@ -35,6 +35,13 @@ TEXTS = {
 OPENED = "When was the Karsund bridge opened?"
 
 
+@pytest.mark.parametrize(("confidence", "outcome"), [(None, "nothing"), (0.0049, "nothing"), (0.005, "guess")])
+def test_an_answer_that_would_be_printed_as_0_percent_is_nothing_however_near_its_passage_is(
+    confidence: float | None, outcome: str
+) -> None:
+    assert OutcomeRule(0.5, 0.2, 0.4).outcome(confidence, 0.9) == outcome
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory, shipped_reader: SplitReader) -> Path:
     folder = tmp_path_factory.mktemp("outcomes")
