@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
-from deformer_qa.reader.layers import BackboneShape, Context, TransformerLayer
+from deformer_qa.reader.networks.layers import BackboneShape, Context, TransformerLayer
 
 SHAPE = BackboneShape("bert", 6, 384, 12, 1536, 30522, 512, 2, 1e-12, "none", 0)
 TOKENS = 192

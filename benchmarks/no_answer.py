@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=300)
     given = parser.parse_args()
     reader = SplitReader.load(given.reader)
-    reader.precision = "bf16"
+    reader.use("torch-bf16")
     assert reader.about is not None
     squad = read_squad(given.data)
     held = set(reader.about.training["held_back_articles"])

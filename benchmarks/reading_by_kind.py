@@ -33,7 +33,7 @@ def main() -> None:
     kinds = kinds_of(readers[0], given.data)
     print(f"{'reader':24} {'kind':16} titles     n     EM     F1")
     for folder, reader in zip(given.reader, readers, strict=True):
-        reader.precision = "bf16"
+        reader.use("torch-bf16")
         for kind, squad in kinds.items():
             for titles in (True, False) if any(one.article for one in squad.paragraphs) else (False,):
                 made = list(predictions(SplitPassageReader(reader, titles=titles), squad, limit=given.limit))

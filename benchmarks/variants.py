@@ -30,7 +30,7 @@ from deformer_qa.lab.train.neighbours import nearest_passages
 from deformer_qa.lab.train.recipe import Recipe, Source
 from deformer_qa.lab.train.run import train_reader
 from deformer_qa.reader.encoder import Encoder
-from deformer_qa.reader.joint import JointLayers
+from deformer_qa.reader.networks.joint import JointLayers
 from deformer_qa.reader.reading import SplitReader
 from deformer_qa.store.encodings import encoding_named
 
@@ -136,7 +136,7 @@ def _logged(line: dict[str, Any]) -> None:
 def print_held_back(folder: Path, train: Path, n: int) -> None:
     """Print F1 and EM of a recipe's reader on the articles that its training held back."""
     reader = SplitReader.load(folder)
-    reader.precision = "bf16"
+    reader.use("torch-bf16")
     found = figures(list(predictions(_through_int8(reader), _held_back(reader, train, n))), forced=True)
     print(json.dumps({"reader": str(folder), "f1": round(found.f1, 2), "em": round(found.exact_match, 2)}), flush=True)
 

@@ -26,6 +26,7 @@ _HOMES = {  # command: its module in ``cli``, and its name there
     "search": ("search", "search"),
     "show": ("show", "show"),
     "info": ("info", "info"),
+    "doctor": ("doctor", "doctor"),
     "verify": ("verify", "verify_store"),
     "rm": ("rm", "rm"),
     "compact": ("compact", "compact"),

@@ -13,6 +13,7 @@ import click
 
 from deformer_qa.pipeline.errors import BadQuestion
 from deformer_qa.pipeline.questions import MOST_CHARACTERS
+from deformer_qa.reader.engines.engine import ENGINES
 from deformer_qa.reader.shipped import SHIPPED
 
 if TYPE_CHECKING:
@@ -72,6 +73,15 @@ def checked_device(context: click.Context, option: click.Parameter, name: str) -
         reason = str(error).splitlines()[0]
         raise click.BadParameter(f'"{name}" cannot be used here ({reason}).', context, option) from error
     return name
+
+
+def engine_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--engine NAME``."""
+    return click.option(
+        "--engine",
+        type=click.Choice(ENGINES),
+        help="What runs the joint layers. Default: the fastest here, see qa doctor.",
+    )(command)
 
 
 def loaded(folder: Path | None) -> SplitReader:

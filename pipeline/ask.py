@@ -91,7 +91,7 @@ class Pipeline:
             fitted = self.reader.about.risk if self.reader.about else {}
             risk = risk_limit(fitted, max_risk, n_candidates=n_candidates, max_tokens=max_tokens)
         wanted = parsed_filter(where) if isinstance(where, str) else where
-        asked = self.reader.encoder.encode(question, "question")
+        asked = self.reader.encoder.encode_question(question)
         clock.mark("encode")
         scope, among = self._scope(wanted)
         depth = max(n_candidates, DEPTH)
@@ -164,7 +164,7 @@ class Pipeline:
         """
         query = checked_question(query)
         wanted = parsed_filter(where) if isinstance(where, str) else where
-        vector = None if method == "bm25" else self.reader.encoder.encode(query, "query").vector
+        vector = None if method == "bm25" else self.reader.encoder.encode_question(query, "query").vector
         _, among = self._scope(wanted)
         retrieved = retrieve(self.snapshot, query, vector, max(n, DEPTH), among, self.retrieval_weights)
         chosen = candidates(retrieved, retrieved.by(method)[:n])
@@ -192,7 +192,7 @@ class Pipeline:
         places: Places,
     ) -> tuple[list[Answer], float]:
         """Return a yes or no that is sure enough, and the probability of no answer; none for other questions."""
-        if kind != "yes_no" or not self.reader.joint.knows_yes_and_no or not self.passage_weights:
+        if kind != "yes_no" or not self.reader.knows_yes_and_no or not self.passage_weights:
             return [], 1.0
         least = self.least_label_confidence
         return yes_or_no(self.reader, self.passage_weights, question, chosen, states, logits, places, least)

@@ -6,17 +6,21 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors.torch import save_file
+import numpy as np
+from safetensors.numpy import save_file
 
 from deformer_qa.reader.codebook import CODEBOOK, read_codebook
 from deformer_qa.reader.description import DESCRIPTION, ReaderDescription, describe_reader
 from deformer_qa.reader.encoder import Encoder
-from deformer_qa.reader.errors import ModelNotFound, WrongEncoder
-from deformer_qa.reader.joint import JointLayers
-from deformer_qa.reader.models import load_tensors, read_safetensors
+from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, JointWeights
+from deformer_qa.reader.errors import ModelNotFound, UnsupportedModel, WrongEncoder
+from deformer_qa.reader.families.shape import layer_shapes
+from deformer_qa.reader.weights import check_shapes, read_safetensors
+
+if TYPE_CHECKING:
+    from deformer_qa.reader.networks.joint import JointLayers
 
 WEIGHTS = "reader.safetensors"
 _WIDTH_SHOWN_BY = "layers.0.feed_in.weight"
@@ -32,8 +36,8 @@ def save_reader(
 ) -> None:
     """Write a reader; the folder is made if missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in joint.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS)
+    arrays = {name: tensor.detach().cpu().float().numpy() for name, tensor in joint.state_dict().items()}
+    save_file({name: np.ascontiguousarray(one, np.float16) for name, one in arrays.items()}, folder / WEIGHTS)
     description = {
         "schema": 1,
         "encoder": _named_from(folder, encoder.source),
@@ -80,8 +84,8 @@ def reader_digest(folder: Path) -> str:
     return whole.hexdigest()
 
 
-def load_joint(folder: Path, encoder: Encoder) -> JointLayers:
-    """The joint layers of a reader, float32.
+def joint_weights(folder: Path, encoder: Encoder) -> JointWeights:
+    """The weights of a reader's joint layers, float32.
 
     :raises WrongEncoder: if they were trained on states of another encoder.
     """
@@ -93,13 +97,42 @@ def load_joint(folder: Path, encoder: Encoder) -> JointLayers:
         )
     if not (folder / WEIGHTS).is_file():
         raise ModelNotFound(f"{folder}: no {WEIGHTS} there.")
-    tensors = {name: tensor.float() for name, tensor in read_safetensors(folder / WEIGHTS).items()}
-    shape = encoder.backbone.shape
-    if _WIDTH_SHOWN_BY in tensors:  # the joint layers may be narrower inside than the encoder's
-        shape = replace(shape, feed_forward_width=len(tensors[_WIDTH_SHOWN_BY]))
-    joint = JointLayers(shape, about.n_joint_layers, passage_first=about.passage_first)
+    weights = read_safetensors(folder / WEIGHTS)
+    shape = encoder.shape
+    if _WIDTH_SHOWN_BY in weights:  # the joint layers may be narrower inside than the encoder's
+        shape = replace(shape, feed_forward_width=len(weights[_WIDTH_SHOWN_BY]))
     # Older readers have no heads for yes and no, or for choices.
-    later = joint.yes_no.state_dict(prefix="yes_no.") | joint.choice.state_dict(prefix="choice.")
-    without = {name: torch.zeros_like(one) for name, one in later.items()}
-    load_tensors(joint, without | tensors, str(folder / WEIGHTS))
+    for head, n_rows in (("yes_no", 2), ("choice", 1)):
+        weights.setdefault(f"{head}.weight", np.zeros((n_rows, shape.hidden_width), np.float32))
+        weights.setdefault(f"{head}.bias", np.zeros(n_rows, np.float32))
+    made = JointWeights(shape, about.n_joint_layers, about.passage_first, weights, str(folder / WEIGHTS))
+    _check(made)
+    return made
+
+
+def _check(about: JointWeights) -> None:
+    """Raise UnsupportedModel if the weights do not fit the description."""
+    if about.shape.family not in LAYERS_OF_BERT:  # torch knows their shapes
+        joint_layers(about)
+        return
+    of_layer, width = layer_shapes(about.shape), about.shape.hidden_width
+    layers = {f"layers.{n}.{name}": one for n in range(about.n_layers) for name, one in of_layer.items()}
+    heads = {"head.weight": (2, width), "head.bias": (2,), "yes_no.weight": (2, width), "yes_no.bias": (2,)}
+    check_shapes(about.weights, {"marker": (2, width), **layers, **heads}, about.where)
+    if unknown := [name for name in about.weights if name.startswith("layers.") and name not in layers]:
+        raise UnsupportedModel(f"{about.where}: found {unknown[0]}, expected {about.n_layers} layers.")
+
+
+def joint_layers(about: JointWeights) -> JointLayers:
+    """Joint layers as a torch module with these weights."""
+    from deformer_qa.reader.networks.backbone import load_arrays
+    from deformer_qa.reader.networks.joint import JointLayers
+
+    joint = JointLayers(about.shape, about.n_layers, passage_first=about.passage_first)
+    load_arrays(joint, about.weights, about.where)
     return joint
+
+
+def load_joint(folder: Path, encoder: Encoder) -> JointLayers:
+    """The joint layers of a reader as a torch module; raises as ``joint_weights``."""
+    return joint_layers(joint_weights(folder, encoder))

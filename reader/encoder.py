@@ -5,33 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import nn
 
-from deformer_qa.reader.backbone import Backbone, run_layers
 from deformer_qa.reader.codebook import CodebookArrays
+from deformer_qa.reader.engines.choice import Choice, Circumstances, encoder_choice, has_onnxruntime
+from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, EncoderEngine, EncoderWeights
 from deformer_qa.reader.errors import UnsupportedModel
-from deformer_qa.reader.families import family_of
-from deformer_qa.reader.layers import Context
-from deformer_qa.reader.models import (
-    DEFAULT_ENCODER,
-    ModelFolder,
-    find_model,
-    load_tensors,
-    read_safetensors,
-    read_tensors,
-)
+from deformer_qa.reader.families import family_named, family_of
+from deformer_qa.reader.models import DEFAULT_ENCODER, ModelFolder, find_model, n_tuned_layers, read_weights
 from deformer_qa.reader.passages import BORDERS_VERSION, LEAD_VERSION, LeadRule, PassageBorders
 from deformer_qa.reader.tokens import TextTokenizer
+from deformer_qa.reader.weights import Array, check_shapes, read_safetensors
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from deformer_qa.reader.networks.backbone import Backbone
 
 Pooling = Literal["mean", "cls"]
 _LEAD_SHARE = 8
 """A lead may take one in this many of the encoder's tokens: 32 of 256."""
+_LEAST_NORM = 1e-12
 
 
 @dataclass(frozen=True)
@@ -59,9 +57,8 @@ class Encoder:
 
     def __init__(
         self,
-        backbone: Backbone,
+        weights: EncoderWeights,
         tokenizer: TextTokenizer,
-        k: int,
         *,
         pooling: Pooling,
         normalize: bool,
@@ -69,26 +66,25 @@ class Encoder:
         lead_rule: LeadRule,
         source: str,
         sha256: dict[str, str],
-        lower: nn.ModuleList | None = None,
     ) -> None:
-        """:param lower: layers 1..k that make the states, if others make the vector; None if the same do."""
-        if not 0 <= k <= backbone.shape.n_layers:
-            raise UnsupportedModel(f"k={k}: {source} has {backbone.shape.n_layers} layers, k lies between 0 and that.")
-        self.backbone = backbone.eval().requires_grad_(False)
-        self._own_lower = lower.eval().requires_grad_(False) if lower is not None else None
-        self.tokenizer, self.k, self.pooling, self.normalize = tokenizer, k, pooling, normalize
+        self.weights, self.shape, self.k = weights, weights.shape, weights.k
+        if not 0 <= self.k <= self.shape.n_layers:
+            raise UnsupportedModel(f"k={self.k}: {source} has {self.shape.n_layers} layers, k lies between 0 and that.")
+        self.tokenizer, self.pooling, self.normalize = tokenizer, pooling, normalize
         self.borders, self.lead_rule = borders, lead_rule
         self.source, self._sha256 = source, sha256
-        self.device = torch.device("cpu")
+        self.device = "cpu"
         self.n_passes = 0
         self.codebook: CodebookArrays | None = None
+        self._engine: EncoderEngine | None = None
+        self._for_questions: EncoderEngine | None = None
 
     def to(self, device: str) -> Self:
         """Move the encoder to another device; its results stay numpy arrays."""
-        self.device = torch.device(device)
-        self.backbone.to(self.device)
-        if self._own_lower is not None:
-            self._own_lower.to(self.device)
+        if device != self.device:
+            self.device, self._engine, self._for_questions = device, None, None
+            self.backbone.to(device)
+            self.lower.to(device)
         return self
 
     @classmethod
@@ -103,10 +99,11 @@ class Encoder:
         config = folder.json("config.json")
         family = family_of(config, str(folder.path))
         shape = family.shape(config)
-        with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
-            backbone = Backbone(shape)
-        load_tensors(backbone, family.backbone_tensors(read_tensors(folder), shape), str(folder.path))
-        lower = _tuned_layers(folder, backbone, k) if folder.tuned else None
+        backbone = family.backbone_tensors(read_weights(folder), shape)
+        check_shapes(backbone, family.backbone_shapes(shape), str(folder.path))
+        lower = _tuned_layers(folder, k) if folder.tuned else None
+        if lower is not None and folder.tuned_makes_vectors:
+            backbone, lower = {**backbone, **{f"layers.{name}": one for name, one in lower.items()}}, None
         max_tokens = _max_tokens(folder, shape.longest_text, max_tokens)
         tokenizer = TextTokenizer.from_folder(folder.path, max_tokens, classification_last=family.classification_last)
         pooling, normalize = _pooling(folder)
@@ -116,41 +113,66 @@ class Encoder:
             )
         lead_rule = LeadRule(budget=max_tokens // _LEAD_SHARE)
         return cls(
-            backbone,
+            EncoderWeights(shape, k, backbone, lower, str(folder.path)),
             tokenizer,
-            k,
             pooling=pooling,
             normalize=normalize,
             borders=PassageBorders(budget=max_tokens - tokenizer.n_special - lead_rule.budget),
             lead_rule=lead_rule,
             source=folder.name,
             sha256=dict(folder.sha256),
-            lower=None if folder.tuned_makes_vectors else lower,
         )
 
-    @property
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The encoder as a torch module, frozen; for training, and for engines in torch."""
+        import torch
+
+        from deformer_qa.reader.networks.backbone import Backbone, load_arrays
+
+        with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
+            backbone = Backbone(self.shape)
+        load_arrays(backbone, self.weights.backbone, self.weights.where)
+        return backbone.eval().requires_grad_(False)
+
+    @cached_property
     def lower(self) -> nn.ModuleList:
-        """Layers 1..k, whose output is the states."""
-        return self._own_lower if self._own_lower is not None else self.backbone.layers[: self.k]
+        """Layers 1..k, whose output is the states, as torch modules."""
+        import torch
+        from torch import nn
+
+        from deformer_qa.reader.networks.backbone import load_arrays
+
+        if self.weights.lower is None:
+            return self.backbone.layers[: self.k]
+        with torch.device("meta"):
+            layers = nn.ModuleList(self.backbone.network.layer(self.shape, index) for index in range(self.k))
+        load_arrays(layers, self.weights.lower, self.weights.where)
+        return layers.eval().requires_grad_(False)
 
     @property
     def hidden_width(self) -> int:
         """The number of columns of the states, and of the vector."""
-        return self.backbone.shape.hidden_width
+        return self.shape.hidden_width
+
+    @property
+    def choice(self) -> Choice:
+        """Which engine encodes texts, and why."""
+        return encoder_choice(Circumstances(self.shape.family, self.device, has_onnxruntime()))
 
     @property
     def about(self) -> dict[str, Any]:
         """Everything that the states depend on, as plain values; the encoder id is its hash."""
         # The default encoder's configuration is pinned by hash where it is loaded; another's is part of the id.
-        shape = {} if self.source == DEFAULT_ENCODER else {"shape": self.backbone.shape.as_dict()}
-        own = {"vectors": "base"} if self._own_lower is not None else {}
+        shape = {} if self.source == DEFAULT_ENCODER else {"shape": self.shape.as_dict()}
+        own = {"vectors": "base"} if self.weights.lower is not None else {}
         return {
             **shape,
             **own,
             "name": self.source if self.source == DEFAULT_ENCODER else "local",
             "sha256": dict(sorted(self._sha256.items())),
             "k": self.k,
-            "positions": self.backbone.family.positions,
+            "positions": family_named(self.shape.family).positions,
             "pooling": self.pooling,
             "normalize": self.normalize,
             "max_tokens": self.tokenizer.max_tokens,
@@ -173,63 +195,68 @@ class Encoder:
         """
         return self.lead_rule.lead(title, heading, self.tokenizer)
 
-    @torch.inference_mode()
     def encode(self, text: str, what: str = "text") -> EncodedText:
         """Encode one text.
 
         :param what: the kind of text, for the error message.
         :raises TextTooLong: if it does not fit the encoder.
         """
-        embedded, states, context = self._lower(text, what)
-        n_layers = self.backbone.shape.n_layers
-        if self._own_lower is None:
-            top = self.backbone.run(states, context, self.k, n_layers)
-        else:
-            top = self.backbone.run(embedded, context, 0, n_layers)
-        vector = pooled(top, torch.ones(top.shape[:2], dtype=torch.bool, device=self.device), self.pooling)[0]
-        if self.normalize:
-            vector = F.normalize(vector, dim=0)
-        return EncodedText(vector.cpu().numpy(), states[0].cpu().numpy())
+        return self._encoded(self._loaded(), text, what)
 
-    @torch.inference_mode()
+    def encode_question(self, text: str, what: str = "question") -> EncodedText:
+        """Encode one question, as ``encode`` does; in numpy where that is possible, because it has nothing to load."""
+        if self._for_questions is None:
+            if self.device == "cpu" and self.shape.family in LAYERS_OF_BERT:
+                from deformer_qa.reader.engines.numpy_engine import NumpyEncoder
+
+                self._for_questions = NumpyEncoder(self.weights)
+            else:
+                self._for_questions = self._loaded()
+        return self._encoded(self._for_questions, text, what)
+
     def states(self, text: str, what: str = "text") -> NDArray[np.float32]:
-        """Compute only the layer-k states, without the layers above. *Shape:* (tokens, hidden), float32."""
-        return cast(NDArray[np.float32], self._lower(text, what)[1][0].cpu().numpy())
-
-    def _lower(self, text: str, what: str) -> tuple[torch.Tensor, torch.Tensor, Context]:
-        """States after the embeddings and after layer k, *Shape:* (1, tokens, hidden) each, and the layers' context."""
-        ids = torch.tensor([self.tokenizer.tokenize(text, what).ids], device=self.device)
+        """Compute only the layer-k states. *Shape:* (tokens, hidden), float32."""
+        ids = self.tokenizer.tokenize(text, what).ids
         self.n_passes += 1
-        embedded = self.backbone.embed(ids)
-        context = self.backbone.alone(embedded)
-        return embedded, run_layers(self.lower, embedded, context), context
+        return self._loaded().states(ids)
+
+    def _encoded(self, engine: EncoderEngine, text: str, what: str) -> EncodedText:
+        ids = self.tokenizer.tokenize(text, what).ids
+        self.n_passes += 1
+        states, top = engine.encode(ids)
+        vector = top[0] if self.pooling == "cls" else top.mean(0)
+        if self.normalize:
+            vector = vector / max(float(np.linalg.norm(vector)), _LEAST_NORM)
+        return EncodedText(vector, states)
+
+    def _loaded(self) -> EncoderEngine:
+        if self._engine is None:
+            self._engine = self._load()
+        return self._engine
+
+    def _load(self) -> EncoderEngine:
+        name = self.choice.engine
+        if name == "numpy":
+            from deformer_qa.reader.engines.numpy_engine import NumpyEncoder
+
+            return NumpyEncoder(self.weights)
+        if name == "onnx":
+            from deformer_qa.reader.engines.onnx_engine import OnnxEncoder
+
+            return OnnxEncoder(self.weights)
+        from deformer_qa.reader.engines.torch_engine import TorchEncoder
+
+        own = self.lower if self.weights.lower is not None else None
+        return TorchEncoder(self.backbone, own, self.k, self.device)
 
 
-def _tuned_layers(folder: ModelFolder, backbone: Backbone, k: int) -> nn.ModuleList:
-    """Load a tuned model's own layers: into the backbone, or separately if its vectors stay those of the base."""
+def _tuned_layers(folder: ModelFolder, k: int) -> dict[str, Array]:
+    """The weights of a tuned model's own layers."""
     assert folder.tuned is not None
-    tuned = {name: tensor.float() for name, tensor in read_safetensors(folder.tuned).items()}
-    n_layers = len({name.split(".")[0] for name in tuned})
-    if n_layers != k:
-        raise UnsupportedModel(f"{folder.tuned}: found {n_layers} tuned layers, expected k={k} of them.")
-    layers = backbone.layers[:k]
-    if not folder.tuned_makes_vectors:
-        with torch.device("meta"):
-            layers = nn.ModuleList(backbone.family.layer(backbone.shape, index) for index in range(k))
-    load_tensors(layers, tuned, str(folder.tuned))
-    return layers
-
-
-def pooled(states: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
-    """One vector for each text, not normalised.
-
-    :param states: *Shape:* (batch, tokens, hidden), after the last layer.
-    :param mask: *Shape:* (batch, tokens), bool, true at tokens.
-    :return: *Shape:* (batch, hidden).
-    """
-    if pooling == "cls":
-        return states[:, 0]
-    return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+    tuned = read_safetensors(folder.tuned)
+    if n_tuned_layers(tuned) != k:
+        raise UnsupportedModel(f"{folder.tuned}: found {n_tuned_layers(tuned)} tuned layers, expected k={k} of them.")
+    return tuned
 
 
 def _max_tokens(folder: ModelFolder, longest: int, wanted: int | None) -> int:

@@ -9,14 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deformer_qa.reader.backbone import Backbone
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import TextTooLong, UnsupportedModel
 from deformer_qa.reader.families import Family, family_of
-from deformer_qa.reader.joint import JointLayers
-from deformer_qa.reader.models import find_model, load_tensors, read_tensors
+from deformer_qa.reader.models import find_model, read_weights
+from deformer_qa.reader.networks.backbone import Backbone, load_arrays
+from deformer_qa.reader.networks.joint import JointLayers
+from deformer_qa.reader.networks.placement import Placement
+from deformer_qa.reader.networks.registry import network_of
 from deformer_qa.reader.passages import PassageBorders
-from deformer_qa.reader.placement import Placement
 from deformer_qa.reader.tokens import TextTokenizer
 
 MAX_QUESTION_TOKENS = 64
@@ -42,7 +43,7 @@ class WholeModel(nn.Module):
         """
         backbone = self.backbone
         states = backbone.embed(token_ids, token_types)
-        context = backbone.family.context(backbone.shape, Placement.of_sequence(mask, token_types))
+        context = backbone.network.context(backbone.shape, Placement.of_sequence(mask, token_types))
         return cast(Tensor, self.head(backbone.run(states, context, 0, backbone.shape.n_layers)))
 
 
@@ -72,7 +73,7 @@ class FineTunedReader:
         family = family_of(config, str(folder.path))
         shape = family.shape(config)
         backbone, head = Backbone(shape), _span_head(name)
-        load_tensors(backbone, family.backbone_tensors(read_tensors(folder), shape), str(folder.path))
+        load_arrays(backbone, family.backbone_tensors(read_weights(folder), shape), str(folder.path))
         max_tokens = min(_MAX_PAIR_TOKENS, shape.longest_text)
         tokenizer = TextTokenizer.from_folder(folder.path, max_tokens, classification_last=family.classification_last)
         borders = PassageBorders(budget=_room(family, str(folder.path), max_tokens))
@@ -130,11 +131,12 @@ def _span_head(name: str) -> nn.Module:
     folder = find_model(name)
     config = folder.json("config.json")
     family = family_of(config, str(folder.path))
-    tensors = family.span_head(read_tensors(folder), config)
+    tensors = family.span_head(read_weights(folder), config)
     if tensors is None:
         raise UnsupportedModel(f"{folder.path}: no span head; it is a bare encoder, not a fine-tuned reader.")
-    head = family.head(family.shape(config))
-    load_tensors(head, tensors, str(folder.path))
+    shape = family.shape(config)
+    head = network_of(shape.family).head(shape)
+    load_arrays(head, tensors, str(folder.path))
     return head
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+import numpy as np
+from safetensors.numpy import save_file
 
-from deformer_qa.reader.errors import ModelNotFound, UnsupportedModel
+from deformer_qa.reader.cache import KeptFacts
+from deformer_qa.reader.errors import ModelNotFound
+from deformer_qa.reader.weights import Array, Arrays, read_pytorch_file, read_safetensors
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 OLD_VOCABULARIES = ("vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
@@ -74,51 +74,34 @@ def find_model(name: str = DEFAULT_ENCODER) -> ModelFolder:
     return _checked(_from_hub(name), name)
 
 
-def write_tuned(folder: Path, base: str, layers: nn.ModuleList, *, makes_vectors: bool) -> None:
+def write_tuned(folder: Path, base: str, layers: Arrays, *, makes_vectors: bool) -> None:
     """Write a model folder that refers to another model, with its first layers trained further, in half precision.
 
     :param base: a name for ``find_model``.
+    :param layers: their weights, under names that begin with the number of the layer.
     :param makes_vectors: see ``ModelFolder.tuned_makes_vectors``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().half().contiguous() for name, tensor in layers.state_dict().items()}
-    save_file(tensors, folder / _TUNED_LAYERS)
+    save_file({name: np.ascontiguousarray(one, np.float16) for name, one in layers.items()}, folder / _TUNED_LAYERS)
     place = str(Path(base).resolve()) if Path(base).is_dir() else base
-    about = {"schema": 1, "base": place, "n_layers": len(layers), "makes_vectors": makes_vectors}
+    about = {"schema": 1, "base": place, "n_layers": n_tuned_layers(layers), "makes_vectors": makes_vectors}
     (folder / _TUNED).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
-def read_tensors(folder: ModelFolder) -> dict[str, Tensor]:
-    """Read all tensors of a model, float32, from safetensors or (weights only, no code is run) a PyTorch file."""
+def n_tuned_layers(layers: Arrays) -> int:
+    """The number of layers whose weights these are."""
+    return len({name.split(".")[0] for name in layers})
+
+
+def read_weights(folder: ModelFolder) -> dict[str, Array]:
+    """Read all weights of a model, float32, from safetensors or (weights only, no code is run) a PyTorch file."""
     single = folder.path / "model.safetensors"
     if single.is_file():
-        return {name: tensor.float() for name, tensor in read_safetensors(single).items() if tensor.is_floating_point()}
+        return read_safetensors(single)
     old = folder.path / "pytorch_model.bin"
     if old.is_file():
-        content = torch.load(old, map_location="cpu", weights_only=True)
-        return {name: tensor.float() for name, tensor in content.items() if tensor.is_floating_point()}
+        return read_pytorch_file(old)
     raise ModelNotFound(f"{folder.path}: no model.safetensors and no pytorch_model.bin there.")
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a file; raises ModelNotFound if it is damaged."""
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ModelNotFound(f"{path}: not a whole safetensors file ({error}); fetch or make it again.") from error
-    except RuntimeError as error:  # how torch reports that the system refused access
-        raise OSError(f"{path}: cannot be read ({error}).") from error
-
-
-def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Give a module its tensors; raises UnsupportedModel if their shapes do not fit."""
-    try:
-        module.load_state_dict(tensors, assign=True)
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise UnsupportedModel(
-            f"{where}: the weights are not those that its configuration describes ({first})"
-        ) from error
 
 
 def _tuned_model(folder: Path, name: str) -> ModelFolder:
@@ -183,5 +166,14 @@ def _checked(path: Path, name: str) -> ModelFolder:
 
 
 def _sha256(file: Path) -> str:
+    """The hash of a file; kept as long as its place, size and times are the same, because a model is large."""
+    about = file.stat()
+    state = [about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns]
+    digests = KeptFacts("digests.json")
+    known = digests.get(str(file.resolve()))
+    if isinstance(known, dict) and known.get("state") == state:
+        return str(known["sha256"])
     with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digests.keep(str(file.resolve()), {"state": state, "sha256": digest})
+    return digest

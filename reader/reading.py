@@ -2,50 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from deformer_qa.reader.checkpoint import encoder_of, load_joint
+from deformer_qa.reader.checkpoint import encoder_of, joint_layers, joint_weights
 from deformer_qa.reader.description import ReaderDescription, describe_reader
 from deformer_qa.reader.encoder import Encoder
-from deformer_qa.reader.fine_tuned import split_fine_tuned
-from deformer_qa.reader.joint import JointLayers
+from deformer_qa.reader.engines.choice import Choice
+from deformer_qa.reader.engines.engine import EngineName, JointEngine, JointWeights, PassageLogits
+from deformer_qa.reader.engines.loading import joint_choice_of, load_joint_engine
 from deformer_qa.reader.shipped import SHIPPED
 
-_TOKENS_PER_BATCH = 2_048
-_LENGTH_STEP = 16
+if TYPE_CHECKING:
+    from deformer_qa.reader.networks.joint import JointLayers
+
+__all__ = ["EngineName", "PassageLogits", "SplitReader", "States"]
 
 States = NDArray[np.float32]
-Precision = Literal["fp32", "bf16"]
-
-
-class PassageLogits(NamedTuple):
-    """The output of the joint layers for one passage.
-
-    :ivar spans: *Shape:* (tokens, 2), float32: start and end logits; row 0 is "no answer here"
-    :ivar yes_no: *Shape:* (2,), float32: logits of "no" and "yes", for a question that asks for one of them
-    """
-
-    spans: NDArray[np.float32]
-    yes_no: NDArray[np.float32]
 
 
 class SplitReader:
     """An encoder and the joint layers trained on its states. Thread-safe.
 
-    :ivar precision: of the joint layers' arithmetic: "fp32", or "bf16" if the processor has it and a few hundredths of
-        a logit do not matter; vectors and states are always computed in fp32
+    The joint layers run in an engine, which is loaded when it is first needed: the one that is fastest on this machine,
+    or the one that ``use`` names. Vectors and states are always computed in fp32.
     """
 
-    def __init__(self, encoder: Encoder, joint: JointLayers, about: ReaderDescription | None = None) -> None:
+    def __init__(
+        self, encoder: Encoder, joint: JointWeights | JointLayers, about: ReaderDescription | None = None
+    ) -> None:
+        """:param joint: weights, which any engine may run, or a torch module, which torch runs."""
         self.encoder, self.about = encoder, about
-        self.joint = joint.eval().requires_grad_(False)
-        self.precision: Precision = "fp32"
+        self._loading = threading.Lock()
+        self._wanted: EngineName | None = None
+        self._n_threads = 1
+        self._engine: JointEngine | None = None
+        if isinstance(joint, JointWeights):
+            self.weights: JointWeights | None = joint
+        else:
+            self.weights, self._wanted = None, "torch"
+            self.joint = joint.eval().requires_grad_(False)
 
     @classmethod
     def from_fine_tuned(cls, name: str, k: int, *, passage_first: bool | None = None) -> SplitReader:
@@ -56,6 +58,8 @@ class SplitReader:
         :param name: a folder or hub id, as ``FineTunedReader.load`` takes it; ``passage_first`` too.
         :raises ModelNotFound, UnsupportedModel: with what was found.
         """
+        from deformer_qa.reader.fine_tuned import split_fine_tuned
+
         return cls(*split_fine_tuned(name, k, passage_first=passage_first))
 
     @classmethod
@@ -66,69 +70,83 @@ class SplitReader:
         """
         about = describe_reader(folder)
         encoder = encoder_of(about)
-        return cls(encoder, load_joint(folder, encoder), about)
+        return cls(encoder, joint_weights(folder, encoder), about)
+
+    def use(self, engine: EngineName | None = None, *, n_threads: int | None = None) -> Self:
+        """Run the joint layers in this engine from now on.
+
+        :param engine: None for the fastest here.
+        :param n_threads: passages that an engine of onnxruntime reads at once; None leaves the number as it is.
+        """
+        with self._loading:
+            self._wanted = engine if self.weights is not None else engine or "torch"
+            self._n_threads = n_threads or self._n_threads
+            self._engine = None
+        return self
 
     def to(self, device: str) -> Self:
         """Move the reader to another device; it still takes and returns numpy arrays."""
         self.encoder.to(device)
-        self.joint.to(device)
+        with self._loading:
+            self._engine = None
         return self
 
-    @torch.inference_mode()
+    @cached_property
+    def joint(self) -> JointLayers:
+        """The joint layers as a torch module, frozen; for training, analysis, and the engine in torch."""
+        assert self.weights is not None
+        return joint_layers(self.weights).eval().requires_grad_(False)
+
+    @property
+    def knows_yes_and_no(self) -> bool:
+        """Whether it was trained on yes/no questions."""
+        if self.weights is None:
+            return self.joint.knows_yes_and_no
+        return bool(self.weights.weights["yes_no.weight"].any())
+
+    @property
+    def choice(self) -> Choice:
+        """The engine that runs the joint layers, and why."""
+        if self._wanted is not None:
+            return Choice(self._wanted, "asked for")
+        assert self.weights is not None
+        return joint_choice_of(self.weights, self._folder, self.encoder.device)
+
     def read(self, question: States, passages: Sequence[States]) -> list[PassageLogits]:
-        """Compute the logits of each passage for one question, in batches of passages of similar length.
+        """Compute the logits of each passage for one question.
 
         :param question: *Shape:* (question tokens, hidden); the question's layer-k states.
         :param passages: each *Shape:* (tokens, hidden).
         :return: for each passage, in order.
         """
-        device = self.encoder.device
-        asked = torch.from_numpy(np.ascontiguousarray(question))[None].to(device)
-        logits: dict[int, PassageLogits] = {}
-        for batch in length_batches([len(states) for states in passages]):
-            lengths = [len(passages[index]) for index in batch]
-            padded = torch.zeros(len(batch), max(lengths), asked.shape[2])
-            mask = torch.zeros(len(batch), max(lengths), dtype=torch.bool)
-            for row, index in enumerate(batch):
-                padded[row, : lengths[row]] = torch.from_numpy(passages[index])
-                mask[row, : lengths[row]] = True
-            unequal = min(lengths) < max(lengths)
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                made = self.joint(asked, padded.to(device), mask.to(device) if unequal else None)
-            spans, yes_no = (one.float().cpu().numpy() for one in (made.spans, made.yes_no))
-            for row, index in enumerate(batch):
-                logits[index] = PassageLogits(spans[row, : lengths[row]], yes_no[row])
-        return [logits[index] for index in range(len(passages))]
+        return self._loaded().read(question, passages)
 
-    @torch.inference_mode()
     def choose(self, asked: Sequence[States], article: Sequence[States]) -> NDArray[np.float32]:
-        """Score each of several options that complete a question, with an article read as one text.
+        """Score each of several options that complete a question, with an article read as one text; always in torch.
 
         :param asked: for each option, *Shape:* (its tokens, hidden): layer-k states of the question completed by it.
         :param article: for each of its passages, *Shape:* (tokens, hidden); all options share them.
         :return: *Shape:* (options,), float32, logits.
         """
-        device = self.encoder.device
-        passage = torch.from_numpy(np.concatenate(article))[None].to(device)
-        logits = []
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            for one in asked:
-                option = torch.from_numpy(np.ascontiguousarray(one))[None].to(device)
-                logits.append(self.joint(option, passage).choice.float())
-        return torch.cat(logits).cpu().numpy()
+        from deformer_qa.reader.engines.torch_engine import TorchJoint
 
+        bf16 = self._wanted == "torch-bf16"
+        return TorchJoint(self.joint.to(self.encoder.device), self.encoder.device, bf16=bf16).choose(asked, article)
 
-def length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Group indices into batches of similar length (within 16 tokens) and at most 2,048 tokens with padding."""
-    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
-    batch: list[int] = []
-    for index in order:
-        step = -(-lengths[index] // _LENGTH_STEP)
-        if batch and (
-            step != -(-lengths[batch[0]] // _LENGTH_STEP) or (len(batch) + 1) * step * _LENGTH_STEP > _TOKENS_PER_BATCH
-        ):
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
+    @property
+    def _folder(self) -> Path | None:
+        return self.about.folder if self.about else None
+
+    def _loaded(self) -> JointEngine:
+        with self._loading:
+            if self._engine is None:
+                name = self.choice.engine
+                if name.startswith("torch"):
+                    from deformer_qa.reader.engines.torch_engine import TorchJoint
+
+                    device = self.encoder.device
+                    self._engine = TorchJoint(self.joint.to(device), device, bf16=name == "torch-bf16")
+                else:
+                    assert self.weights is not None
+                    self._engine = load_joint_engine(name, self.weights, self._folder, self._n_threads)
+            return self._engine

@@ -22,7 +22,7 @@ from deformer_qa.indexer.sync import sync
 from deformer_qa.pipeline.ask import Pipeline
 from deformer_qa.reader.checkpoint import save_reader
 from deformer_qa.reader.encoder import Encoder
-from deformer_qa.reader.joint import JointLayers
+from deformer_qa.reader.networks.joint import JointLayers
 from deformer_qa.reader.reading import SplitReader
 
 REPOSITORY = Path(__file__).resolve().parents[1]

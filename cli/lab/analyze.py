@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deformer_qa.cli.lab import pictures
-from deformer_qa.cli.options import checked_device
+from deformer_qa.cli.options import checked_device, engine_option
 from deformer_qa.cli.output import ExitCode, emit, format_option, message
 from deformer_qa.cli.progress import counting
 
 if TYPE_CHECKING:
     from deformer_qa.lab.analysis.trained import Bench
     from deformer_qa.lab.train.recipe import Recipe
+    from deformer_qa.reader.reading import EngineName
 
 
 out_option = click.option(
@@ -53,13 +54,7 @@ _TRAINING_OPTIONS = (
     click.option(
         "--limit", type=click.IntRange(min=0), default=0, metavar="N", help="Measure on the first N questions only."
     ),
-    click.option(
-        "--precision",
-        type=click.Choice(["fp32", "bf16"]),
-        default="fp32",
-        show_default=True,
-        help="Precision of the joint layers when they are measured.",
-    ),
+    engine_option,
     device_option,
     out_option,
 )
@@ -75,7 +70,7 @@ def training_options(command: Callable[..., int]) -> Callable[..., int]:
         file: Path,
         examples: int | None,
         limit: int,
-        precision: str,
+        engine: EngineName | None,
         device: str,
         out: Path,
         **given: Any,
@@ -96,7 +91,7 @@ def training_options(command: Callable[..., int]) -> Callable[..., int]:
             "recipe": asdict(chosen),
             "measured": {"file": file.name, "sha256": sha256_of(file), "limit": limit},
             "states": DEFAULT_ENCODING,
-            "precision": precision,
+            "engine": engine,
         }
         with training_progress() as on_log:
             bench = Bench(
@@ -106,7 +101,7 @@ def training_options(command: Callable[..., int]) -> Callable[..., int]:
                 limit=limit,
                 through=lambda states: codec.decode(codec.encode(states)),
                 stored=lambda states: codec.encode(states).n_bytes,
-                precision=precision,  # type: ignore[arg-type]
+                engine=engine,
                 device=device,
                 on_event=lambda line: message(f"qa: {line}"),
                 on_log=on_log,
@@ -180,8 +175,9 @@ _PATH = click.Path(path_type=Path, readable=False)
     type=click.Choice(["fp32", "bf16"]),
     default="fp32",
     show_default=True,
-    help="Precision of both readers.",
+    help="Precision of torch at the paper's shapes.",
 )
+@engine_option
 @device_option
 @out_option
 @format_option
@@ -194,6 +190,7 @@ def tasks(
     threads: int | None,
     limit: int,
     precision: str,
+    engine: EngineName | None,
     device: str,
     out: Path,
     form: str,
@@ -231,7 +228,7 @@ def tasks(
             "whole": sha256_of(whole / WEIGHTS),
             "split": sha256_of(split / WEIGHTS),
             "states": DEFAULT_ENCODING,
-            "precision": precision,
+            "engine": engine,
             "limit": limit,
         }
         records.append(Record(out / f"tasks-{task}.json", about))
@@ -248,7 +245,7 @@ def tasks(
                     {"whole": whole, "split": split},
                     lambda states: codec.decode(codec.encode(states)),
                     limit=limit,
-                    precision=precision,  # type: ignore[arg-type]
+                    engine=engine,
                     device=device,
                     on_question=lambda: advance("read"),
                 )

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deformer_qa.cli.lab.run import file_argument, precision_option
-from deformer_qa.cli.options import ENCODINGS, encoding_of, loaded, located, reader_option, store_option, through
+from deformer_qa.cli.lab.run import file_argument
+from deformer_qa.cli.options import (
+    ENCODINGS,
+    encoding_of,
+    engine_option,
+    loaded,
+    located,
+    reader_option,
+    store_option,
+    through,
+)
 from deformer_qa.cli.output import ExitCode, console, emit, format_option, message
 from deformer_qa.cli.progress import counting
 
@@ -20,7 +29,7 @@ if TYPE_CHECKING:
     from deformer_qa.lab.data.squad import SquadSet
     from deformer_qa.lab.measure.reading import SplitPassageReader
     from deformer_qa.lab.measure.recall import MadeQuestion, Recall
-    from deformer_qa.reader.reading import SplitReader
+    from deformer_qa.reader.reading import EngineName, SplitReader
     from deformer_qa.store import Snapshot
     from deformer_qa.store.encodings import Encoding
 
@@ -47,7 +56,7 @@ _ROUNDS = 7
     help="Only this encoding. May be given several times. Default: all.",
 )
 @click.option("--limit", type=click.IntRange(min=0), default=0, metavar="N", help="Only the file's first N questions.")
-@precision_option
+@engine_option
 @format_option
 def encodings(
     file: Path,
@@ -55,7 +64,7 @@ def encodings(
     data: Path | None,
     names: tuple[str, ...],
     limit: int,
-    precision: Any,
+    engine: EngineName | None,
     form: str,
 ) -> int:
     """Measure what each encoding of states costs and loses, on the questions of a SQuAD FILE.
@@ -71,7 +80,7 @@ def encodings(
     reader = loaded(reader_folder)
     if not reader.encoder.k:
         raise click.UsageError(f"{reader_folder}: this reader runs no layers apart (k=0), so no states are stored.")
-    reader.precision = precision
+    reader.use(engine)
     chosen = dict(_encodings(reader, names or ENCODINGS, data))
     sample = _states(reader, questions)
     costs = _decoding_times(chosen, sample)
@@ -89,7 +98,7 @@ def encodings(
             {"encoding": name, **_errors(encoding, sample), "em": found.exact_match, "f1": found.f1} | costs[name]
         )
         message(f"qa: {name}: F1 {found.f1:.2f}")
-    about = {"file": file.name, "questions": len(made), "precision": precision, **machine()}
+    about = {"file": file.name, "questions": len(made), "engine": engine, **machine()}
     emit(
         form,
         {**about, "encodings": rows},

@@ -17,21 +17,20 @@ from deformer_qa.cli.lab.run import (
     judged,
     no_titles_option,
     passage_reader,
-    precision_option,
     print_figures,
     run_options,
     split_reader,
     writable,
     write,
 )
-from deformer_qa.cli.options import ENCODINGS, loaded, located, reader_option, store_option
+from deformer_qa.cli.options import ENCODINGS, engine_option, loaded, located, reader_option, store_option
 from deformer_qa.cli.output import format_option, message
 from deformer_qa.cli.progress import counting
 from deformer_qa.reader.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from deformer_qa.lab.measure.reading import Prediction
-    from deformer_qa.reader.reading import Precision
+    from deformer_qa.reader.reading import EngineName
 
 
 @click.command(name="open")
@@ -65,7 +64,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Read N passages of each ranking.",
 )
-@precision_option
+@engine_option
 @fail_under_option("F1")
 @format_option
 def open_(
@@ -77,7 +76,7 @@ def open_(
     sample: int,
     seed: int,
     candidates: int,
-    precision: Precision,
+    engine: EngineName | None,
     fail_under: float | None,
     form: str,
 ) -> int:
@@ -93,7 +92,7 @@ def open_(
 
     questions = read_squad(file)
     reader = loaded(reader_folder)
-    reader.precision = precision
+    reader.use(engine)
     if build:
         if store is None:
             raise click.UsageError("--build needs --store DIR, a store of its own for the file's paragraphs.")

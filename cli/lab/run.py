@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deformer_qa.cli.options import ENCODINGS, checked_device, encoding_of, through
+from deformer_qa.cli.options import ENCODINGS, checked_device, encoding_of, engine_option, through
 from deformer_qa.cli.output import ExitCode, emit, message
 from deformer_qa.reader.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from deformer_qa.lab.measure.reading import PassageReader, SplitPassageReader
-    from deformer_qa.reader.reading import Precision, SplitReader
+    from deformer_qa.reader.reading import EngineName, SplitReader
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,13 @@ class Run:
     """How questions are read in given passages; ``states`` is None for the reader's own encoding."""
 
     states: str | None
-    precision: Precision
+    engine: EngineName | None
     limit: int
     device: str
     predictions: Path | None
 
 
 file_argument = click.argument("file", type=click.Path(path_type=Path, readable=False))
-precision_option = click.option(
-    "--precision",
-    type=click.Choice(["fp32", "bf16"]),
-    default="fp32",
-    show_default=True,
-    help="Precision of the joint layers; bf16 is faster where the processor has it.",
-)
 _RUN_OPTIONS = (
     click.option(
         "--states",
@@ -58,7 +51,7 @@ _RUN_OPTIONS = (
         metavar="FILE",
         help="Write the answers there as JSON, {id: answer}.",
     ),
-    precision_option,
+    engine_option,
 )
 
 
@@ -101,10 +94,10 @@ def passage_reader(
     if name is not None and not (folder / DESCRIPTION).is_file():
         if k:
             return _through_states(SplitReader.from_fine_tuned(name, k).to(run.device), name, run, titles=False)
-        if run.precision != "fp32":
-            raise click.UsageError(f"--precision {run.precision}: {name} is a fine-tuned checkpoint, read in fp32.")
+        if run.engine not in (None, "torch"):
+            raise click.UsageError(f"--engine {run.engine}: {name} is a fine-tuned checkpoint, read in torch.")
         _nothing_stored(name, run)
-        said = {"reader": name, "k": 0, "precision": run.precision, "titles": False}
+        said = {"reader": name, "k": 0, "engine": "torch", "titles": False}
         return FineTunedReader.load(name).to(run.device), said
     about = describe_reader(folder)
     if k is not None and k != about.k:
@@ -131,8 +124,8 @@ def _through_states(
     """Read through the store's encoding of states; a whole reader stores none."""
     from deformer_qa.lab.measure.reading import SplitPassageReader
 
-    reader.precision = run.precision
-    about: dict[str, Any] = {"reader": name, "k": reader.encoder.k, "precision": run.precision}
+    reader.use(run.engine)
+    about: dict[str, Any] = {"reader": name, "k": reader.encoder.k, "engine": reader.choice.engine}
     if titles is not None:
         about["titles"] = titles
     if reader.encoder.k == 0:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from deformer_qa.lab.analysis.costs import Run, bytes_requested, operations, ratio, seconds_in_turn
 from deformer_qa.lab.analysis.record import Record
-from deformer_qa.reader.backbone import Backbone
 from deformer_qa.reader.families import family_named
-from deformer_qa.reader.joint import JointLayers
-from deformer_qa.reader.layers import Context
+from deformer_qa.reader.networks.backbone import Backbone
+from deformer_qa.reader.networks.joint import JointLayers
+from deformer_qa.reader.networks.layers import Context
 
 _BERT = {"vocab_size": 30_522, "max_position_embeddings": 512, "type_vocab_size": 2}
 

@@ -12,7 +12,7 @@ from deformer_qa.lab.data.race import read_race
 from deformer_qa.lab.data.squad import read_squad
 from deformer_qa.lab.measure.reading import SplitPassageReader, choices, figures, predictions, verdicts
 from deformer_qa.reader.errors import BadTrainingData
-from deformer_qa.reader.reading import Precision, SplitReader
+from deformer_qa.reader.reading import EngineName, SplitReader
 
 Question = Callable[[], None]
 
@@ -68,7 +68,7 @@ def measure_task(
     through: Through,
     *,
     limit: int = 0,
-    precision: Precision = "fp32",
+    engine: EngineName | None = None,
     device: str = "cpu",
     on_question: Question = lambda: None,
 ) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def measure_task(
             raise BadTrainingData(f"{readers[name]}: this reader was not trained on {_KINDS[task]} questions.")
     row: dict[str, Any] = {}
     for name, reader in loaded.items():
-        reader.precision = precision
+        reader.use(engine)
         passages = SplitPassageReader(reader, through if reader.encoder.k else None)
         row["measure"], row[name], row["n"] = measure(passages, on_question)
     return row

@@ -18,7 +18,7 @@ from deformer_qa.lab.train.run import train_reader
 from deformer_qa.reader.checkpoint import WEIGHTS
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
-from deformer_qa.reader.reading import Precision, SplitReader
+from deformer_qa.reader.reading import EngineName, SplitReader
 
 Through = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 StoredBytes = Callable[[NDArray[np.float32]], int]
@@ -47,7 +47,7 @@ class Bench:
     limit: int
     through: Through
     stored: StoredBytes
-    precision: Precision = "fp32"
+    engine: EngineName | None = None
     device: str | None = None
     on_event: Callable[[str], None] = lambda line: None
     on_log: Callable[[dict[str, Any]], None] = lambda line: None
@@ -82,7 +82,7 @@ class Bench:
         """Measure EM and F1 (percent) of a reader on ``n`` questions."""
         self.on_event(f"measuring {folder.name}")
         reader = SplitReader.load(folder).to(self.device or "cpu")
-        reader.precision = self.precision
+        reader.use(self.engine)
         assert reader.about is not None
         passages = SplitPassageReader(reader, self.through if reader.about.k else None)
         made = []

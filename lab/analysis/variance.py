@@ -16,7 +16,7 @@ from deformer_qa.reader.checkpoint import encoder_of
 from deformer_qa.reader.description import describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
-from deformer_qa.reader.joint import JointLayers
+from deformer_qa.reader.networks.joint import JointLayers
 from deformer_qa.reader.passages import with_lead
 
 

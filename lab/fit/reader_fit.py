@@ -20,7 +20,7 @@ from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.rank import FEATURES, FIRST_SIGNS, RankingWeights
 from deformer_qa.reader.description import set_fitted
 from deformer_qa.reader.errors import BadTrainingData
-from deformer_qa.reader.reading import Precision, SplitReader
+from deformer_qa.reader.reading import EngineName, SplitReader
 from deformer_qa.reader.spans import MAX_ANSWER_TOKENS
 
 
@@ -31,7 +31,7 @@ def fit_reader(
     n_each: int,
     n_others: int,
     store: Path | None = None,
-    precision: Precision = "fp32",
+    engine: EngineName | None = None,
     on_event: Callable[[str], None] = lambda line: None,
     on_question: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def fit_reader(
     :raises BadTrainingData: if nothing was held back, or one half has no question.
     """
     reader = SplitReader.load(folder)
-    reader.precision = precision
+    reader.use(engine)
     assert reader.about is not None
     training = reader.about.training
     recipe = recipe_from(training["recipe"], f"{folder}: recipe")

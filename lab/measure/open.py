@@ -71,7 +71,7 @@ def retrieval_figures(
     """
     ranks: dict[Method, list[int | None]] = {method: [] for method in METHODS}
     for one in questions:
-        asked = pipeline.reader.encoder.encode(one.question.question, f"question {one.question.id}")
+        asked = pipeline.reader.encoder.encode_question(one.question.question, f"question {one.question.id}")
         retrieved = _retrieved(pipeline, one, asked.vector)
         for method in METHODS:
             ranks[method].append(_rank_of(one.gold_document, retrieved.by(method), pipeline.snapshot))
@@ -140,7 +140,7 @@ def read_open(
     :param with_gold: whether to read the passages of the question's own document even if they were not retrieved.
     """
     for one in questions:
-        asked = pipeline.reader.encoder.encode(one.question.question, f"question {one.question.id}")
+        asked = pipeline.reader.encoder.encode_question(one.question.question, f"question {one.question.id}")
         own = pipeline.snapshot.document_passages(one.gold_document) if with_gold else []
         also = [record.id for record in own]
         retrieved = _retrieved(pipeline, one, asked.vector, also)

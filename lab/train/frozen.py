@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deformer_qa.reader.backbone import run_layers
-from deformer_qa.reader.encoder import Encoder, pooled
-from deformer_qa.reader.joint import JointLayers, JointLogits
-from deformer_qa.reader.layers import Context
+from deformer_qa.reader.encoder import Encoder
+from deformer_qa.reader.networks.backbone import pooled, run_layers
+from deformer_qa.reader.networks.joint import JointLayers, JointLogits
+from deformer_qa.reader.networks.layers import Context
 
 _BYTES_KEPT = 4 << 30
 """The most bytes of layer-k states to cache, in half precision, while training on CPU."""

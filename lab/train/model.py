@@ -12,9 +12,9 @@ from deformer_qa.lab.train.examples import NO_VERDICT
 from deformer_qa.lab.train.frozen import Frozen
 from deformer_qa.lab.train.losses import compared_cross_entropy, distillation, layerwise_similarity
 from deformer_qa.lab.train.recipe import Recipe
-from deformer_qa.reader.backbone import run_layers
 from deformer_qa.reader.encoder import Encoder
-from deformer_qa.reader.joint import JointLayers
+from deformer_qa.reader.networks.backbone import run_layers
+from deformer_qa.reader.networks.joint import JointLayers
 
 _ROWS_COMPARED = 2
 """How many rows of a batch keep tuned layers close to the original vectors; all rows would double a step's time."""

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deformer_qa.lab.train.batches import padded
-from deformer_qa.reader.encoder import Encoder, pooled
+from deformer_qa.reader.encoder import Encoder
+from deformer_qa.reader.networks.backbone import pooled
 
 _TEXTS_PER_BATCH = 48
 _QUESTIONS_AT_ONCE = 1_024
@@ -37,7 +38,7 @@ def _vectors(encoder: Encoder, texts: Sequence[tuple[int, ...]]) -> Tensor:
     for first in range(0, len(order), _TEXTS_PER_BATCH):
         batch = order[first : first + _TEXTS_PER_BATCH]
         ids, mask = (one.to(device) for one in padded([texts[index] for index in batch], step=16))
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
             states = backbone.embed(ids)
             states = backbone.run(states, backbone.alone(states, mask), 0, backbone.shape.n_layers).float()
         vectors[batch] = F.normalize(pooled(states, mask, encoder.pooling), dim=1).cpu()

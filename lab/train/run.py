@@ -97,7 +97,8 @@ def train_reader(
     }
     encoder.to("cpu")
     if recipe.tune_lower:
-        write_tuned(out / "encoder", recipe.encoder, model.lower, makes_vectors=bool(recipe.retrieval))
+        layers = {name: one.detach().cpu().float().numpy() for name, one in model.lower.state_dict().items()}
+        write_tuned(out / "encoder", recipe.encoder, layers, makes_vectors=bool(recipe.retrieval))
         encoder = Encoder.load(str(out / "encoder"), k=recipe.k)
     save_reader(out, joint.cpu(), encoder, training=record)
     return out

@@ -13,7 +13,7 @@ from deformer_qa.reader.checkpoint import encoder_of, load_joint
 from deformer_qa.reader.description import describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
-from deformer_qa.reader.joint import JointLayers
+from deformer_qa.reader.networks.joint import JointLayers
 
 
 def starting_joint(encoder: Encoder, recipe: Recipe, start_from: Path | None) -> JointLayers:

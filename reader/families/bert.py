@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from deformer_qa.reader.families.family import Family, ForeignTensors, expect, gelu_form, head_divides, numbers
-from deformer_qa.reader.layers import BackboneShape
+from deformer_qa.reader.families.shape import BackboneShape, shapes_like_bert
+from deformer_qa.reader.weights import Array, Arrays
 
 _EMBEDDINGS = {
     "embeddings.word_embeddings.weight": "embeddings.words.weight",
@@ -64,14 +64,18 @@ class BertFamily(Family):
             padding_id=int(config.get("pad_token_id") or 0),
         )
 
-    def backbone_tensors(self, tensors: Mapping[str, Tensor], shape: BackboneShape) -> dict[str, Tensor]:
+    def backbone_shapes(self, shape: BackboneShape) -> dict[str, tuple[int, ...]]:
+        """Those of BERT."""
+        return shapes_like_bert(shape)
+
+    def backbone_tensors(self, tensors: Arrays, shape: BackboneShape) -> dict[str, Array]:
         """Hugging Face's tensors under our names; query, key and value become one matrix, in that order."""
         foreign = ForeignTensors(tensors, self.prefix, f"{self.title} model")
         ours = {our_name: foreign[name] for name, our_name in _EMBEDDINGS.items()}
         for index in range(shape.n_layers):
             there, here = f"encoder.layer.{index}.", f"layers.{index}."
             for kind in ("weight", "bias"):
-                ours[f"{here}qkv.{kind}"] = torch.cat(
+                ours[f"{here}qkv.{kind}"] = np.concatenate(
                     [foreign[f"{there}attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
                 )
                 for name, our_name in _IN_LAYER.items():

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, cast
 
-from torch import Tensor, nn
-
 from deformer_qa.reader.families.bert import BertFamily
 from deformer_qa.reader.families.family import ForeignTensors, numbers
-from deformer_qa.reader.layers import BackboneShape, Embeddings
+from deformer_qa.reader.families.shape import BackboneShape, shapes_like_bert
+from deformer_qa.reader.weights import Array, Arrays
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,16 @@ class ElectraFamily(BertFamily):
         (table_width,) = numbers(config, ["embedding_size"], "an ELECTRA")
         return ElectraShape(**asdict(super().shape(config)), table_width=table_width)
 
-    def embeddings(self, shape: BackboneShape) -> nn.Module:
-        """Tables, layer norm, and a projection if the widths differ."""
-        return Embeddings(shape, table_width=cast(ElectraShape, shape).table_width)
+    def backbone_shapes(self, shape: BackboneShape) -> dict[str, tuple[int, ...]]:
+        """Those of BERT, with the width of the tables, and the projection's."""
+        table_width = cast(ElectraShape, shape).table_width
+        shapes = shapes_like_bert(shape, table_width)
+        if table_width != shape.hidden_width:
+            shapes["embeddings.project.weight"] = (shape.hidden_width, table_width)
+            shapes["embeddings.project.bias"] = (shape.hidden_width,)
+        return shapes
 
-    def backbone_tensors(self, tensors: Mapping[str, Tensor], shape: BackboneShape) -> dict[str, Tensor]:
+    def backbone_tensors(self, tensors: Arrays, shape: BackboneShape) -> dict[str, Array]:
         """BERT's tensors, and those of the projection."""
         ours = super().backbone_tensors(tensors, shape)
         if cast(ElectraShape, shape).table_width != shape.hidden_width:

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
-
 from deformer_qa.reader.errors import UnsupportedModel
-from deformer_qa.reader.layers import BackboneShape, Context, Embeddings, TransformerLayer, attention_bias
-from deformer_qa.reader.placement import Placement
+from deformer_qa.reader.families.shape import BackboneShape
+from deformer_qa.reader.weights import Array, Arrays
 
 _GELU_FORMS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 
@@ -55,37 +53,18 @@ class Family(ABC):
         """The shape described by a Hugging Face ``config.json``; raises UnsupportedModel if it is not supported."""
 
     @abstractmethod
-    def backbone_tensors(self, tensors: Mapping[str, Tensor], shape: BackboneShape) -> dict[str, Tensor]:
-        """Hugging Face's tensors under the names of ``reader.backbone.Backbone``."""
+    def backbone_tensors(self, tensors: Arrays, shape: BackboneShape) -> dict[str, Array]:
+        """Hugging Face's tensors under the names of ``reader.networks.backbone.Backbone``."""
 
-    def span_head(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor] | None:
+    def backbone_shapes(self, shape: BackboneShape) -> dict[str, tuple[int, ...]]:
+        """The shapes of the backbone's weights, by our names; those left out are checked when torch loads them."""
+        return {}
+
+    def span_head(self, tensors: Arrays, config: Mapping[str, Any]) -> dict[str, Array] | None:
         """Tensors of ``head`` from an extractive-QA checkpoint; None if it has another head or none."""
         if "qa_outputs.weight" not in tensors:
             return None
         return {"weight": tensors["qa_outputs.weight"], "bias": tensors["qa_outputs.bias"]}
-
-    def embeddings(self, shape: BackboneShape) -> nn.Module:
-        """The module that maps token ids (batch, tokens), and token types or None, to layer-0 states."""
-        return Embeddings(shape)
-
-    def layer(self, shape: BackboneShape, index: int) -> nn.Module:
-        """Layer ``index`` (from 0) of the backbone; called as ``TransformerLayer`` is, with this family's context."""
-        return TransformerLayer(shape)
-
-    def finish(self, shape: BackboneShape) -> nn.Module:
-        """The module applied to states after the last layer, before anything reads them."""
-        return nn.Identity()
-
-    def head(self, shape: BackboneShape) -> nn.Module:
-        """The module that maps finished states to start and end logits, *Shape:* (..., 2)."""
-        head = nn.Linear(shape.hidden_width, 2)
-        nn.init.normal_(head.weight, std=0.02)
-        nn.init.zeros_(head.bias)
-        return head
-
-    def context(self, shape: BackboneShape, placement: Placement) -> Context:
-        """The layers' context for rows with this placement."""
-        return Context(padding_bias(placement))
 
     def pair(self, question: Sequence[int], passage: Sequence[int], *, passage_first: bool) -> Pair:
         """Join question and passage, given as token ids of each text alone."""
@@ -94,11 +73,6 @@ class Family(ABC):
         types = (0,) * len(first) + (int(self.pair_has_types),) * (len(ids) - len(first))
         rows = range(len(passage)) if passage_first else (0, *range(len(ids) - len(passage) + 1, len(ids)))
         return Pair(ids, types, tuple(rows))
-
-
-def padding_bias(placement: Placement) -> Tensor | None:
-    """The attention bias for padding, *Shape:* (batch, 1, 1, keys); None without padding."""
-    return None if placement.mask is None else attention_bias(placement.mask)
 
 
 def numbers(config: Mapping[str, Any], keys: Sequence[str], whose: str) -> list[int]:
@@ -134,11 +108,11 @@ def head_divides(width: int, n_heads: int) -> None:
 class ForeignTensors:
     """Hugging Face's tensors by name, with or without the prefix of the backbone in a model with a head."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], prefix: str, whose: str) -> None:
+    def __init__(self, tensors: Arrays, prefix: str, whose: str) -> None:
         self._tensors, self._whose = tensors, whose
         self._prefix = prefix if any(name.startswith(prefix) for name in tensors) else ""
 
-    def __getitem__(self, name: str) -> Tensor:
+    def __getitem__(self, name: str) -> Array:
         # The second spelling is from checkpoints before 2020.
         old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
         for spelling in (name, old):

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, cast
-
-from torch import nn
+from typing import Any, ClassVar
 
 from deformer_qa.reader.families.bert import BertFamily
 from deformer_qa.reader.families.family import numbers
-from deformer_qa.reader.layers import BackboneShape, Embeddings
+from deformer_qa.reader.families.shape import BackboneShape
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,3 @@ class RobertaFamily(BertFamily):
         (padding_id,) = numbers({"pad_token_id": 1, **config}, ["pad_token_id"], "a RoBERTa")
         about = asdict(super().shape(config))
         return RobertaShape(**{**about, "padding_id": padding_id}, first_position=padding_id + 1)
-
-    def embeddings(self, shape: BackboneShape) -> nn.Module:
-        """BERT's embeddings, from the first position on."""
-        return Embeddings(shape, first_position=cast(RobertaShape, shape).first_position)

@@ -19,7 +19,7 @@ from deformer_qa.lab.train.recipe import Recipe, Source
 from deformer_qa.lab.train.run import train_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
-from deformer_qa.reader.joint import JointLayers
+from deformer_qa.reader.networks.joint import JointLayers
 from deformer_qa.reader.reading import SplitReader
 
 PLACES = ["x", "y", "z", "v", "w"]

@@ -12,7 +12,7 @@ from deformer_qa.lab.train.mean import mean_of_readers
 from deformer_qa.reader.checkpoint import WEIGHTS, save_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData
-from deformer_qa.reader.joint import JointLayers
+from deformer_qa.reader.networks.joint import JointLayers
 from deformer_qa.reader.reading import SplitReader
 
 

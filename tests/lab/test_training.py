@@ -24,7 +24,7 @@ from deformer_qa.reader.checkpoint import load_joint
 from deformer_qa.reader.description import describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.errors import BadTrainingData, ModelNotFound, UnsupportedModel, WrongEncoder
-from deformer_qa.reader.joint import JointLayers
+from deformer_qa.reader.networks.joint import JointLayers
 from deformer_qa.reader.reading import SplitReader
 
 

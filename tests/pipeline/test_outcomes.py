@@ -61,7 +61,7 @@ def _with(pipeline: Pipeline, **described: Any) -> Pipeline:
     """The same with another description of its reader."""
     assert pipeline.reader.about is not None
     about = replace(pipeline.reader.about, **described)
-    return Pipeline(pipeline.snapshot, SplitReader(pipeline.reader.encoder, pipeline.reader.joint, about))
+    return Pipeline(pipeline.snapshot, SplitReader(pipeline.reader.encoder, pipeline.reader.weights, about))
 
 
 def _rule(sure: float, confidence: float, dense: float) -> dict[str, Any]:

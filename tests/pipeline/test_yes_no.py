@@ -136,7 +136,7 @@ def test_asking_abstains_where_the_best_answer_is_not_sure_enough(pipeline: Pipe
     assert best.place.text == "1932"
     for threshold, abstains in ((best.confidence - 0.01, False), (best.confidence + 0.01, True)):
         risk = {"delta": 0.05, "questions": 1, "thresholds": {"0.2": threshold}}
-        sure.reader = SplitReader(pipeline.reader.encoder, pipeline.reader.joint, replace(about, risk=risk))
+        sure.reader = SplitReader(pipeline.reader.encoder, pipeline.reader.weights, replace(about, risk=risk))
         made = sure.ask(question, max_risk=0.2)
         assert made.abstains is abstains
         assert made.is_given is not abstains

@@ -288,7 +288,7 @@ def test_a_reader_comes_back_from_disk_as_it_was(
     torch.nn.init.normal_(reader.joint.marker)
     reader.joint.half().float()  # readers are kept in half precision
     save_reader(tmp_path, reader.joint, reader.encoder, training={})
-    again = SplitReader.load(tmp_path)
+    again = SplitReader.load(tmp_path).use("torch")
     assert again.encoder.encoder_id == reader.encoder.encoder_id
     question = reader.encoder.states(QUESTION)
     states = [reader.encoder.states(text) for text in TEXTS]

@@ -13,8 +13,8 @@ from transformers import BertForQuestionAnswering, BertModel
 
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.fine_tuned import FineTunedReader
-from deformer_qa.reader.joint import JointLayers
 from deformer_qa.reader.models import find_model
+from deformer_qa.reader.networks.joint import JointLayers
 from deformer_qa.reader.reading import SplitReader
 
 TEXTS = [

@@ -25,7 +25,7 @@ def make_reader(folder: Path) -> Path:
     from transformers import BertModel
 
     from deformer_qa.reader.checkpoint import save_reader
-    from deformer_qa.reader.joint import JointLayers
+    from deformer_qa.reader.networks.joint import JointLayers
 
     torch.manual_seed(1)
     write_model(folder / "bert", BertModel(tiny_config()).eval(), sentence_transformer=True)

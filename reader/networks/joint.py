@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from deformer_qa.reader.families import family_named
-from deformer_qa.reader.layers import BackboneShape, Context
-from deformer_qa.reader.placement import Placement, TextRows
+from deformer_qa.reader.families.shape import BackboneShape
+from deformer_qa.reader.networks.layers import Context
+from deformer_qa.reader.networks.placement import Placement, TextRows
+from deformer_qa.reader.networks.registry import network_of
 
 
 class JointLogits(NamedTuple):
@@ -41,12 +43,12 @@ class JointLayers(nn.Module):
         """
         super().__init__()
         self.shape, self.passage_first = shape, passage_first
-        self.family = family_named(shape.family)
+        self.family, self.network = family_named(shape.family), network_of(shape.family)
         self.marker = nn.Parameter(torch.zeros(2, shape.hidden_width))
         first = shape.n_layers - n_layers
-        self.layers = nn.ModuleList(self.family.layer(shape, first + index) for index in range(n_layers))
-        self.finish = self.family.finish(shape)
-        self.head = self.family.head(shape)
+        self.layers = nn.ModuleList(self.network.layer(shape, first + index) for index in range(n_layers))
+        self.finish = self.network.finish(shape)
+        self.head = self.network.head(shape)
         self.yes_no = nn.Linear(shape.hidden_width, 2)
         self.choice = nn.Linear(shape.hidden_width, 1)
         for later in (self.yes_no, self.choice):  # untrained, they give zeros
@@ -88,7 +90,7 @@ class JointLayers(nn.Module):
         if self.passage_first:
             texts.reverse()
         last = self.family.classification_last
-        return self.family.context(self.shape, Placement.of_texts(texts, passage.device, classification_last=last))
+        return self.network.context(self.shape, Placement.of_texts(texts, passage.device, classification_last=last))
 
     def layer_states(self, states: Tensor, context: Context) -> list[Tensor]:
         """States after each joint layer, all rows; what distillation compares."""

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
+from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.families import family_named
-from deformer_qa.reader.layers import BackboneShape, Context
-from deformer_qa.reader.placement import Placement, TextRows
+from deformer_qa.reader.families.shape import BackboneShape
+from deformer_qa.reader.networks.layers import Context
+from deformer_qa.reader.networks.placement import Placement, TextRows
+from deformer_qa.reader.networks.registry import network_of
+from deformer_qa.reader.weights import Arrays
 
 
 class Backbone(nn.Module):
@@ -18,10 +24,10 @@ class Backbone(nn.Module):
     def __init__(self, shape: BackboneShape) -> None:
         super().__init__()
         self.shape = shape
-        self.family = family_named(shape.family)
-        self.embeddings = self.family.embeddings(shape)
-        self.layers = nn.ModuleList(self.family.layer(shape, index) for index in range(shape.n_layers))
-        self.finish = self.family.finish(shape)
+        self.family, self.network = family_named(shape.family), network_of(shape.family)
+        self.embeddings = self.network.embeddings(shape)
+        self.layers = nn.ModuleList(self.network.layer(shape, index) for index in range(shape.n_layers))
+        self.finish = self.network.finish(shape)
 
     def embed(self, token_ids: Tensor, token_types: Tensor | None = None) -> Tensor:
         """Compute layer-0 states.
@@ -39,7 +45,7 @@ class Backbone(nn.Module):
         """
         texts = [TextRows(states.shape[1], mask)]
         last = self.family.classification_last
-        return self.family.context(self.shape, Placement.of_texts(texts, states.device, classification_last=last))
+        return self.network.context(self.shape, Placement.of_texts(texts, states.device, classification_last=last))
 
     def run(self, states: Tensor, context: Context | None, first: int, last: int) -> Tensor:
         """States after layer ``last``, from those after layer ``first``; layers count from 1, 0 is the embeddings.
@@ -58,3 +64,27 @@ def run_layers(layers: Iterable[nn.Module], states: Tensor, context: Context) ->
     for layer in layers:
         states = layer(states, context)
     return states
+
+
+def load_arrays(module: nn.Module, arrays: Arrays, where: str) -> None:
+    """Give a module its weights; raises UnsupportedModel if their shapes do not fit."""
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    try:
+        module.load_state_dict(tensors, assign=True)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise UnsupportedModel(
+            f"{where}: the weights are not those that its configuration describes ({first})"
+        ) from error
+
+
+def pooled(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
+    """One vector for each text, not normalised, *Shape:* (batch, hidden).
+
+    :param states: *Shape:* (batch, tokens, hidden), after the last layer.
+    :param mask: *Shape:* (batch, tokens), bool, true at tokens.
+    :param pooling: as ``reader.encoder.Pooling``.
+    """
+    if pooling == "cls":
+        return states[:, 0]
+    return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-CLASSIFICATION_SEGMENT = 2
-"""The segment of classification tokens after their text: they belong to neither text, as in XLNet's token types."""
+from deformer_qa.reader.families.xlnet import CLASSIFICATION_SEGMENT
 
 
 class TextRows(NamedTuple):

@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import asdict, dataclass
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class BackboneShape:
-    """The numbers that determine a backbone's tensors; families with more numbers have a subclass.
-
-    :ivar family: the name of an adapter in ``reader.families``
-    :ivar gelu_form: ``none`` (the exact, erf form) or ``tanh``, as ``torch.nn.functional.gelu`` names them
-    :ivar n_positions: number of position embeddings, or of positions trained on; 0 for no limit
-    :ivar n_token_types: 0 if the family has none
-    """
-
-    family: str
-    n_layers: int
-    hidden_width: int
-    n_heads: int
-    feed_forward_width: int
-    vocabulary: int
-    n_positions: int
-    n_token_types: int
-    layer_norm_eps: float
-    gelu_form: str
-    padding_id: int
-
-    @property
-    def longest_text(self) -> int:
-        """The most tokens of a text, including special tokens."""
-        return self.n_positions or sys.maxsize
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for the encoder id."""
-        return asdict(self)
+from deformer_qa.reader.families.shape import BackboneShape
 
 
 class Table(nn.Embedding):

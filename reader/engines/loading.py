@@ -1,0 +1,80 @@
+"""Loads engines of the joint layers, and the int8 graph in a reader's folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from deformer_qa.reader.engines.choice import Choice, Circumstances, has_onnxruntime, joint_choice, kept_choice, timed
+from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, EngineName, JointEngine, JointWeights
+from deformer_qa.reader.errors import UnsupportedModel
+
+GRAPH = "joint.int8.onnx"
+GRAPH_VERSION = 1
+"""Written into a graph with the weights that it was made from; another one is not used."""
+
+
+def fingerprint(about: JointWeights) -> str:
+    """A hash of 16 hex digits by which a graph knows its weights: of those that every training changes."""
+    whole = hashlib.blake2b(f"graph {GRAPH_VERSION}".encode(), digest_size=8)
+    for name in ("marker", "head.weight", "head.bias", "yes_no.weight"):
+        whole.update(np.ascontiguousarray(about.weights[name]).tobytes())
+    return whole.hexdigest()
+
+
+def graph_of(about: JointWeights, folder: Path | None) -> bytes | None:
+    """The int8 graph in a reader's folder; None if there is none, or it was made from other weights."""
+    if folder is None or about.shape.family not in LAYERS_OF_BERT or not (folder / GRAPH).is_file():
+        return None
+    content = (folder / GRAPH).read_bytes()
+    return content if fingerprint(about).encode() in content[-_TAIL:] else None
+
+
+_TAIL = 4_096
+"""The metadata stand in the last bytes of a graph."""
+
+
+def joint_choice_of(about: JointWeights, folder: Path | None, device: str) -> Choice:
+    """Which engine runs a reader's joint layers, and why."""
+    family = about.shape.family
+    has_graph = has_onnxruntime() and graph_of(about, folder) is not None
+    where = Circumstances(family, device, has_onnxruntime(), has_graph)
+
+    def measured() -> dict[EngineName, float]:
+        names: tuple[EngineName, ...] = ("onnx-int8", "onnx")
+        engines: dict[EngineName, Callable[[], JointEngine]] = {
+            name: partial(load_joint_engine, name, about, folder) for name in names
+        }
+        return timed(engines, about.shape.hidden_width)
+
+    if not has_graph:
+        return joint_choice(where, measured)
+    return kept_choice(f"joint layers {fingerprint(about)}", lambda: joint_choice(where, measured))
+
+
+def load_joint_engine(
+    name: EngineName, about: JointWeights, folder: Path | None = None, n_threads: int = 1
+) -> JointEngine:
+    """Load an engine that is not torch's.
+
+    :param folder: of the reader, for its graph.
+    :raises UnsupportedModel: if the engine cannot run these layers.
+    """
+    if about.shape.family not in LAYERS_OF_BERT:
+        raise UnsupportedModel(f"{about.where}: layers of {about.shape.family} run only in torch; use that engine.")
+    if name == "numpy":
+        from deformer_qa.reader.engines.numpy_engine import NumpyJoint
+
+        return NumpyJoint(about)
+    from deformer_qa.reader.engines.onnx_engine import OnnxJoint
+
+    if name == "onnx":
+        return OnnxJoint.of_weights(about, n_threads)
+    graph = graph_of(about, folder)
+    if graph is None:
+        raise UnsupportedModel(f"{folder}: no {GRAPH} of these weights there; make it with qa train engine.")
+    return OnnxJoint(graph, {}, name, n_threads)

@@ -1,0 +1,80 @@
+"""Reads the weights of a model from its files: mapped where they are float32, converted where they are not."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from deformer_qa.reader.errors import ModelNotFound, UnsupportedModel
+
+Array = NDArray[np.float32]
+Arrays = Mapping[str, Array]
+"""Weights by name."""
+
+_FLOATS: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "F64": np.dtype("<f8"),
+}
+
+
+def read_safetensors(path: Path) -> dict[str, Array]:
+    """Read the floating-point tensors of a file as float32.
+
+    Tensors in float32 are mapped, so that only the parts that are used are read. The arrays may be written to; the
+    file does not change.
+
+    :raises ModelNotFound: if it is damaged.
+    """
+    try:
+        with safe_open(path, framework="numpy"):  # checks the header against the file's length
+            pass
+    except SafetensorError as error:
+        raise ModelNotFound(f"{path}: not a whole safetensors file ({error}); fetch or make it again.") from error
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    (length,) = struct.unpack_from("<Q", mapped)
+    header: dict[str, Any] = json.loads(mapped[8 : 8 + length])
+    header.pop("__metadata__", None)
+    first = 8 + length
+    return {
+        name: _float32(mapped, first + about["data_offsets"][0], about["dtype"], about["shape"])
+        for name, about in header.items()
+        if about["dtype"] in _FLOATS
+    }
+
+
+def _float32(mapped: mmap.mmap, start: int, dtype: str, shape: list[int]) -> Array:
+    stored: NDArray[Any] = np.frombuffer(mapped, _FLOATS[dtype], int(np.prod(shape)), start).reshape(shape)
+    if dtype == "BF16":  # the upper half of a float32
+        stored = (stored.astype(np.uint32) << 16).view(np.float32)
+    made: Array = stored.astype(np.float32, copy=False)
+    return made
+
+
+def read_pytorch_file(path: Path) -> dict[str, Array]:
+    """Read the floating-point tensors of a PyTorch file as float32; no code in it is run."""
+    import torch
+
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    return {name: tensor.float().numpy() for name, tensor in content.items() if tensor.is_floating_point()}
+
+
+def check_shapes(arrays: Arrays, expected: Mapping[str, tuple[int, ...]], where: str) -> None:
+    """Raise UnsupportedModel if weights are missing or have other shapes; ``expected`` may leave some out."""
+    for name, shape in expected.items():
+        found = arrays[name].shape if name in arrays else "none"
+        if found != shape:
+            raise UnsupportedModel(
+                f"{where}: the weights are not those that its configuration describes "
+                f"({name}: found {found}, expected {shape})."
+            )
