@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import platformdirs
 
 from deformer_qa.cli.options import loaded, located, parsed, reader_option, store_option, where_option
 from deformer_qa.cli.output import (
@@ -27,7 +26,6 @@ from deformer_qa.cli.output import (
     words_of_caution,
 )
 from deformer_qa.cli.terminal import behind, harmless, printable, printable_lines
-from deformer_qa.pipeline.questions import checked_question
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -101,6 +99,8 @@ def ask(
     if question is None and not sys.stdin.isatty():
         raise click.UsageError('a QUESTION is needed (or "-" to read it from stdin).', click.get_current_context())
     if question is not None:
+        from deformer_qa.pipeline.questions import checked_question
+
         question = checked_question(question)
     wanted = parsed(where)
     with opened(store, reader_folder) as pipeline:
@@ -165,8 +165,6 @@ def print_answers(answers: Answers, form: str, *, strict: bool = False) -> None:
     if form in JSON_FORMS:
         print_json(answers.json(), indent=form == "json")
     elif form == "human":
-        from deformer_qa.cli.output import show_answers
-
         show_answers(answers, strict=strict)
     elif not answers.nothing_matches:
         _print_lines(answers, strict)
@@ -213,6 +211,8 @@ def prompt_session() -> Iterator[PromptSession[str]]:
 
 def _history_file() -> Path | None:
     """The history file of questions; None if it cannot be written."""
+    import platformdirs
+
     try:
         folder = Path(platformdirs.user_state_dir("qa", appauthor=False))
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,6 @@ A file is TOML: option names at the top apply to all commands, those in a table 
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +45,8 @@ def _project_files() -> list[Path]:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -60,7 +61,7 @@ def _checked(content: dict[str, Any], group: click.Group, file: Path) -> dict[st
             if not _spread(defaults, group, key, value, file):
                 raise click.UsageError(f'{file}: unknown option "{key}"; no command has it.')
             continue
-        command = _commands(group).get(key)
+        command = group.get_command(click.Context(group), key)
         if command is None:
             raise click.UsageError(f'{file}: unknown table "{key}"; tables are named like commands.')
         if isinstance(command, click.Group):

@@ -17,7 +17,6 @@ from deformer_qa import __version__
 from deformer_qa.cli.config import configured_defaults
 from deformer_qa.cli.output import ExitCode, message
 from deformer_qa.cli.terminal import make_streams_safe, silence
-from deformer_qa.pipeline.questions import MOST_CHARACTERS
 from deformer_qa.reader.kernel_defaults import set_kernel_defaults
 
 _HOMES = {  # command: its module in ``cli``, and its name there
@@ -56,10 +55,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, context: click.Context, arguments: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        first = arguments[0]
-        looks_like_a_question = any(character.isspace() for character in first.strip()) or first.strip().endswith("?")
-        looks_like_a_question |= len(first) > MOST_CHARACTERS  # reported as too long, not as an unknown command
-        if first not in self.list_commands(context) and looks_like_a_question:
+        if arguments[0] not in self.list_commands(context) and _looks_like_a_question(arguments[0]):
             return "ask", self.get_command(context, "ask"), arguments
         return super().resolve_command(context, arguments)
 
@@ -70,6 +66,14 @@ class _Commands(click.Group):
         except BrokenPipeError:
             silence(sys.stdout)
             return ExitCode.OK
+
+
+def _looks_like_a_question(text: str) -> bool:
+    """Whether a text has several words or ends with "?"; one too long for a question is reported as too long."""
+    from deformer_qa.pipeline.questions import MOST_CHARACTERS
+
+    words = text.strip()
+    return any(map(str.isspace, words)) or words.endswith("?") or len(text) > MOST_CHARACTERS
 
 
 @click.group(cls=_Commands, context_settings={"auto_envvar_prefix": "QA", "help_option_names": ["-h", "--help"]})

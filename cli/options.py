@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deformer_qa.pipeline.errors import BadQuestion
-from deformer_qa.pipeline.questions import MOST_CHARACTERS
-from deformer_qa.reader.engines.engine import ENGINES
+from deformer_qa.reader.engines.names import ENGINES
 from deformer_qa.reader.shipped import SHIPPED
 
 if TYPE_CHECKING:
@@ -200,6 +199,8 @@ def question_on_stdin() -> str:
     """
     content = sys.stdin.buffer.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
+        from deformer_qa.pipeline.questions import MOST_CHARACTERS
+
         raise BadQuestion(
             f"The question on stdin has over {_MOST_BYTES:,} bytes, at most {MOST_CHARACTERS:,} characters "
             "are taken; shorten it."

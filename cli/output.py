@@ -12,14 +12,13 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
-from rich.console import Console, ConsoleOptions, RenderableType
-from rich.padding import Padding
-from rich.segment import Segment
-from rich.text import Text
 
 from deformer_qa.cli.terminal import NamedStream, behind, harmless, printable, printable_lines
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
     from deformer_qa.pipeline.results import Answer, Answers, Place
 
 
@@ -104,22 +103,30 @@ def emit_counts(form: str, counts: dict[str, int]) -> None:
     emit(form, counts, counts.items(), human=lambda: print_plain(", ".join(words)))
 
 
-class SafeConsole(Console):
-    """A console that makes all text harmless; only rich's own styles and cursor moves pass, and no links."""
+def safe_console(**options: Any) -> Console:
+    """A console that makes all text harmless; only rich's own styles and cursor moves pass, and no links.
 
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        for segment in super().render(renderable, options):
-            style = segment.style.update_link(None) if segment.style and segment.style.link else segment.style
-            yield segment if segment.control else Segment(harmless(segment.text), style)
+    rich is imported here, because most forms of output need none of it.
+    """
+    from rich.console import Console
+    from rich.segment import Segment
 
-    def on_broken_pipe(self) -> None:
-        """Leave the error to the caller; rich would exit with 1."""
-        raise BrokenPipeError
+    class SafeConsole(Console):
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                style = segment.style.update_link(None) if segment.style and segment.style.link else segment.style
+                yield segment if segment.control else Segment(harmless(segment.text), style)
+
+        def on_broken_pipe(self) -> None:
+            """Leave the error to the caller; rich would exit with 1."""
+            raise BrokenPipeError
+
+    return SafeConsole(**options)
 
 
 def console() -> Console:
     """The console for results; markup in text is not interpreted."""
-    return SafeConsole(file=_styled("stdout"), markup=False, highlight=False, emoji=False, soft_wrap=False)
+    return safe_console(file=_styled("stdout"), markup=False, highlight=False, emoji=False, soft_wrap=False)
 
 
 def message(text: str) -> None:
@@ -130,7 +137,7 @@ def message(text: str) -> None:
 
 def messages_console() -> Console:
     """The console for progress, on stderr."""
-    return SafeConsole(file=_styled("stderr"), stderr=True, markup=False, highlight=False, emoji=False)
+    return safe_console(file=_styled("stderr"), stderr=True, markup=False, highlight=False, emoji=False)
 
 
 def _styled(name: str) -> TextIO:
@@ -161,6 +168,9 @@ def words_of_caution(answers: Answers, *, strict: bool) -> str:
 
 def show_answers(answers: Answers, *, strict: bool = False) -> None:
     """Print all answers, best first, and the time taken; if nothing was found, the places of the nearest passages."""
+    from rich.padding import Padding
+    from rich.text import Text
+
     out = console()
     if answers.nothing_matches:
         out.print(Text(NOTHING_MATCHES[:1].upper() + NOTHING_MATCHES[1:], style="yellow"))
@@ -172,8 +182,9 @@ def show_answers(answers: Answers, *, strict: bool = False) -> None:
     for place in answers.nearest:
         out.print(Padding(Text(place_line(place), style="dim"), (0, 0, 0, 3)))
     for number, answer in enumerate(answers.answers if answers.outcome != "nothing" else (), start=1):
-        out.print(_headline(number, answer, weak=not answers.is_given))
-        out.print(Padding(_long(answer.place, answer.long) if answer.long else _context(answer), (0, 0, 0, 3)))
+        out.print(Text.assemble(*_headline(number, answer, weak=not answers.is_given), style="dim"))
+        parts = _long(answer.place, answer.long) if answer.long else _context(answer)
+        out.print(Padding(Text.assemble(*parts), (0, 0, 0, 3)))
         out.print(Padding(Text(place_line(answer.place), style="dim"), (0, 0, 0, 3)))
         if answer.evidence:
             also = "; ".join(dict.fromkeys(printable(place.path) for place in answer.evidence))
@@ -191,32 +202,30 @@ def place_line(place: Place) -> str:
     return " › ".join(parts) + f"   passage {place.passage}"
 
 
-def _headline(number: int, answer: Answer, *, weak: bool) -> Text:
-    line, style = Text(f"{number}  ", style="dim"), "" if weak else "bold green"
-    if not answer.long:
-        line.append(answer.label.capitalize() if answer.label else printable(answer.place.text), style=style)
-        line.append("   ")
-    line.append(f"{answer.confidence:.0%}", style="cyan")
-    return line
+_Part = tuple[str, str]
+"""A text and its style."""
 
 
-def _long(place: Place, long: Place) -> Text:
+def _headline(number: int, answer: Answer, *, weak: bool) -> list[_Part]:
+    shown = answer.label.capitalize() if answer.label else printable(answer.place.text)
+    span = [] if answer.long else [(shown, "" if weak else "bold green"), ("   ", "")]
+    return [(f"{number}  ", ""), *span, (f"{answer.confidence:.0%}", "cyan")]
+
+
+def _long(place: Place, long: Place) -> list[_Part]:
     """A sentence, step or list with its span marked; lines broken only for their width are joined."""
     text = _BROKEN_LINE.sub(" ", long.text)  # keeps the length, so offsets stay valid
     start, end = place.start - long.start, place.end - long.start
-    line = Text(printable_lines(text[:start]))
-    line.append(printable_lines(text[start:end]), style="bold reverse" if text[:start] or text[end:] else "bold")
-    line.append(printable_lines(text[end:]))
-    return line
+    style = "bold reverse" if text[:start] or text[end:] else "bold"
+    return _marked(*map(printable_lines, (text[:start], text[start:end], text[end:])), style=style)
 
 
-def _context(answer: Answer) -> Text:
-    before, inside, after = _around(answer)
-    line = Text()
-    line.append(printable(before))
-    line.append(printable(inside), style="bold reverse")
-    line.append(printable(after))
-    return line
+def _context(answer: Answer) -> list[_Part]:
+    return _marked(*map(printable, _around(answer)), style="bold reverse")
+
+
+def _marked(before: str, inside: str, after: str, *, style: str) -> list[_Part]:
+    return [(before, ""), (inside, style), (after, "")]
 
 
 def _around(answer: Answer) -> tuple[str, str, str]:

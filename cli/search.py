@@ -19,7 +19,6 @@ from deformer_qa.cli.output import (
     place_line,
 )
 from deformer_qa.cli.terminal import printable
-from deformer_qa.pipeline.questions import checked_question
 
 if TYPE_CHECKING:
     from deformer_qa.pipeline.results import Found
@@ -58,6 +57,7 @@ def search(
 ) -> int:
     """Show the passages that QUERY finds, without reading them for an answer."""
     from deformer_qa.cli.ask import opened
+    from deformer_qa.pipeline.questions import checked_question
 
     query = checked_question(query)
     wanted = parsed(where)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from deformer_qa.store import EncoderMismatch, NewestSnapshot, Writer, waiting_lock
+from deformer_qa.store import EncoderMismatch, NewestSnapshot
 
 if TYPE_CHECKING:
     from deformer_qa.indexer.formats.parsed import FileLimits
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from deformer_qa.pipeline.results import Answers, Found
     from deformer_qa.pipeline.retrieve import Method
     from deformer_qa.reader.reading import SplitReader
-    from deformer_qa.store import DocumentInfo, Snapshot
+    from deformer_qa.store import DocumentInfo, Snapshot, Writer
 
 
 class Index:
@@ -61,6 +62,7 @@ class Index:
         from deformer_qa.indexer.formats.parsed import DEFAULT_LIMITS
         from deformer_qa.indexer.selection import EVERYTHING
         from deformer_qa.indexer.sync import sync
+        from deformer_qa.store import waiting_lock
 
         with waiting_lock(self.path):
             return sync(
@@ -77,7 +79,7 @@ class Index:
 
         :raises StoreError: if there is no store, it is damaged, or there is no room for the copy.
         """
-        with waiting_lock(self.path), Writer.open(self.path, None) as writer:
+        with self._writer() as writer:
             return writer.compact()
 
     def rollback(self) -> int:
@@ -85,7 +87,7 @@ class Index:
 
         :raises NothingBefore: if there is no previous generation; the message says why.
         """
-        with waiting_lock(self.path), Writer.open(self.path, None) as writer:
+        with self._writer() as writer:
             return writer.rollback()
 
     def ask(
@@ -154,6 +156,13 @@ class Index:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @contextmanager
+    def _writer(self) -> Iterator[Writer]:
+        from deformer_qa.store import Writer, waiting_lock
+
+        with waiting_lock(self.path), Writer.open(self.path, None) as writer:
+            yield writer
 
     def _reader(self) -> SplitReader:
         with self._loading:

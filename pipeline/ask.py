@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from deformer_qa.pipeline.answers import ReadSpan, answered, read_spans
-from deformer_qa.pipeline.filter_language import parsed_filter
-from deformer_qa.pipeline.filters import Filter
 from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.questions import Kind, Wanted, checked_question, wanted_by
@@ -23,6 +21,9 @@ from deformer_qa.pipeline.yes_no import least_confidence, yes_or_no
 from deformer_qa.reader.reading import PassageLogits, SplitReader, States
 from deformer_qa.reader.spans import MAX_ANSWER_TOKENS
 from deformer_qa.store import Snapshot, open_snapshot
+
+if TYPE_CHECKING:
+    from deformer_qa.pipeline.filters import Filter
 
 N_CANDIDATES = 20
 _NEAREST_NAMED = 3
@@ -90,7 +91,7 @@ class Pipeline:
         if max_risk is not None:
             fitted = self.reader.about.risk if self.reader.about else {}
             risk = risk_limit(fitted, max_risk, n_candidates=n_candidates, max_tokens=max_tokens)
-        wanted = parsed_filter(where) if isinstance(where, str) else where
+        wanted = _filter(where)
         asked = self.reader.encoder.encode_question(question)
         clock.mark("encode")
         scope, among = self._scope(wanted)
@@ -163,7 +164,7 @@ class Pipeline:
         :raises BadQuestion, BadFilter, TextTooLong, StoreDamaged: as ``ask``.
         """
         query = checked_question(query)
-        wanted = parsed_filter(where) if isinstance(where, str) else where
+        wanted = _filter(where)
         vector = None if method == "bm25" else self.reader.encoder.encode_question(query, "query").vector
         _, among = self._scope(wanted)
         retrieved = retrieve(self.snapshot, query, vector, max(n, DEPTH), among, self.retrieval_weights)
@@ -207,6 +208,15 @@ class Pipeline:
             return None, None
         n_documents, among = wanted.passages(self.snapshot)
         return Scope(wanted.text, n_documents), among
+
+
+def _filter(where: Filter | str | None) -> Filter | None:
+    """The filter, parsed if it is a text."""
+    if not isinstance(where, str):
+        return where
+    from deformer_qa.pipeline.filter_language import parsed_filter
+
+    return parsed_filter(where)
 
 
 def part_around(wanted: Wanted, places: Places) -> Callable[[Place], Place] | None:

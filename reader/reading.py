@@ -15,8 +15,9 @@ from deformer_qa.reader.checkpoint import encoder_of, joint_layers, joint_weight
 from deformer_qa.reader.description import ReaderDescription, describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.engines.choice import Choice
-from deformer_qa.reader.engines.engine import EngineName, JointEngine, JointWeights, PassageLogits
+from deformer_qa.reader.engines.engine import JointEngine, JointWeights, PassageLogits
 from deformer_qa.reader.engines.loading import joint_choice_of, load_joint_engine
+from deformer_qa.reader.engines.names import EngineName
 from deformer_qa.reader.shipped import SHIPPED
 
 if TYPE_CHECKING:

@@ -3,7 +3,14 @@
 Readers open a ``Snapshot``, one complete generation of the store. The one ``Writer`` gathers documents with the
 vectors and states of their passages, and commits them as the next generation. ``docs/reference/format.md`` describes
 the bytes. Other folders import from here, or from the modules in ``OPEN_MODULES``; the rest is internal.
+
+Names that only writing and upkeep need are imported when first used, because a question needs none of them.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from deformer_qa.store.encodings import DEFAULT_ENCODING, ENCODING_NAMES, Codebook, fit_codebook
 from deformer_qa.store.errors import (
@@ -26,7 +33,6 @@ from deformer_qa.store.errors import (
     StoreLocked,
     StoreMissing,
 )
-from deformer_qa.store.lock import waiting_lock
 from deformer_qa.store.newest import NewestSnapshot, open_snapshot
 from deformer_qa.store.records import (
     Damage,
@@ -41,13 +47,16 @@ from deformer_qa.store.records import (
     keyed_input,
 )
 from deformer_qa.store.snapshot import Snapshot
-from deformer_qa.store.upkeep.export import export_store
-from deformer_qa.store.upkeep.import_ import import_store
-from deformer_qa.store.upkeep.merge import bytes_on_disk
-from deformer_qa.store.upkeep.repair import Mended, Repair, repair
-from deformer_qa.store.upkeep.salvage import Dropped
-from deformer_qa.store.upkeep.verify import LoadEncoder, Recomputed, RowEncoder, recompute, verify
-from deformer_qa.store.writer import Writer
+
+if TYPE_CHECKING:
+    from deformer_qa.store.lock import waiting_lock
+    from deformer_qa.store.upkeep.export import export_store
+    from deformer_qa.store.upkeep.import_ import import_store
+    from deformer_qa.store.upkeep.merge import bytes_on_disk
+    from deformer_qa.store.upkeep.repair import Mended, Repair, repair
+    from deformer_qa.store.upkeep.salvage import Dropped
+    from deformer_qa.store.upkeep.verify import LoadEncoder, Recomputed, RowEncoder, recompute, verify
+    from deformer_qa.store.writer import Writer
 
 OPEN_MODULES = ("conditions", "encodings", "errors", "index_choice", "locations", "records")
 
@@ -103,3 +112,20 @@ __all__ = [
     "verify",
     "waiting_lock",
 ]
+
+_HOMES = {
+    "Dropped": "upkeep.salvage",
+    "Writer": "writer",
+    "bytes_on_disk": "upkeep.merge",
+    "export_store": "upkeep.export",
+    "import_store": "upkeep.import_",
+    "waiting_lock": "lock",
+    **dict.fromkeys(("Mended", "Repair", "repair"), "upkeep.repair"),
+    **dict.fromkeys(("LoadEncoder", "Recomputed", "RowEncoder", "recompute", "verify"), "upkeep.verify"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -6,13 +6,12 @@ import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deformer_qa.store import names
-from deformer_qa.store.conditions import Where
 from deformer_qa.store.disk import FileSum
 from deformer_qa.store.encodings import Codebook, Encoding, encoding_named
 from deformer_qa.store.errors import DocumentNotFound, PassageNotFound, StoreDamaged, StoreError
@@ -24,6 +23,9 @@ from deformer_qa.store.segments.catalogue import QUERY_BATCH, Catalogue, Catalog
 from deformer_qa.store.segments.codebook_file import CodebookFiles, open_codebook
 from deformer_qa.store.segments.dense import RowHit, nearest_among, nearest_rows
 from deformer_qa.store.segments.vector_index import IndexFiles, VectorIndex, open_indexes
+
+if TYPE_CHECKING:
+    from deformer_qa.store.conditions import Where
 
 Identity = tuple[str, frozenset[tuple[str, FileSum]]]
 

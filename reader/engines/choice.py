@@ -19,7 +19,8 @@ from statistics import median
 import numpy as np
 
 from deformer_qa.reader.cache import KeptFacts
-from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, EngineName, JointEngine
+from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, JointEngine
+from deformer_qa.reader.engines.names import EngineName
 
 _ROUNDS, _TOKENS, _ASKED = 5, 128, 14
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deformer_qa.reader.engines.names import EngineName
 from deformer_qa.reader.families.shape import BackboneShape
 from deformer_qa.reader.weights import Array, Arrays
-
-EngineName = Literal["onnx-int8", "onnx", "numpy", "torch", "torch-bf16"]
-ENGINES: tuple[EngineName, ...] = ("onnx-int8", "onnx", "numpy", "torch", "torch-bf16")
-"""Names of engines: the library, and the arithmetic if it is not fp32."""
 
 LAYERS_OF_BERT = frozenset({"bert", "electra", "roberta", "xlm-roberta", "camembert", "distilbert"})
 """Families whose layers are BERT's; only these have graphs and a numpy form."""

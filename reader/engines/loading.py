@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from deformer_qa.reader.engines.choice import Choice, Circumstances, has_onnxruntime, joint_choice, kept_choice, timed
-from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, EngineName, JointEngine, JointWeights
+from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, JointEngine, JointWeights
+from deformer_qa.reader.engines.names import EngineName
 from deformer_qa.reader.errors import UnsupportedModel
 
 GRAPH = "joint.int8.onnx"

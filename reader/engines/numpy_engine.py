@@ -7,7 +7,8 @@ from math import sqrt
 
 import numpy as np
 
-from deformer_qa.reader.engines.engine import EncoderWeights, EngineName, JointWeights, PassageLogits
+from deformer_qa.reader.engines.engine import EncoderWeights, JointWeights, PassageLogits
+from deformer_qa.reader.engines.names import EngineName
 from deformer_qa.reader.families.electra import ElectraShape
 from deformer_qa.reader.families.roberta import RobertaShape
 from deformer_qa.reader.families.shape import BackboneShape

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import onnxruntime
 
-from deformer_qa.reader.engines.engine import EncoderWeights, EngineName, JointWeights, PassageLogits
+from deformer_qa.reader.engines.engine import EncoderWeights, JointWeights, PassageLogits
+from deformer_qa.reader.engines.names import EngineName
 from deformer_qa.reader.weights import Array
 
 _ERRORS_ONLY = 3

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from deformer_qa.reader.engines.engine import EngineName, PassageLogits
+from deformer_qa.reader.engines.engine import PassageLogits
+from deformer_qa.reader.engines.names import EngineName
 from deformer_qa.reader.networks.backbone import Backbone, run_layers
 from deformer_qa.reader.networks.joint import JointLayers
 from deformer_qa.reader.weights import Array

@@ -164,9 +164,9 @@ class Block:
         return ~ranges.contains(self.entry.dead_rows, rows)
 
     @cached_property
-    def live_bits(self) -> NDArray[np.uint8]:
-        """One bit per row, lowest first: whether it is live. *Shape:* (n_rows / 8 rounded up,), uint8."""
-        return np.packbits(self.are_live(np.arange(self.entry.n_rows)), bitorder="little")
+    def dead_numbers(self) -> NDArray[np.int64]:
+        """The dead rows. *Shape:* (n,), int64, ascending."""
+        return ranges.to_numbers(self.entry.dead_rows)
 
 
 Pieces = Iterable[NDArray[Any]]

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from deformer_qa.store.records import Hit
 from deformer_qa.store.segments import catalogue as schema
 from deformer_qa.store.segments.catalogue import Catalogue
-from deformer_qa.store.segments.words import spelled
 
 K1 = 1.2
 B = 0.75
@@ -47,11 +46,20 @@ class QueryWords:
         with self._lock:
             self._connection.execute("BEGIN")
             try:
-                text = spelled(query.encode("utf-8", errors="replace").decode("utf-8"))
+                text = _spelled(query.encode("utf-8", errors="replace").decode("utf-8"))
                 self._connection.execute("INSERT INTO query(rowid, body) VALUES (1, ?)", (text,))
                 return sorted(word for (word,) in self._connection.execute("SELECT term FROM words"))
             finally:
                 self._connection.execute("ROLLBACK")
+
+
+def _spelled(text: str) -> str:
+    """Spell a query as the index is; the patterns for other scripts are loaded only for a text that may need them."""
+    if text.isascii():
+        return text
+    from deformer_qa.store.segments.words import spelled
+
+    return spelled(text)
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,22 @@ import weakref
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from deformer_qa.store import names
-from deformer_qa.store.conditions import Where
 from deformer_qa.store.errors import StoreDamaged
 from deformer_qa.store.manifest import CatalogueEntry
 from deformer_qa.store.records import DocumentInfo, DocumentRecord, PassageRecord, keyed_input, to_json
 from deformer_qa.store.segments import ranges
 from deformer_qa.store.segments.folder import SegmentFolder
-from deformer_qa.store.segments.words import WordFiles
+from deformer_qa.store.segments.postings import WordFiles
+
+if TYPE_CHECKING:
+    from deformer_qa.store.conditions import Where
 
 TOKENIZER = "porter unicode61 remove_diacritics 2"
 

@@ -1,4 +1,4 @@
-"""Finds the rows nearest to a question's vector: faiss and the vector indexes propose, the raw rows decide."""
+"""Finds the rows nearest to a question's vector: float32 and the vector indexes propose rows, float64 decides."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deformer_qa.store.segments.block import Block
 from deformer_qa.store.segments.vector_index import VectorIndex
 
-SPARE_CANDIDATES = 16  # beyond those requested: faiss adds in float32, so close neighbours may swap
+SPARE_CANDIDATES = 16  # beyond those requested: sums in float32 are rounded, so close neighbours may swap
 ROUNDING = 1e-5  # bound of that error, relative to the lengths of both vectors
 GATHERED_ROWS = 65_536  # rows copied at once if only some may be returned
 
@@ -78,24 +78,10 @@ def _longest(candidates: Sequence[tuple[float, Block, int]]) -> float:
 
 
 def _search(block: Block, query: NDArray[np.float32], n: int) -> list[tuple[float, Block, int]]:
-    """faiss's n best live rows of one block: candidates with their float32 scores, best first."""
-    import faiss
-
-    n = min(n, block.entry.n_live_rows)
-    if not n:
-        return []
-    vectors = block.files.vectors
-    scores, rows = np.empty(n, dtype=np.float32), np.empty(n, dtype=np.int64)
-    selector = faiss.IDSelectorBitmap(len(vectors), faiss.swig_ptr(block.live_bits)) if block.entry.dead_rows else None
-    faiss.knn_inner_product(
-        faiss.swig_ptr(query),
-        faiss.swig_ptr(vectors),
-        vectors.shape[1],
-        1,
-        len(vectors),
-        n,
-        faiss.swig_ptr(scores),
-        faiss.swig_ptr(rows),
-        selector,
-    )
-    return [(float(score), block, int(row)) for score, row in zip(scores, rows, strict=True) if row >= 0]
+    """The n best live rows of one block, in any order: candidates with their float32 scores."""
+    with np.errstate(over="ignore", invalid="ignore"):  # of damaged vectors
+        scores = block.files.vectors @ query
+    scores[block.dead_numbers] = np.nan  # which sorts last
+    best = np.argpartition(-scores, n - 1)[:n] if n < len(scores) else np.arange(len(scores))
+    best = best[~np.isnan(scores[best])]
+    return [(score, block, row) for score, row in zip(scores[best].tolist(), best.tolist(), strict=True)]

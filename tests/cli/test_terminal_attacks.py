@@ -24,7 +24,7 @@ from rich.text import Text
 
 from deformer_qa.cli.ask import AskOptions, Session, print_answers
 from deformer_qa.cli.main import root
-from deformer_qa.cli.output import SafeConsole
+from deformer_qa.cli.output import safe_console
 from deformer_qa.cli.progress import counting, training_progress
 from deformer_qa.cli.terminal import MOST_MARKS, harmless, printable
 from deformer_qa.indexer.formats.text_encoding import storable
@@ -318,7 +318,7 @@ def test_a_reader_that_leaves_is_no_error_of_a_console(world: World, quiet_home:
 
 
 def test_a_console_lets_through_its_own_styles_only(capsys: pytest.CaptureFixture[str]) -> None:
-    made = SafeConsole(force_terminal=True, color_system="standard", width=80)
+    made = safe_console(force_terminal=True, color_system="standard", width=80)
     made.print(Text("\x1b[5mblink\u202e", style=Style(color="red", link="http://evil/")), Text("\x9b5m"))
     assert capsys.readouterr().out == f"\x1b[31m{_MARK}[5mblink{_MARK}\x1b[0m {_MARK}5m\n"
 

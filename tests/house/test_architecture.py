@@ -25,6 +25,12 @@ ALLOWED = {
     "cli": {"reader", "store", "indexer", "pipeline", "lab"},
 }
 HEAVY = ("torch", "transformers", "sentence_transformers", "haystack", "faiss")
+UNUSED_BY_ASKING = (
+    *("faiss", "haystack", "onnx", "pandas", "prompt_toolkit", "rich", "scipy", "sklearn", "sqlite_utils"),
+    *("torch", "transformers", "deformer_qa.indexer", "deformer_qa.lab", "deformer_qa.reader.networks"),
+    *("deformer_qa.store.upkeep", "deformer_qa.store.writer"),
+)
+"""Loaded by no question with plain output over a store without a vector index."""
 
 
 def _imported(file: Path) -> set[str]:
@@ -178,6 +184,17 @@ def test_asking_loads_torch_but_neither_transformers_nor_a_compiler(example_stor
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("['torch']"), done.stdout[-300:]
+
+
+@pytest.mark.parametrize("command", [("ask", "Who was Magellan?"), ("search", "Magellan"), ("show", "1")])
+def test_asking_loads_only_what_it_uses(command: tuple[str, str], example_store: Path) -> None:
+    code = (
+        "import sys\nfrom deformer_qa.cli.main import run\n"
+        f"code = run([*{command!r}, '--store', {str(example_store)!r}, '--format', 'plain'])\n"
+        f"print(code, [name for name in {UNUSED_BY_ASKING!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []", done.stdout[-300:] + done.stderr
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

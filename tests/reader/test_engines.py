@@ -17,9 +17,10 @@ from parts.tiny_families import FAMILIES, write_family
 from deformer_qa.reader.checkpoint import joint_weights, save_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.engines.choice import Choice, Circumstances, encoder_choice, joint_choice
-from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, EngineName
+from deformer_qa.reader.engines.engine import LAYERS_OF_BERT
 from deformer_qa.reader.engines.int8_graph import ObservedLayers, int8_graph
 from deformer_qa.reader.engines.loading import GRAPH, fingerprint, graph_of, load_joint_engine
+from deformer_qa.reader.engines.names import EngineName
 from deformer_qa.reader.engines.numpy_engine import NumpyEncoder, NumpyJoint
 from deformer_qa.reader.engines.onnx_engine import OnnxEncoder
 from deformer_qa.reader.engines.torch_engine import TorchEncoder
