@@ -25,7 +25,7 @@ from deformer_qa.cli.output import (
     show_answers,
     words_of_caution,
 )
-from deformer_qa.cli.terminal import behind, harmless, printable, printable_lines
+from deformer_qa.cli.terminal.streams import behind, harmless, printable, printable_lines
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession

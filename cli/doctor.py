@@ -13,7 +13,7 @@ import click
 from deformer_qa import __version__
 from deformer_qa.cli.options import loaded, reader_option
 from deformer_qa.cli.output import ExitCode, console, emit, format_option
-from deformer_qa.cli.terminal import printable
+from deformer_qa.cli.terminal.streams import printable
 
 _LIBRARIES = ("numpy", "onnxruntime", "tokenizers", "faiss-cpu", "torch", "transformers", "haystack-ai")
 

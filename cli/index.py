@@ -211,7 +211,7 @@ def index(
     The metadata of report.pdf are read from report.pdf.meta.json or .meta.yaml beside it, and from the YAML head of a
     Markdown file.
     """
-    from deformer_qa.cli.progress import Outcomes
+    from deformer_qa.cli.terminal.progress import Outcomes
     from deformer_qa.indexer.selection import Selection
 
     is_piped = Path("-") in paths
@@ -302,12 +302,12 @@ class _Run:
         return self._told(done)
 
     def _watching(self) -> AbstractContextManager[Callable[[Event], None]]:
-        from deformer_qa.cli.progress import watching
+        from deformer_qa.cli.terminal.progress import watching
 
         return watching(self.form, self.outcomes)
 
     def _told(self, done: SyncReport, *, is_preview: bool = False, quietly: bool = False) -> SyncReport:
-        from deformer_qa.cli.progress import print_summary
+        from deformer_qa.cli.terminal.progress import print_summary
 
         self.outcomes.write(done, is_preview=is_preview)
         if is_preview:

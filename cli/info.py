@@ -10,7 +10,7 @@ import click
 
 from deformer_qa.cli.options import located, store_option
 from deformer_qa.cli.output import ExitCode, console, emit, format_option, message
-from deformer_qa.cli.terminal import printable
+from deformer_qa.cli.terminal.streams import printable
 
 
 @click.command()

@@ -16,7 +16,7 @@ import click
 from deformer_qa import __version__
 from deformer_qa.cli.config import configured_defaults
 from deformer_qa.cli.output import ExitCode, message
-from deformer_qa.cli.terminal import make_streams_safe, silence
+from deformer_qa.cli.terminal.streams import make_streams_safe, silence
 from deformer_qa.reader.kernel_defaults import set_kernel_defaults
 
 _HOMES = {  # command: its module in ``cli``, and its name there

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
-from deformer_qa.cli.terminal import NamedStream, behind, harmless, printable, printable_lines
+from deformer_qa.cli.terminal.streams import NamedStream, behind, harmless, printable, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType

@@ -18,7 +18,7 @@ from deformer_qa.cli.output import (
     message,
     place_line,
 )
-from deformer_qa.cli.terminal import printable
+from deformer_qa.cli.terminal.streams import printable
 
 if TYPE_CHECKING:
     from deformer_qa.pipeline.results import Found

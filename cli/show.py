@@ -9,7 +9,7 @@ import click
 
 from deformer_qa.cli.options import located, store_option
 from deformer_qa.cli.output import JSON_FORMS, ExitCode, console, emit, format_option, print_text
-from deformer_qa.cli.terminal import printable_lines
+from deformer_qa.cli.terminal.streams import printable_lines
 
 if TYPE_CHECKING:
     from deformer_qa.store import DocumentRecord, PassageRecord, Snapshot

@@ -13,7 +13,7 @@ import click
 from deformer_qa.cli.lab import pictures
 from deformer_qa.cli.options import checked_device, engine_option
 from deformer_qa.cli.output import ExitCode, emit, format_option, message
-from deformer_qa.cli.progress import counting
+from deformer_qa.cli.terminal.progress import counting
 
 if TYPE_CHECKING:
     from deformer_qa.lab.analysis.trained import Bench
@@ -75,7 +75,7 @@ def training_options(command: Callable[..., int]) -> Callable[..., int]:
         out: Path,
         **given: Any,
     ) -> int:
-        from deformer_qa.cli.progress import training_progress
+        from deformer_qa.cli.terminal.progress import training_progress
         from deformer_qa.lab.analysis.trained import Bench
         from deformer_qa.lab.data.json_files import sha256_of
         from deformer_qa.lab.data.squad import read_squad

@@ -20,7 +20,7 @@ from deformer_qa.cli.options import (
     through,
 )
 from deformer_qa.cli.output import ExitCode, console, emit, format_option, message
-from deformer_qa.cli.progress import counting
+from deformer_qa.cli.terminal.progress import counting
 
 if TYPE_CHECKING:
     import numpy as np

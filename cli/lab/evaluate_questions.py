@@ -17,8 +17,8 @@ from deformer_qa.cli.lab.run import fail_under_option
 from deformer_qa.cli.lab.run import judged as judged_figure
 from deformer_qa.cli.options import loaded, reader_option
 from deformer_qa.cli.output import console, emit, format_option, message
-from deformer_qa.cli.progress import counting
-from deformer_qa.cli.terminal import printable
+from deformer_qa.cli.terminal.progress import counting
+from deformer_qa.cli.terminal.streams import printable
 from deformer_qa.reader.shipped import SHIPPED
 
 if TYPE_CHECKING:
@@ -339,7 +339,7 @@ def check_own_store(store: Path, root: Path) -> None:
 
 def index_corpus(root: Path, store: Path, encoder: Encoder) -> None:
     """Bring a store up to date with a folder; report on stderr what was done and skipped."""
-    from deformer_qa.cli.progress import Outcomes, print_reasons, summary, watching
+    from deformer_qa.cli.terminal.progress import Outcomes, print_reasons, summary, watching
     from deformer_qa.indexer.sync import sync
 
     with watching("plain", Outcomes(None)) as on_event:

@@ -9,7 +9,7 @@ import click
 
 from deformer_qa.cli.options import encoding_of, engine_option, loaded, through
 from deformer_qa.cli.output import ExitCode, message, print_json
-from deformer_qa.cli.progress import counting
+from deformer_qa.cli.terminal.progress import counting
 
 if TYPE_CHECKING:
     from deformer_qa.reader.reading import EngineName
@@ -167,7 +167,7 @@ def reader(
 
     Shipped recipes: whole, frozen, deformer, answers, whole-again, quick, race-whole, race.
     """
-    from deformer_qa.cli.progress import training_progress
+    from deformer_qa.cli.terminal.progress import training_progress
     from deformer_qa.lab.recipes import recipe_file
     from deformer_qa.lab.train.recipe import read_recipe
     from deformer_qa.lab.train.run import train_reader

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from parts.commands import Qa
 
-from deformer_qa.cli.terminal import printable
+from deformer_qa.cli.terminal.streams import printable
 
 QUESTION = "On what date was Magellan killed?"
 ANSWER = "27 April 1521"

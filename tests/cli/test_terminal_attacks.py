@@ -25,8 +25,8 @@ from rich.text import Text
 from deformer_qa.cli.ask import AskOptions, Session, print_answers
 from deformer_qa.cli.main import root
 from deformer_qa.cli.output import safe_console
-from deformer_qa.cli.progress import counting, training_progress
-from deformer_qa.cli.terminal import MOST_MARKS, harmless, printable
+from deformer_qa.cli.terminal.progress import counting, training_progress
+from deformer_qa.cli.terminal.streams import MOST_MARKS, harmless, printable
 from deformer_qa.indexer.formats.text_encoding import storable
 from deformer_qa.pipeline.ask import Pipeline
 from deformer_qa.reader.reading import SplitReader

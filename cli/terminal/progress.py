@@ -27,7 +27,7 @@ from rich.progress import (
 )
 
 from deformer_qa.cli.output import JSON_FORMS, message, messages_console, print_json, print_plain
-from deformer_qa.cli.terminal import SafeStream
+from deformer_qa.cli.terminal.streams import SafeStream
 from deformer_qa.indexer.progress import Committed, Event, FileDone, Found, PassagesEncoded, SyncReport
 
 

@@ -1,0 +1,1 @@
+"""What stands on a terminal: streams that make foreign text harmless, and bars of progress."""
