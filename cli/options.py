@@ -64,6 +64,8 @@ def reader_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def checked_device(context: click.Context, option: click.Parameter, name: str) -> str:
     """Check that a device is usable."""
+    if name == "cpu":
+        return name
     import torch
 
     try:
@@ -72,6 +74,13 @@ def checked_device(context: click.Context, option: click.Parameter, name: str) -
         reason = str(error).splitlines()[0]
         raise click.BadParameter(f'"{name}" cannot be used here ({reason}).', context, option) from error
     return name
+
+
+def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--device NAME``."""
+    return click.option(
+        "--device", metavar="NAME", default="cpu", show_default=True, callback=checked_device, help="cpu, cuda, ..."
+    )(command)
 
 
 def loaded(folder: Path | None) -> SplitReader:
