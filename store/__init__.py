@@ -40,6 +40,7 @@ from deformer_qa.store.records import (
     encoder_input,
     keyed_input,
 )
+from deformer_qa.store.segments.block import PendingRow
 from deformer_qa.store.snapshot import Snapshot
 from deformer_qa.store.upkeep.export import export_store
 from deformer_qa.store.upkeep.import_ import import_store
@@ -78,6 +79,7 @@ __all__ = [
     "PassageDraft",
     "PassageNotFound",
     "PassageRecord",
+    "PendingRow",
     "Recomputed",
     "Repair",
     "RowEncoder",
