@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from deformer_qa.cli.options import ENCODINGS, is_pattern, located, store_option
+from deformer_qa.cli.options import ENCODINGS, device_option, is_pattern, located, store_option
 from deformer_qa.cli.output import ExitCode, format_option, message
 
 if TYPE_CHECKING:
@@ -169,6 +169,14 @@ def checked_vector_index(context: click.Context, option: click.Parameter, choice
     help="How vectors are searched from now on: auto chooses by the store's size, flat compares every vector, FACTORY "
     "is an index such as IVF2048,SQ8. Default: the store's, auto for a new one.",
 )
+@device_option
+@click.option(
+    "--threads",
+    "n_threads",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="Encode on N threads; the index does not depend on it. Default: one for each usable processor.",
+)
 @click.option("--prune", is_flag=True, help="Drop recorded roots that no longer exist, with their documents.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 @click.option("--watch", is_flag=True, help="Keep running, and update the index whenever a file changes.")
@@ -190,6 +198,8 @@ def index(
     reader_folder: Path | None,
     encoding: str | None,
     vector_index: str | None,
+    device: str,
+    n_threads: int | None,
     prune: bool,
     dry_run: bool,
     watch: bool,
@@ -205,7 +215,7 @@ def index(
     """Build or update the index of PATHs: folders or files, each a root that is synced alone.
 
     Without PATH all recorded roots are updated. Unchanged files are not read again, moved files are recognised, and
-    deleted files leave the index. After an interruption the next run continues from the last commit. A quoted pattern
+    deleted files leave the index. Ctrl-C keeps what is encoded, and the next run goes on from there. A quoted pattern
     such as 'papers/**/*.pdf' stands for the files that match it; "-" indexes the content of stdin.
 
     The metadata of report.pdf are read from report.pdf.meta.json or .meta.yaml beside it, and from the YAML head of a
@@ -222,19 +232,35 @@ def index(
     outcomes = Outcomes(report)
     # Before any model is loaded, so that a missing path is reported at once.
     places = [] if is_piped else existing_paths(paths)
-    run = _Run(folder, places, encoding, vector_index, prune, file_limits(limits), selection, form, outcomes)
+    run = _Run(folder, places, encoding, vector_index, n_threads, prune, file_limits(limits), selection, form, outcomes)
     if dry_run:
         return _ended(run.preview(), strict)
-    chosen = _encoder(encoder, reader_folder)
-    if is_piped:
-        # One byte above the limit, so that too long input is recognised, and endless input ends.
-        return _ended(run.piped(chosen, name or "stdin", sys.stdin.buffer.read(run.limits.file_bytes + 1)), strict)
-    done = run.sync(chosen)
-    if watch:
-        from deformer_qa.indexer.watch import keep_up
+    with _interruptible(folder):
+        chosen = _encoder(encoder, reader_folder, device)
+        if is_piped:
+            # One byte above the limit, so that too long input is recognised, and endless input ends.
+            return _ended(run.piped(chosen, name or "stdin", sys.stdin.buffer.read(run.limits.file_bytes + 1)), strict)
+        done = run.sync(chosen)
+        if watch:
+            from deformer_qa.indexer.watch import keep_up
 
-        keep_up(folder, places, lambda: run.sync(chosen, quietly=True), lambda text: message(f"qa: {text}"))
-    return _ended(done, strict)
+            keep_up(folder, places, lambda: run.sync(chosen, quietly=True), lambda text: message(f"qa: {text}"))
+        return _ended(done, strict)
+
+
+@contextmanager
+def _interruptible(store: Path) -> Iterator[None]:
+    """Add to Ctrl-C what the index holds then."""
+    from deformer_qa.store import StoreMissing, open_snapshot
+
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        n_documents = 0
+        with suppress(StoreMissing), open_snapshot(store) as snapshot:
+            n_documents = snapshot.n_documents
+        interruption.add_note(f"Documents in the index: {n_documents:,}; the same command goes on from there.")
+        raise
 
 
 @dataclass
@@ -245,6 +271,7 @@ class _Run:
     places: list[Path]
     encoding: str | None
     vector_index: str | None
+    n_threads: int | None
     prune: bool
     limits: FileLimits
     selection: Selection
@@ -266,6 +293,7 @@ class _Run:
                 on_event=on_event,
                 limits=self.limits,
                 selection=self.selection,
+                n_threads=self.n_threads,
             )
         return self._told(done, quietly=quietly and not done.committed)
 
@@ -298,6 +326,7 @@ class _Run:
                 vector_index=self.vector_index,
                 on_event=on_event,
                 limits=self.limits,
+                n_threads=self.n_threads,
             )
         return self._told(done)
 
@@ -339,14 +368,14 @@ def _check_usage(
         raise click.UsageError("--dry-run cannot be combined with --watch.")
 
 
-def _encoder(encoder: str | None, reader_folder: Path | None) -> TextEncoder:
+def _encoder(encoder: str | None, reader_folder: Path | None, device: str) -> TextEncoder:
     from deformer_qa.reader.checkpoint import encoder_of
     from deformer_qa.reader.description import describe_reader
     from deformer_qa.reader.encoder import Encoder
     from deformer_qa.reader.shipped import SHIPPED
 
     about = describe_reader(reader_folder or SHIPPED)
-    return Encoder.load(encoder, k=about.k) if encoder else encoder_of(about)
+    return (Encoder.load(encoder, k=about.k) if encoder else encoder_of(about)).to(device)
 
 
 def _ended(done: SyncReport, strict: bool) -> int:

@@ -109,8 +109,8 @@ def run(arguments: list[str]) -> int:
         return outcome if isinstance(outcome, int) else ExitCode.OK
     except click.exceptions.Exit as ending:
         return ending.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        message("Interrupted.")
+    except (KeyboardInterrupt, click.Abort) as ending:  # click puts its own in the place of Ctrl-C
+        message(" ".join(["Interrupted.", *getattr(ending.__cause__ or ending, "__notes__", ())]))
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
         hint = f' See "{error.ctx.command_path} --help".' if isinstance(error, click.UsageError) and error.ctx else ""

@@ -64,6 +64,8 @@ def reader_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def checked_device(context: click.Context, option: click.Parameter, name: str) -> str:
     """Check that a device is usable."""
+    if name == "cpu":
+        return name
     import torch
 
     try:
@@ -80,6 +82,13 @@ def engine_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--engine",
         type=click.Choice(ENGINES),
         help="What runs the joint layers. Default: the fastest here, see qa doctor.",
+    )(command)
+
+
+def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--device NAME``."""
+    return click.option(
+        "--device", metavar="NAME", default="cpu", show_default=True, callback=checked_device, help="cpu, cuda, ..."
     )(command)
 
 

@@ -47,6 +47,7 @@ class Index:
         prune: bool = False,
         limits: FileLimits | None = None,
         selection: Selection | None = None,
+        threads: int | None = None,
     ) -> SyncReport:
         """Bring the index up to date with files and folders; without arguments, with all recorded ones.
 
@@ -55,6 +56,7 @@ class Index:
         :param prune: drop recorded folders that are gone instead of raising an error.
         :param limits: limits on files; a file beyond one is skipped, with the reason in the report.
         :param selection: patterns that choose files, and whether ignore files count.
+        :param threads: that encode passages; None takes one for each usable processor. The store does not depend on it.
         :raises BadPattern, PathMissing, PathUnusable, RootGone: before anything is changed.
         :raises StoreLocked: if another process writes.
         :raises StoreError: if the store cannot be opened or written.
@@ -72,6 +74,7 @@ class Index:
                 prune=prune,
                 limits=limits or DEFAULT_LIMITS,
                 selection=selection or EVERYTHING,
+                n_threads=threads,
             )
 
     def compact(self) -> int:

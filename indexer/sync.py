@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from deformer_qa.indexer.encoding import TextEncoder, codebook_of, encoder_info
@@ -11,21 +12,14 @@ from deformer_qa.indexer.errors import RootGone
 from deformer_qa.indexer.files import PIPED, FileContent, FoundFile, Unread, printable, shown
 from deformer_qa.indexer.formats import ParsedFile, file_of
 from deformer_qa.indexer.formats.parsed import DEFAULT_LIMITS, FileLimits
+from deformer_qa.indexer.interruption import Interruption
 from deformer_qa.indexer.plan import FileWork, Plan, SkippedFile, make_plan, pair_documents
 from deformer_qa.indexer.progress import Event, Outcome, Progress, SyncReport
+from deformer_qa.indexer.reading import NotRead, ReadFile, Reading, parse_content, read_and_parse
 from deformer_qa.indexer.roots import Scope, choose_scope, existing_place
 from deformer_qa.indexer.sandbox.parent import FileParser
 from deformer_qa.indexer.selection import EVERYTHING, Selection
-from deformer_qa.indexer.write import (
-    NO_RECORD,
-    CorpusWriter,
-    Limits,
-    NotRead,
-    ReadFile,
-    Reading,
-    parse_content,
-    read_and_parse,
-)
+from deformer_qa.indexer.write import NO_RECORD, CorpusWriter, Limits
 from deformer_qa.store import DocumentInfo, Snapshot, StoreError, StoreMissing, Writer, open_snapshot
 
 MOST_REFRESHED = 200  # documents; reading and hashing an unchanged file costs less than writing its document anew
@@ -44,6 +38,7 @@ def sync(
     commit_bytes: int = 256 * 2**20,
     limits: FileLimits = DEFAULT_LIMITS,
     selection: Selection = EVERYTHING,
+    n_threads: int | None = None,
 ) -> SyncReport:
     """Bring the index up to date with some paths, or with all recorded roots if none is given.
 
@@ -54,7 +49,8 @@ def sync(
 
     Finished work is committed every ``commit_seconds``, and before more than ``commit_bytes`` of memory wait for it.
     After an exception, including KeyboardInterrupt, whatever is complete is committed, and the next sync continues
-    from there.
+    from there. Ctrl-C waits for a change of the store that has begun; pressed again, it does not, and only what was
+    committed before stays.
 
     :param encoding: of the states; None takes the store's, for a new one that of the encoder's codebook, else int8.
     :param vector_index: auto, flat, or a factory string; None takes the store's choice, "auto" for a new one.
@@ -62,6 +58,7 @@ def sync(
     :param on_event: called in this thread, often.
     :param limits: on the size and cost of a file; files are parsed in a separate process, which is killed beyond them.
     :param selection: the files wanted of the paths; indexed files that are no longer wanted leave the index.
+    :param n_threads: that encode; None takes one for each usable processor. The store does not depend on it.
     :raises BadPattern, PathMissing, PathUnusable, RootGone: before anything is changed.
     :raises EncoderFailing: if the encoder fails on several documents in a row.
     :raises StoreError: if the store cannot be opened or written.
@@ -69,7 +66,7 @@ def sync(
     selection.check()
     places = [existing_place(path) for path in paths] or None
     progress = Progress(on_event)
-    with FileParser(limits) as parser:
+    with Interruption() as interruption, FileParser(limits) as parser:
         readings, is_planned = _Readings(parser, limits), False
         if places and not has_store(store):
             (scope, plan), is_planned = plan_of(None, store, places, limits, selection), True
@@ -92,18 +89,17 @@ def sync(
                 encoder,
                 Limits(commit_seconds, commit_bytes),
                 progress,
+                interruption,
+                n_threads,
                 leaving=[*scope.absorbed, *scope.gone],
             )
-            try:
+            with _saving(corpus):
                 _carry_out(plan, corpus, readings, prune)
                 corpus.forget_roots()
                 if corpus.has_changes:
                     corpus.refresh(plan.stale[:MOST_REFRESHED])
                 corpus.commit()
                 corpus.merge()
-            except BaseException as interruption:
-                _save(corpus, interruption)
-                raise
             return report_of(writer.snapshot, scope, progress, corpus.indexed)
 
 
@@ -151,8 +147,7 @@ def _carry_out(plan: Plan, corpus: CorpusWriter | _Teller, readings: _Readings, 
         corpus.skip(skipped)
     for ignored in plan.ignored:
         corpus.ignore(ignored)
-    for work in plan.work:
-        corpus.take(work, readings.take(work.file))
+    corpus.take((work, readings.take(work.file)) for work in plan.work)
     for (root, path), documents in {**plan.removed, **(plan.lost if prune else {})}.items():
         corpus.remove(root, path, documents)
 
@@ -180,7 +175,11 @@ class _Teller:
     def remove(self, root: str, path: str, documents: Sequence[DocumentInfo]) -> None:
         self._progress.file_done(shown(root, path), "removed")
 
-    def take(self, work: FileWork, reading: Reading) -> None:
+    def take(self, files: Iterable[tuple[FileWork, Reading]]) -> None:
+        for work, reading in files:
+            self._take(work, reading)
+
+    def _take(self, work: FileWork, reading: Reading) -> None:
         file = work.file
         self._progress.start_file(file.n_bytes)
         if isinstance(reading, NotRead):
@@ -199,11 +198,17 @@ class _Teller:
             self._progress.file_done(file.shown, "skipped", NO_RECORD, parsed.bad_records[0].kind)
 
 
-def _save(corpus: CorpusWriter, interruption: BaseException) -> None:
+@contextmanager
+def _saving(corpus: CorpusWriter) -> Iterator[None]:
+    """Commit what is whole if anything ends the run."""
     try:
-        corpus.save_what_is_whole()
-    except Exception as error:
-        interruption.add_note(f"What was done since the last commit is lost: {error}")
+        yield
+    except BaseException as ending:
+        try:
+            corpus.save_what_is_whole()
+        except Exception as error:
+            ending.add_note(f"What was done since the last commit is lost: {error}")
+        raise
 
 
 def has_store(store: Path) -> bool:
@@ -251,36 +256,39 @@ def index_bytes(
     vector_index: str | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
     limits: FileLimits = DEFAULT_LIMITS,
+    n_threads: int | None = None,
 ) -> SyncReport:
     """Index bytes under the name of a file, instead of anything indexed under this name before.
 
     The documents have ``PIPED`` as their root and the name as their path. A sync leaves them alone.
 
     :param name: with a suffix if there is one; the format is told from the content where possible.
+    :param n_threads: as in ``sync``.
     :raises StoreError: if the store cannot be opened or written.
     """
     progress = Progress(on_event)
     name = printable(name)
     file = FoundFile(PIPED, name, Path(name), len(raw), "")
     nowhere = Scope((), {}, ())
-    with FileParser(limits) as parser:
+    with Interruption() as interruption, FileParser(limits) as parser:
         progress.found(1, len(raw))
         if refusal := _unwanted(name, raw, limits):
             progress.file_done(file.shown, "skipped", refusal.reason, refusal.kind)
             return report_of(None, nowhere, progress, ())
         reading = parse_content(file, FileContent(raw, ("", b""), ""), parser)
         if not has_store(store) and not _gives_documents(reading):
-            _Teller(progress).take(FileWork(file, (), (), encodes=True), reading)
+            _Teller(progress).take([(FileWork(file, (), (), encodes=True), reading)])
             return report_of(None, nowhere, progress, ())
         with Writer.open(store, encoder_info(encoder), encoding, codebook=codebook_of(encoder)) as writer:
             if vector_index is not None:
                 writer.set_vector_index(vector_index)
             known = writer.snapshot.find_documents(PIPED) if writer.snapshot else {}
             own = tuple(document for document in known.values() if file_of(document.path) == name)
-            corpus = CorpusWriter(writer, encoder, Limits(60.0, 256 * 2**20), progress)
-            corpus.take(FileWork(file, own, (), encodes=True), reading)
-            corpus.commit()
-            corpus.merge()
+            corpus = CorpusWriter(writer, encoder, Limits(60.0, 256 * 2**20), progress, interruption, n_threads)
+            with _saving(corpus):
+                corpus.take([(FileWork(file, own, (), encodes=True), reading)])
+                corpus.commit()
+                corpus.merge()
             return report_of(writer.snapshot, nowhere, progress, corpus.indexed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -76,6 +77,7 @@ class Encoder:
         self.device = "cpu"
         self.n_passes = 0
         self.codebook: CodebookArrays | None = None
+        self._loading = threading.Lock()
         self._engine: EncoderEngine | None = None
         self._for_questions: EncoderEngine | None = None
 
@@ -230,9 +232,10 @@ class Encoder:
         return EncodedText(vector, states)
 
     def _loaded(self) -> EncoderEngine:
-        if self._engine is None:
-            self._engine = self._load()
-        return self._engine
+        with self._loading:
+            if self._engine is None:
+                self._engine = self._load()
+            return self._engine
 
     def _load(self) -> EncoderEngine:
         name = self.choice.engine

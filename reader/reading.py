@@ -16,7 +16,7 @@ from deformer_qa.reader.description import ReaderDescription, describe_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.engines.choice import Choice
 from deformer_qa.reader.engines.engine import JointEngine, JointWeights, PassageLogits
-from deformer_qa.reader.engines.loading import joint_choice_of, load_joint_engine
+from deformer_qa.reader.engines.joint import joint_choice_of, load_joint_engine
 from deformer_qa.reader.engines.names import EngineName
 from deformer_qa.reader.shipped import SHIPPED
 

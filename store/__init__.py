@@ -46,6 +46,7 @@ from deformer_qa.store.records import (
     encoder_input,
     keyed_input,
 )
+from deformer_qa.store.segments.block import PendingRow
 from deformer_qa.store.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ __all__ = [
     "PassageDraft",
     "PassageNotFound",
     "PassageRecord",
+    "PendingRow",
     "Recomputed",
     "Repair",
     "RowEncoder",

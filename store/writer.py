@@ -37,7 +37,8 @@ Write = Callable[[NewSegment], Entries]
 class Writer:
     """The one writer of a store, from ``Writer.open`` to ``close``, which drops uncommitted changes.
 
-    Not thread-safe. A failed commit or merge leaves the store unchanged and this writer unusable: close it.
+    Not thread-safe, except for ``make_row``. A failed commit or merge leaves the store unchanged and this writer
+    unusable: close it.
     """
 
     def __init__(
@@ -131,12 +132,23 @@ class Writer:
         self._require_usable()
         if len(key) != KEY_BYTES:
             raise InvalidRecord(f"row: found a key of {len(key)} bytes, expected {KEY_BYTES}.")
-        if self.has_row(key):
-            return
+        if not self.has_row(key):
+            self.keep_row(key, self.make_row(key, vector, states))
+
+    def make_row(self, key: bytes, vector: NDArray[np.float32], states: NDArray[np.float32]) -> PendingRow:
+        """Make a row of a vector and states, as ``add_row`` does, for ``keep_row``; safe in any thread.
+
+        :raises InvalidRecord: as ``add_row``.
+        """
         vector = np.array(vector, dtype="<f4", order="C")
         states = np.asarray(states, dtype="<f4")
         check_row(key, vector, states, self.encoder)
-        self._pending.add_row(key, PendingRow(vector, self._states_encoding.encode(states)))
+        return PendingRow(vector, self._states_encoding.encode(states))
+
+    def keep_row(self, key: bytes, row: PendingRow) -> None:
+        """Keep a row of ``make_row`` until the commit; its key has no row yet."""
+        self._require_usable()
+        self._pending.add_row(key, row)
 
     def put_document(self, record: DocumentRecord, passages: Sequence[PassageDraft]) -> None:
         """Add a document, or replace the one with its id; passages whose key stays keep their ids, in order.

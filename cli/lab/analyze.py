@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deformer_qa.cli.lab import pictures
-from deformer_qa.cli.options import checked_device, engine_option
+from deformer_qa.cli.options import device_option, engine_option
 from deformer_qa.cli.output import ExitCode, emit, format_option, message
 from deformer_qa.cli.terminal.progress import counting
 
@@ -27,9 +27,6 @@ out_option = click.option(
     required=True,
     metavar="DIR",
     help="Folder for readers, numbers (JSON) and pictures (png, svg); a stopped analysis continues from it.",
-)
-device_option = click.option(
-    "--device", metavar="NAME", default="cpu", show_default=True, callback=checked_device, help="cpu, cuda, ..."
 )
 _TRAINING_OPTIONS = (
     click.argument("recipe", default="quick"),

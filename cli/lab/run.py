@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deformer_qa.cli.options import ENCODINGS, checked_device, encoding_of, engine_option, through
+from deformer_qa.cli.options import ENCODINGS, device_option, encoding_of, engine_option, through
 from deformer_qa.cli.output import ExitCode, emit, message
 from deformer_qa.reader.shipped import SHIPPED
 
@@ -42,9 +42,7 @@ _RUN_OPTIONS = (
     click.option(
         "--limit", type=click.IntRange(min=0), default=0, metavar="N", help="Only the file's first N questions."
     ),
-    click.option(
-        "--device", metavar="NAME", default="cpu", show_default=True, callback=checked_device, help="cpu, cuda, ..."
-    ),
+    device_option,
     click.option(
         "--predictions",
         type=click.Path(path_type=Path, readable=False),

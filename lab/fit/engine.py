@@ -14,7 +14,7 @@ from deformer_qa.reader.checkpoint import joint_weights
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.engines.engine import LAYERS_OF_BERT
 from deformer_qa.reader.engines.int8_graph import ObservedLayers, int8_graph
-from deformer_qa.reader.engines.loading import GRAPH, fingerprint
+from deformer_qa.reader.engines.joint import GRAPH, fingerprint
 from deformer_qa.reader.engines.numpy_engine import NumpyJoint
 from deformer_qa.reader.engines.onnx_engine import OnnxJoint
 from deformer_qa.reader.errors import UnsupportedModel

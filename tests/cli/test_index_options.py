@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from parts.commands import Ended, Qa
 
 from deformer_qa.indexer.watch import places_to_watch
+from deformer_qa.reader.encoder import EncodedText, Encoder
 
 
 @pytest.fixture
@@ -177,6 +179,27 @@ def test_a_limit_can_be_set_and_is_named_in_the_reason(qa: Qa, corpus: Path, tmp
     ended = qa("index", corpus, "--store", tmp_path / "store", "--max-text", "1000")
     assert "(limit): " in ended.err
     assert "at most 1,000 are read (--max-text)" in ended.err
+
+
+def test_threads_and_device_reach_the_encoder(
+    qa: Qa, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (corpus / "c.txt").write_text("Rye is grown in the north.\n")
+    encode, at_once, devices = Encoder.encode, threading.Barrier(3, timeout=60), []
+
+    def meet(encoder: Encoder, text: str) -> EncodedText:
+        at_once.wait()
+        return encode(encoder, text)
+
+    def note(encoder: Encoder, device: str) -> Encoder:
+        devices.append(device)
+        return encoder
+
+    monkeypatch.setattr(Encoder, "encode", meet)
+    monkeypatch.setattr(Encoder, "to", note)
+    ended = qa("index", corpus, "--store", tmp_path / "store", "--threads", "3", "--device", "cpu:0")
+    assert (ended.code, devices) == (0, ["cpu:0"])
+    assert ended.out.startswith("3 added, ")
 
 
 def test_a_watch_follows_a_folder_until_ctrl_c(

@@ -99,9 +99,13 @@ def test_commits_come_in_between(world: World, option: dict[str, float]) -> None
 def test_a_listener_that_fails_ends_the_run_but_loses_nothing(world: World) -> None:
     corpus(world)
 
+    told: list[Event] = []
+
     def fail(event: Event) -> None:
-        if isinstance(event, PassagesEncoded) and len(world.encoder.encoded) == 12:
-            raise BrokenPipeError
+        if isinstance(event, PassagesEncoded):
+            told.append(event)
+            if len(told) == 12:
+                raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
         world.sync(world.folder, on_event=fail)
@@ -156,13 +160,15 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from parts.tiny_world import World
+from deformer_qa.indexer import PassagesEncoded
 
 world = World(Path(sys.argv[1]), Path(sys.argv[2]))
-def fail(text):
-    if len(world.encoder.encoded) == int(sys.argv[3]):
+told = []
+def fail(event):
+    told.extend([event] if isinstance(event, PassagesEncoded) else [])
+    if len(told) > int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
-world.encoder.fail_at = fail
-world.sync(world.folder, commit_seconds=0.0 if sys.argv[4] == "often" else 60.0)
+world.sync(world.folder, on_event=fail, commit_seconds=0.0 if sys.argv[4] == "often" else 60.0)
 """
 
 
@@ -182,6 +188,95 @@ def test_a_killed_process_leaves_the_last_commit_and_the_next_run_completes(
     report = world.sync(world.folder)
     assert report.n_passages_encoded == n_all - (n_passages if commits == "often" else 0)
     assert len(world.answers()) == 7
+    assert verify(world.store) == []
+
+
+CTRL_C = """
+import os, signal, sys
+from pathlib import Path
+from parts.tiny_world import World
+from deformer_qa.indexer import FileDone, lookahead, sync
+from deformer_qa.store import Writer, disk
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+world = World(Path(sys.argv[1]), Path(sys.argv[2]))
+press = lambda: os.kill(os.getpid(), signal.SIGINT)
+
+def at(call, owner, name):
+    before, calls = getattr(owner, name), []
+    def pressing(*arguments, **options):
+        calls.append(name)
+        if len(calls) == call:
+            press()
+        return before(*arguments, **options)
+    setattr(owner, name, pressing)
+
+class Left:
+    def __del__(self):
+        press()
+
+def listen(event):
+    if isinstance(event, FileDone) and event.path.endswith("2.txt"):
+        Left()
+
+moment = sys.argv[3]
+often = {"commit_seconds": 0.0} if moment == "commit" else {}
+if moment == "read":
+    at(4, sync, "read_and_parse")
+if moment in ("encode", "twice"):
+    at(13, world.encoder, "encode")
+if moment == "row":
+    at(13, Writer, "keep_row")
+if moment == "document":
+    at(3, Writer, "put_document")
+if moment == "commit":
+    at(30, disk, "write_file")
+if moment == "finalizer":
+    often["on_event"] = listen
+if moment == "merge":
+    at(1, Writer, "merge")
+if moment == "twice":
+    at(1, disk, "write_file")
+try:
+    world.sync(world.folder, **often)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "files", "n_kept"),
+    [
+        ("read", 0, 0),
+        ("encode", None, None),
+        ("row", 2, 13),
+        ("document", 3, 15),
+        ("commit", None, None),
+        ("finalizer", 3, None),
+        ("merge", 6, 30),
+        ("twice", 0, 0),
+    ],
+)
+def test_ctrl_c_at_any_moment_keeps_whole_documents_and_every_row(
+    world: World, moment: str, files: int | None, n_kept: int | None
+) -> None:
+    world.write("old.txt", "Old words.")
+    world.sync(world.folder)
+    n_all = corpus(world)
+    command = [sys.executable, "-c", CTRL_C, str(world.folder), str(world.store), moment]
+    done = subprocess.run(command, env=WITH_PARTS, check=False, capture_output=True, text=True)
+    assert done.returncode == 130, done.stderr
+    assert verify(world.store) == []
+    answers = world.answers()
+    assert answers.pop("old.txt") == ["Old words."]
+    assert all(len(lines) == 5 for lines in answers.values())
+    assert sorted(answers) == [f"{file}.txt" for file in range(len(answers))]
+    if files is not None:
+        assert len(answers) == files
+    report = world.sync(world.folder)
+    if n_kept is not None:
+        assert report.n_passages_encoded == n_all - n_kept
+    assert report.files == FileCounts(added=6 - len(answers), unchanged=1 + len(answers))
     assert verify(world.store) == []
 
 

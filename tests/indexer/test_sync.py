@@ -15,8 +15,8 @@ import deformer_qa.indexer.files
 from deformer_qa.indexer import FileCounts, FileDone, Found, PassagesEncoded, PathMissing, RecordSkipped, preview
 from deformer_qa.indexer.files import FoundFile
 from deformer_qa.indexer.formats import FileLimits
+from deformer_qa.indexer.reading import NotRead, read_and_parse
 from deformer_qa.indexer.sandbox.parent import FileParser
-from deformer_qa.indexer.write import NotRead, read_and_parse
 from deformer_qa.store import EncoderMismatch, StoreLocked, StoreMissing, Writer, open_snapshot, verify
 
 

@@ -104,6 +104,7 @@ class World:
         self.encoder.encoded.clear()
         self.events.clear()
         options.setdefault("on_event", self.events.append)
+        options.setdefault("n_threads", 1)  # so that what passes the encoder has an order
         return sync(self.store, self.encoder, paths, **options)
 
     def documents(self) -> dict[str, DocumentInfo]:

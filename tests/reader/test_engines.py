@@ -19,7 +19,7 @@ from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.engines.choice import Choice, Circumstances, encoder_choice, joint_choice
 from deformer_qa.reader.engines.engine import LAYERS_OF_BERT
 from deformer_qa.reader.engines.int8_graph import ObservedLayers, int8_graph
-from deformer_qa.reader.engines.loading import GRAPH, fingerprint, graph_of, load_joint_engine
+from deformer_qa.reader.engines.joint import GRAPH, fingerprint, graph_of, load_joint_engine
 from deformer_qa.reader.engines.names import EngineName
 from deformer_qa.reader.engines.numpy_engine import NumpyEncoder, NumpyJoint
 from deformer_qa.reader.engines.onnx_engine import OnnxEncoder
@@ -178,11 +178,11 @@ def test_the_faster_graph_is_chosen_by_its_time(slow: EngineName) -> None:
 def test_a_choice_is_made_once_and_kept(
     shipped_reader: SplitReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deformer_qa.reader.engines import loading
+    from deformer_qa.reader.engines import joint
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     n_timed = []
-    monkeypatch.setattr(loading, "timed", lambda *_: n_timed.append(1) or {"onnx": 1.0, "onnx-int8": 2.0})
+    monkeypatch.setattr(joint, "timed", lambda *_: n_timed.append(1) or {"onnx": 1.0, "onnx-int8": 2.0})
     reader = SplitReader(shipped_reader.encoder, shipped_reader.weights, shipped_reader.about)
     first = reader.choice
     assert (first.engine, reader.choice, len(n_timed)) == ("onnx", first, 1)
