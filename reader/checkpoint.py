@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, JointWeights
 from deformer_qa.reader.errors import ModelNotFound, UnsupportedModel, WrongEncoder
 from deformer_qa.reader.families.shape import layer_shapes
-from deformer_qa.reader.weights import check_shapes, read_safetensors
+from deformer_qa.reader.weights import WeightsFile, check_shapes
 
 if TYPE_CHECKING:
     from deformer_qa.reader.networks.joint import JointLayers
@@ -97,20 +98,20 @@ def joint_weights(folder: Path, encoder: Encoder) -> JointWeights:
         )
     if not (folder / WEIGHTS).is_file():
         raise ModelNotFound(f"{folder}: no {WEIGHTS} there.")
-    weights = read_safetensors(folder / WEIGHTS)
+    weights = WeightsFile(folder / WEIGHTS)
     shape = encoder.shape
     if _WIDTH_SHOWN_BY in weights:  # the joint layers may be narrower inside than the encoder's
-        shape = replace(shape, feed_forward_width=len(weights[_WIDTH_SHOWN_BY]))
+        shape = replace(shape, feed_forward_width=weights.shapes[_WIDTH_SHOWN_BY][0])
     # Older readers have no heads for yes and no, or for choices.
     for head, n_rows in (("yes_no", 2), ("choice", 1)):
-        weights.setdefault(f"{head}.weight", np.zeros((n_rows, shape.hidden_width), np.float32))
-        weights.setdefault(f"{head}.bias", np.zeros(n_rows, np.float32))
+        weights.add_zeros(f"{head}.weight", (n_rows, shape.hidden_width))
+        weights.add_zeros(f"{head}.bias", (n_rows,))
     made = JointWeights(shape, about.n_joint_layers, about.passage_first, weights, str(folder / WEIGHTS))
-    _check(made)
+    _check(made, weights.shapes)
     return made
 
 
-def _check(about: JointWeights) -> None:
+def _check(about: JointWeights, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Raise UnsupportedModel if the weights do not fit the description."""
     if about.shape.family not in LAYERS_OF_BERT:  # torch knows their shapes
         joint_layers(about)
@@ -118,7 +119,7 @@ def _check(about: JointWeights) -> None:
     of_layer, width = layer_shapes(about.shape), about.shape.hidden_width
     layers = {f"layers.{n}.{name}": one for n in range(about.n_layers) for name, one in of_layer.items()}
     heads = {"head.weight": (2, width), "head.bias": (2,), "yes_no.weight": (2, width), "yes_no.bias": (2,)}
-    check_shapes(about.weights, {"marker": (2, width), **layers, **heads}, about.where)
+    check_shapes(shapes, {"marker": (2, width), **layers, **heads}, about.where)
     if unknown := [name for name in about.weights if name.startswith("layers.") and name not in layers]:
         raise UnsupportedModel(f"{about.where}: found {unknown[0]}, expected {about.n_layers} layers.")
 

@@ -20,7 +20,7 @@ from deformer_qa.reader.families import family_named, family_of
 from deformer_qa.reader.models import DEFAULT_ENCODER, ModelFolder, find_model, n_tuned_layers, read_weights
 from deformer_qa.reader.passages import BORDERS_VERSION, LEAD_VERSION, LeadRule, PassageBorders
 from deformer_qa.reader.tokens import TextTokenizer
-from deformer_qa.reader.weights import Array, check_shapes, read_safetensors
+from deformer_qa.reader.weights import Arrays, WeightsFile, check_shapes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -102,7 +102,8 @@ class Encoder:
         family = family_of(config, str(folder.path))
         shape = family.shape(config)
         backbone = family.backbone_tensors(read_weights(folder), shape)
-        check_shapes(backbone, family.backbone_shapes(shape), str(folder.path))
+        found = {name: one.shape for name, one in backbone.items()}
+        check_shapes(found, family.backbone_shapes(shape), str(folder.path))
         lower = _tuned_layers(folder, k) if folder.tuned else None
         if lower is not None and folder.tuned_makes_vectors:
             backbone, lower = {**backbone, **{f"layers.{name}": one for name, one in lower.items()}}, None
@@ -253,10 +254,10 @@ class Encoder:
         return TorchEncoder(self.backbone, own, self.k, self.device)
 
 
-def _tuned_layers(folder: ModelFolder, k: int) -> dict[str, Array]:
+def _tuned_layers(folder: ModelFolder, k: int) -> Arrays:
     """The weights of a tuned model's own layers."""
     assert folder.tuned is not None
-    tuned = read_safetensors(folder.tuned)
+    tuned = WeightsFile(folder.tuned)
     if n_tuned_layers(tuned) != k:
         raise UnsupportedModel(f"{folder.tuned}: found {n_tuned_layers(tuned)} tuned layers, expected k={k} of them.")
     return tuned

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from deformer_qa.reader.cache import KeptFacts
 from deformer_qa.reader.errors import ModelNotFound
-from deformer_qa.reader.weights import Array, Arrays, read_pytorch_file, read_safetensors
+from deformer_qa.reader.weights import Arrays, WeightsFile, read_pytorch_file
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 OLD_VOCABULARIES = ("vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
@@ -93,11 +93,11 @@ def n_tuned_layers(layers: Arrays) -> int:
     return len({name.split(".")[0] for name in layers})
 
 
-def read_weights(folder: ModelFolder) -> dict[str, Array]:
+def read_weights(folder: ModelFolder) -> Arrays:
     """Read all weights of a model, float32, from safetensors or (weights only, no code is run) a PyTorch file."""
     single = folder.path / "model.safetensors"
     if single.is_file():
-        return read_safetensors(single)
+        return WeightsFile(single)
     old = folder.path / "pytorch_model.bin"
     if old.is_file():
         return read_pytorch_file(old)

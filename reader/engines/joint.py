@@ -17,6 +17,8 @@ from deformer_qa.reader.errors import UnsupportedModel
 GRAPH = "joint.int8.onnx"
 GRAPH_VERSION = 1
 """Written into a graph with the weights that it was made from; another one is not used."""
+_TAIL = 4_096
+"""The last bytes of a graph, where its metadata stand."""
 
 
 def fingerprint(about: JointWeights) -> str:
@@ -27,16 +29,13 @@ def fingerprint(about: JointWeights) -> str:
     return whole.hexdigest()
 
 
-def graph_of(about: JointWeights, folder: Path | None) -> bytes | None:
+def graph_of(about: JointWeights, folder: Path | None) -> Path | None:
     """The int8 graph in a reader's folder; None if there is none, or it was made from other weights."""
     if folder is None or about.shape.family not in LAYERS_OF_BERT or not (folder / GRAPH).is_file():
         return None
-    content = (folder / GRAPH).read_bytes()
-    return content if fingerprint(about).encode() in content[-_TAIL:] else None
-
-
-_TAIL = 4_096
-"""The metadata stand in the last bytes of a graph."""
+    with (folder / GRAPH).open("rb") as file:
+        file.seek(max(0, (folder / GRAPH).stat().st_size - _TAIL))
+        return folder / GRAPH if fingerprint(about).encode() in file.read() else None
 
 
 def joint_choice_of(about: JointWeights, folder: Path | None, device: str) -> Choice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -15,9 +16,10 @@ from deformer_qa.reader.weights import Array
 _ERRORS_ONLY = 3
 
 
-def session(model: bytes, outside: Mapping[str, Array]) -> onnxruntime.InferenceSession:
+def session(model: bytes | Path, outside: Mapping[str, Array]) -> onnxruntime.InferenceSession:
     """Load a graph; it runs on the thread that calls it.
 
+    :param model: the graph, or its file.
     :param outside: weights of the graph that are not in the model.
     """
     options = onnxruntime.SessionOptions()
@@ -26,7 +28,9 @@ def session(model: bytes, outside: Mapping[str, Array]) -> onnxruntime.Inference
     if outside:
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(one)) for one in outside.values()]
         options.add_external_initializers(list(outside), values)
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+    )
 
 
 class OnnxEncoder:
@@ -56,7 +60,7 @@ class OnnxJoint:
     """
 
     def __init__(
-        self, model: bytes, outside: Mapping[str, Array], name: EngineName = "onnx", n_threads: int = 1
+        self, model: bytes | Path, outside: Mapping[str, Array], name: EngineName = "onnx", n_threads: int = 1
     ) -> None:
         """:param n_threads: passages that are read at once."""
         self.name = name
