@@ -1,4 +1,4 @@
-"""Sets two defaults of torch's CPU kernels before torch is loaded, which reads them once (decision 6)."""
+"""Sets defaults of CPU kernels before the libraries are loaded that read them once (decision 6)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ KERNEL_DEFAULTS = {
     "OMP_WAIT_POLICY": "PASSIVE",
     # Kernels keep memory for each shape they have seen, by default for a thousand shapes.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    # A question's matrices are too small for several threads, and numpy's threads spin too.
+    "OPENBLAS_NUM_THREADS": "1",
 }
 
 

@@ -260,10 +260,13 @@ class _Rows:
 
 def write_index(store: Path, segment: str, blocks: Sequence[Block], factory: Factory) -> IndexEntry:
     """Write and sync a vector index of all rows of these blocks, even dead ones, which may become live again."""
+    from threadpoolctl import threadpool_limits
+
     rows, chance = _Rows(blocks), np.random.default_rng(0)
-    centroids = _trained(rows, factory.n_lists, chance)
-    lists = _lists(rows, centroids)
-    n_probes = _probes(rows, centroids, lists, chance)
+    with threadpool_limits(os.cpu_count(), user_api="blas"):  # commands start with one thread for matrices
+        centroids = _trained(rows, factory.n_lists, chance)
+        lists = _lists(rows, centroids)
+        n_probes = _probes(rows, centroids, lists, chance)
     order = np.argsort(lists, kind="stable")
     directory = store / names.SEGMENTS / segment
     disk.make_directory(directory)
