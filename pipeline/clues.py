@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from deformer_qa.pipeline.query_words import FUNCTION_WORDS
@@ -129,6 +129,7 @@ def spells(words: str, letters: str) -> bool:
     return at == len(letters)
 
 
+@lru_cache(1_024)  # a passage is asked about once for each of its spans
 def stems(text: str) -> frozenset[str]:
     """Return the words of a text in lower case, without common endings and without function words."""
     return frozenset(_stem(word) for word in _WORD.findall(text.lower()) if word not in FUNCTION_WORDS)

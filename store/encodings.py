@@ -79,7 +79,7 @@ class Codebook:
     def states(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Decode codes (n_tokens, codes per token) into states. *Shape:* (n_tokens, hidden_width), float32."""
         places = codes.astype(np.intp) + self._first_centroids
-        rotated = self._flat_centroids[places].reshape(len(codes), len(self.mean))
+        rotated = self._flat_centroids.take(places, axis=0).reshape(len(codes), len(self.mean))
         states: NDArray[np.float32] = rotated @ self.rotation.T + self.mean
         return states
 
