@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deformer_qa.cli.options import loaded, located, parsed, reader_option, store_option, where_option
+from deformer_qa.cli.options import (
+    loaded,
+    located,
+    parsed,
+    reader_option,
+    store_option,
+    threads_option,
+    where_option,
+)
 from deformer_qa.cli.output import (
     JSON_FORMS,
     NOTHING_MATCHES,
@@ -73,6 +81,7 @@ if TYPE_CHECKING:
     help="Answer only if sure enough that at most a share R of the answers given is wrong; else exit with 1. "
     "docs/reference/answers.md says what is guaranteed, and for which questions.",
 )
+@threads_option("Read N passages at once.")
 @click.option("--strict-answers", is_flag=True, help="Do not count an unsure best guess as an answer: exit with 1.")
 @format_option
 def ask(
@@ -84,6 +93,7 @@ def ask(
     candidates: int,
     max_tokens: int,
     max_risk: float | None,
+    n_threads: int | None,
     strict_answers: bool,
     form: str,
 ) -> int:
@@ -103,7 +113,7 @@ def ask(
 
         question = checked_question(question)
     wanted = parsed(where)
-    with opened(store, reader_folder) as pipeline:
+    with opened(store, reader_folder, n_threads) as pipeline:
         options = AskOptions(answers, candidates, max_tokens, max_risk, wanted, strict_answers)
         if question is None:
             return Session(pipeline, options).run()
@@ -135,7 +145,7 @@ class AskOptions:
         )
 
 
-def opened(store: Path | None, reader_folder: Path | None) -> Pipeline:
+def opened(store: Path | None, reader_folder: Path | None, n_threads: int | None = None) -> Pipeline:
     """Open the pipeline over the chosen store; a notice about the store goes to stderr."""
     from deformer_qa.reader.description import describe_reader
     from deformer_qa.reader.shipped import SHIPPED
@@ -148,7 +158,7 @@ def opened(store: Path | None, reader_folder: Path | None) -> Pipeline:
         message(f"qa: {snapshot.notice}")
     from deformer_qa.pipeline.ask import Pipeline
 
-    return Pipeline(snapshot, loaded(reader_folder))
+    return Pipeline(snapshot, loaded(reader_folder, n_threads))
 
 
 def is_answered(answers: Answers, *, strict: bool) -> bool:

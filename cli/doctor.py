@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,7 +23,7 @@ _LIBRARIES = ("numpy", "onnxruntime", "tokenizers", "faiss-cpu", "torch", "trans
 def doctor(reader_folder: Path | None, form: str) -> int:
     """Say what this machine has, and which engine runs each part of the reader here, and why."""
     from deformer_qa.reader.cache import KeptFacts
-    from deformer_qa.reader.engines.choice import processor
+    from deformer_qa.reader.machine import processor, usable_cpus
 
     reader = loaded(reader_folder)
     assert reader.about is not None
@@ -33,7 +32,7 @@ def doctor(reader_folder: Path | None, form: str) -> int:
         "python": platform.python_version(),
         "system": platform.platform(terse=True),
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cpus(),
         "libraries": {name: found for name in _LIBRARIES if (found := _version(name))},
         "reader": reader.about.name,
         "encoder": f"{reader.encoder.source}, k={reader.encoder.k}, {reader.encoder.encoder_id}",

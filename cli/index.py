@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deformer_qa.cli.options import ENCODINGS, device_option, is_pattern, located, store_option
+from deformer_qa.cli.options import ENCODINGS, device_option, is_pattern, located, store_option, threads_option
 from deformer_qa.cli.output import ExitCode, format_option, message
 
 if TYPE_CHECKING:
@@ -170,13 +170,7 @@ def checked_vector_index(context: click.Context, option: click.Parameter, choice
     "is an index such as IVF2048,SQ8. Default: the store's, auto for a new one.",
 )
 @device_option
-@click.option(
-    "--threads",
-    "n_threads",
-    type=click.IntRange(1, 1024),
-    metavar="N",
-    help="Encode on N threads; the index does not depend on it. Default: one for each usable processor.",
-)
+@threads_option("Encode N passages at once; the index does not depend on it.")
 @click.option("--prune", is_flag=True, help="Drop recorded roots that no longer exist, with their documents.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 @click.option("--watch", is_flag=True, help="Keep running, and update the index whenever a file changes.")

@@ -92,11 +92,22 @@ def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def loaded(folder: Path | None) -> SplitReader:
+def threads_option(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``--threads N``, which ``what`` ("Read N passages at once.") explains."""
+    return click.option(
+        "--threads",
+        "n_threads",
+        type=click.IntRange(1, 1024),
+        metavar="N",
+        help=f"{what} Default: one for each usable processor.",
+    )
+
+
+def loaded(folder: Path | None, threads: int | None = None) -> SplitReader:
     """Load the reader with its encoder."""
     from deformer_qa.reader.reading import SplitReader
 
-    return SplitReader.load(folder or SHIPPED)
+    return SplitReader.load(folder or SHIPPED).use(n_threads=threads)
 
 
 def where_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -32,11 +32,20 @@ class Index:
     :param store: the store's directory, resolved now against the current directory; the first ``index`` creates it.
     :param reader: a reader's folder made by ``qa train``; the shipped one by default.
     :param device: "cpu", "cuda", ...
+    :param threads: passages that are read or encoded at once; None for one on each processor.
+        No answer and no store depends on it.
     """
 
-    def __init__(self, store: str | Path = ".qa", *, reader: str | Path | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        store: str | Path = ".qa",
+        *,
+        reader: str | Path | None = None,
+        device: str = "cpu",
+        threads: int | None = None,
+    ) -> None:
         self.path = Path(store).absolute()
-        self._reader_folder, self._device = str(reader) if reader else None, device
+        self._reader_folder, self._device, self._threads = str(reader) if reader else None, device, threads
         self._newest = NewestSnapshot(self.path)
         self._loading = threading.Lock()
         self._loaded: SplitReader | None = None
@@ -47,7 +56,6 @@ class Index:
         prune: bool = False,
         limits: FileLimits | None = None,
         selection: Selection | None = None,
-        threads: int | None = None,
     ) -> SyncReport:
         """Bring the index up to date with files and folders; without arguments, with all recorded ones.
 
@@ -56,7 +64,6 @@ class Index:
         :param prune: drop recorded folders that are gone instead of raising an error.
         :param limits: limits on files; a file beyond one is skipped, with the reason in the report.
         :param selection: patterns that choose files, and whether ignore files count.
-        :param threads: that encode passages; None takes one for each usable processor. The store does not depend on it.
         :raises BadPattern, PathMissing, PathUnusable, RootGone: before anything is changed.
         :raises StoreLocked: if another process writes.
         :raises StoreError: if the store cannot be opened or written.
@@ -74,7 +81,7 @@ class Index:
                 prune=prune,
                 limits=limits or DEFAULT_LIMITS,
                 selection=selection or EVERYTHING,
-                n_threads=threads,
+                n_threads=self._threads,
             )
 
     def compact(self) -> int:
@@ -172,7 +179,7 @@ class Index:
             if self._loaded is None:
                 from deformer_qa.pipeline.readers import shared_reader
 
-                self._loaded = shared_reader(self._reader_folder, self._device)
+                self._loaded = shared_reader(self._reader_folder, self._device, self._threads)
             return self._loaded
 
     def _pipeline(self) -> Pipeline:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from bisect import bisect_right
 from collections import deque
@@ -23,11 +22,6 @@ _MOST_CHARACTERS = 2**22  # of text in the files ahead; a longer file waits alon
 _LEADS_KEPT = 64  # for the latest headings; a heading has many passages
 _LONGEST_MARKS = 1_000  # characters; so that a text of punctuation alone costs no more than any other
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
-
-
-def usable_cpus() -> int:
-    """The number of processors that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from deformer_qa.indexer.errors import EncoderFailing
 from deformer_qa.indexer.files import PIPED, FoundFile, Unread, shown
 from deformer_qa.indexer.formats import BadRecord, ParsedDocument, one_line
 from deformer_qa.indexer.interruption import Interruption
-from deformer_qa.indexer.lookahead import DocumentAhead, FileAhead, Lookahead, usable_cpus
+from deformer_qa.indexer.lookahead import DocumentAhead, FileAhead, Lookahead
 from deformer_qa.indexer.plan import FileWork, Pair, SkippedFile, Stale
 from deformer_qa.indexer.progress import Outcome, Progress
 from deformer_qa.indexer.reading import ReadFile, Reading
+from deformer_qa.reader.machine import usable_cpus
 from deformer_qa.store import DocumentInfo, DocumentRecord, InvalidRecord, PassageDraft, PendingRow, Writer
 from deformer_qa.store.locations import LOCATIONS, kept_locations, own_metadata
 

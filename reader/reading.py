@@ -18,6 +18,7 @@ from deformer_qa.reader.engines.choice import Choice
 from deformer_qa.reader.engines.engine import JointEngine, JointWeights, PassageLogits
 from deformer_qa.reader.engines.joint import joint_choice_of, load_joint_engine
 from deformer_qa.reader.engines.names import EngineName
+from deformer_qa.reader.machine import usable_cpus
 from deformer_qa.reader.shipped import SHIPPED
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class SplitReader:
         self.encoder, self.about = encoder, about
         self._loading = threading.Lock()
         self._wanted: EngineName | None = None
-        self._n_threads = 1
+        self._n_threads = usable_cpus()
         self._engine: JointEngine | None = None
         if isinstance(joint, JointWeights):
             self.weights: JointWeights | None = joint
@@ -77,7 +78,8 @@ class SplitReader:
         """Run the joint layers in this engine from now on.
 
         :param engine: None for the fastest here.
-        :param n_threads: passages that an engine of onnxruntime reads at once; None leaves the number as it is.
+        :param n_threads: passages that an engine of onnxruntime reads at once, at first one for each processor; None
+            leaves the number as it is.
         """
         with self._loading:
             self._wanted = engine if self.weights is not None else engine or "torch"

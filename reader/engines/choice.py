@@ -8,12 +8,10 @@ may be the slower one. So both are timed at first use, and the result is kept in
 from __future__ import annotations
 
 import importlib.util
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
-from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -21,6 +19,7 @@ import numpy as np
 from deformer_qa.reader.cache import KeptFacts
 from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, JointEngine
 from deformer_qa.reader.engines.names import EngineName
+from deformer_qa.reader.machine import processor
 
 _ROUNDS, _TOKENS, _ASKED = 5, 128, 14
 
@@ -125,13 +124,3 @@ def machine() -> str:
     import onnxruntime
 
     return f"{processor()}, onnxruntime {onnxruntime.__version__}"
-
-
-def processor() -> str:
-    """The name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
