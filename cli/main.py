@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -94,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = run(list(sys.argv[1:] if arguments is None else arguments))
     except Exception as error:  # our bug, not the user's: show the traceback, and use no exit code of an answer
+        import traceback
+
         with suppress(OSError):
             sys.stderr.write("".join(traceback.format_exception(error)))
         code = ExitCode.RUNTIME

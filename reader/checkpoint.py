@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from deformer_qa.reader.codebook import CODEBOOK, read_codebook
 from deformer_qa.reader.description import DESCRIPTION, ReaderDescription, describe_reader
@@ -36,6 +35,8 @@ def save_reader(
     ranking: dict[str, float] | None = None,
 ) -> None:
     """Write a reader; the folder is made if missing."""
+    from safetensors.numpy import save_file
+
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {name: tensor.detach().cpu().float().numpy() for name, tensor in joint.state_dict().items()}
     save_file({name: np.ascontiguousarray(one, np.float16) for name, one in arrays.items()}, folder / WEIGHTS)

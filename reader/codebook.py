@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from deformer_qa.reader.errors import ModelNotFound
+from deformer_qa.reader.weights import WeightsFile
 
 CODEBOOK = "codebook.safetensors"
 
@@ -26,12 +25,7 @@ def read_codebook(folder: Path) -> CodebookArrays | None:
     path = folder / CODEBOOK
     if not path.is_file():
         return None
-    try:
-        arrays = {name: array.astype(np.float32) for name, array in load_file(path).items()}
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise ModelNotFound(
-            f"{path}: not a whole safetensors file ({error}); make it again with qa train codebook."
-        ) from error
+    arrays = dict(WeightsFile(path))
     if sorted(arrays) != ["centroids", "mean", "rotation"]:
         raise ModelNotFound(
             f"{path}: found {', '.join(sorted(arrays))}, expected centroids, mean, rotation; "
@@ -42,4 +36,6 @@ def read_codebook(folder: Path) -> CodebookArrays | None:
 
 def write_codebook(folder: Path, arrays: CodebookArrays) -> None:
     """Write a codebook into a reader's folder, rounded to half precision."""
+    from safetensors.numpy import save_file
+
     save_file({name: np.ascontiguousarray(array, np.float16) for name, array in arrays.items()}, folder / CODEBOOK)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from deformer_qa.reader.cache import KeptFacts
 from deformer_qa.reader.errors import ModelNotFound
@@ -81,6 +80,8 @@ def write_tuned(folder: Path, base: str, layers: Arrays, *, makes_vectors: bool)
     :param layers: their weights, under names that begin with the number of the layer.
     :param makes_vectors: see ``ModelFolder.tuned_makes_vectors``.
     """
+    from safetensors.numpy import save_file
+
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: np.ascontiguousarray(one, np.float16) for name, one in layers.items()}, folder / _TUNED_LAYERS)
     place = str(Path(base).resolve()) if Path(base).is_dir() else base

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 
 LOCK = "LOCK"
 SEGMENTS = "seg"
@@ -76,7 +76,7 @@ def quarantined_generation(name: str) -> int | None:
 
 def new_segment_name(generation: int) -> str:
     """A fresh segment name; its random part separates leftovers of a killed commit from its repetition."""
-    return f"{generation}-{secrets.token_hex(4)}"
+    return f"{generation}-{os.urandom(4).hex()}"
 
 
 def segment_generation(name: str) -> int | None:
@@ -92,7 +92,7 @@ def rows_name(number: int) -> str:
 
 def unfinished_name(name: str) -> str:
     """A fresh name for a folder that will be renamed to ``name`` once it is complete."""
-    return f".{name}.unfinished-{secrets.token_hex(4)}"
+    return f".{name}.unfinished-{os.urandom(4).hex()}"
 
 
 def segment_file(segment: str, file: str) -> str:

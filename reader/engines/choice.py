@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
-from statistics import median
 
 import numpy as np
 
@@ -100,7 +99,7 @@ def timed(engines: dict[EngineName, Callable[[], JointEngine]], hidden_width: in
             engine.read(asked, [passage])
             if number:  # the first round warms up
                 times[name].append((time.perf_counter() - began) * 1000)
-    return {name: round(median(taken), 3) for name, taken in times.items()}
+    return {name: round(float(np.median(taken)), 3) for name, taken in times.items()}
 
 
 def kept_choice(key: str, choose: Callable[[], Choice]) -> Choice:

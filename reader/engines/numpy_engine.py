@@ -9,8 +9,6 @@ import numpy as np
 
 from deformer_qa.reader.engines.engine import EncoderWeights, JointWeights, PassageLogits
 from deformer_qa.reader.engines.names import EngineName
-from deformer_qa.reader.families.electra import ElectraShape
-from deformer_qa.reader.families.roberta import RobertaShape
 from deformer_qa.reader.families.shape import BackboneShape
 from deformer_qa.reader.weights import Array, Arrays
 
@@ -117,12 +115,12 @@ class NumpyEncoder:
 
 def first_position(shape: BackboneShape) -> int:
     """Row of the position table for a text's first token."""
-    return shape.first_position if isinstance(shape, RobertaShape) else 0
+    return int(getattr(shape, "first_position", 0))  # of RoBERTa's shape
 
 
 def has_projection(shape: BackboneShape) -> bool:
     """Whether a projection follows the embedding tables."""
-    return isinstance(shape, ElectraShape) and shape.table_width != shape.hidden_width
+    return bool(getattr(shape, "table_width", shape.hidden_width) != shape.hidden_width)  # of ELECTRA's shape
 
 
 class NumpyJoint:

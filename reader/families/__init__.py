@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 from deformer_qa.reader.errors import UnsupportedModel
-from deformer_qa.reader.families.bert import BertFamily
-from deformer_qa.reader.families.distilbert import DistilBertFamily
-from deformer_qa.reader.families.electra import ElectraFamily
 from deformer_qa.reader.families.family import Family
-from deformer_qa.reader.families.modernbert import ModernBertFamily
-from deformer_qa.reader.families.roberta import RobertaFamily
-from deformer_qa.reader.families.xlnet import XlnetFamily
 
 __all__ = ["FAMILIES", "Family", "family_named", "family_of"]
 
-FAMILIES: tuple[Family, ...] = (
-    BertFamily(),
-    ElectraFamily(),
-    RobertaFamily(),
-    DistilBertFamily(),
-    XlnetFamily(),
-    ModernBertFamily(),
-)
+FAMILIES = {
+    "bert": "bert.BertFamily",
+    "electra": "electra.ElectraFamily",
+    "roberta": "roberta.RobertaFamily",
+    "xlm-roberta": "roberta.RobertaFamily",
+    "camembert": "roberta.RobertaFamily",
+    "distilbert": "distilbert.DistilBertFamily",
+    "xlnet": "xlnet.XlnetFamily",
+    "modernbert": "modernbert.ModernBertFamily",
+}
+"""Where each family's adapter is, by the names of its model types; only those in use are loaded."""
 
 
+@cache
 def family_named(name: str) -> Family:
-    """The adapter of a shape's family."""
-    return next(family for family in FAMILIES if name in family.model_types)
+    """The adapter of a model type."""
+    module, kind = FAMILIES[name].split(".")
+    made: Family = getattr(import_module(f"deformer_qa.reader.families.{module}"), kind)()
+    return made
 
 
 def family_of(config: Mapping[str, Any], where: str) -> Family:
@@ -37,8 +39,7 @@ def family_of(config: Mapping[str, Any], where: str) -> Family:
     :raises UnsupportedModel: naming the family found and those supported.
     """
     model_type = str(config.get("model_type", "unknown"))
-    for family in FAMILIES:
-        if model_type in family.model_types:
-            return family
-    known = ", ".join(name for family in FAMILIES for name in family.model_types)
-    raise UnsupportedModel(f'{where}: found a model of family "{model_type}", supported are: {known}.')
+    if model_type not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise UnsupportedModel(f'{where}: found a model of family "{model_type}", supported are: {known}.')
+    return family_named(model_type)
