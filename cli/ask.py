@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     "docs/reference/answers.md says what is guaranteed, and for which questions.",
 )
 @threads_option("Read N passages at once.")
+@click.option("--explain", is_flag=True, help="Say on stderr how long each part took, and in which engine.")
 @click.option("--strict-answers", is_flag=True, help="Do not count an unsure best guess as an answer: exit with 1.")
 @format_option
 def ask(
@@ -94,6 +96,7 @@ def ask(
     max_tokens: int,
     max_risk: float | None,
     n_threads: int | None,
+    explain: bool,
     strict_answers: bool,
     form: str,
 ) -> int:
@@ -117,9 +120,30 @@ def ask(
         options = AskOptions(answers, candidates, max_tokens, max_risk, wanted, strict_answers)
         if question is None:
             return Session(pipeline, options).run()
+        started = time.process_time()
         made = options.ask(pipeline, question)
+        if explain:
+            message(_explained(pipeline, made, candidates, started))
         print_answers(made, form, strict=strict_answers)
         return ExitCode.OK if is_answered(made, strict=strict_answers) else ExitCode.NEGATIVE
+
+
+def _explained(pipeline: Pipeline, made: Answers, n_candidates: int, started: float) -> str:
+    """Where the time went, on one line.
+
+    :param started: processor time of the process before it asked, in seconds.
+    """
+    reader, times = pipeline.reader, made.timings_ms
+    n_read = min(n_candidates, pipeline.snapshot.n_passages)
+    words = {
+        "encode": "the question, in " + reader.encoder.question_engine,
+        "retrieve": "candidates",
+        "load": f"states of up to {n_read} passages",
+        "read": f"joint layers, in {reader.choice.engine}",
+        "rank": "spans",
+    }
+    parts = [f"{name} {times[name]:.1f} ({what})" for name, what in words.items()]
+    return f"qa: start {started * 1000:.0f} ms of CPU; {', '.join(parts)}; total {times['total']:.1f} ms"
 
 
 @dataclass

@@ -103,6 +103,7 @@ class Pipeline:
         clock.mark("load")
         places = self._places(retrieved, chosen)
         logits = self.reader.read(asked.states, states)
+        clock.mark("read")
         kind = wanted_by(question)
         answers, no_answer = self._label(kind.kind, asked.states, chosen, states, logits, places)
         if not answers:
@@ -123,7 +124,7 @@ class Pipeline:
         outcome = self.outcome_rule.outcome(
             answers[0].confidence if answers else None, max((one.dense for one in chosen), default=None)
         )
-        clock.mark("read")
+        clock.mark("rank")
         return Answers(
             question=question,
             answers=tuple(answers),

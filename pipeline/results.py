@@ -159,7 +159,7 @@ class Answers:
     :ivar risk: the limit for the caller's ``max_risk``; None if none was given
     :ivar scope: the caller's filter and its matches; None if none was given
     :ivar generation: the store's generation that answered
-    :ivar timings_ms: milliseconds of each phase: encode, retrieve, load, read, total
+    :ivar timings_ms: milliseconds of each phase: encode, retrieve, load, read, rank, total
     """
 
     question: str

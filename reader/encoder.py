@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deformer_qa.reader.codebook import CodebookArrays
 from deformer_qa.reader.engines.choice import Choice, Circumstances, encoder_choice, has_onnxruntime
 from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, EncoderEngine, EncoderWeights
+from deformer_qa.reader.engines.names import EngineName
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.families import family_named, family_of
 from deformer_qa.reader.models import DEFAULT_ENCODER, ModelFolder, find_model, n_tuned_layers, read_weights
@@ -189,6 +190,12 @@ class Encoder:
         about = {key: value for key, value in self.about.items() if key != "name"}
         return hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16).hexdigest()
 
+    @property
+    def question_engine(self) -> EngineName:
+        """Which engine encodes questions: numpy where that is possible, because it has nothing to load."""
+        is_possible = self.device == "cpu" and self.shape.family in LAYERS_OF_BERT
+        return "numpy" if is_possible else self.choice.engine
+
     def lead(self, title: str, heading: str) -> str:
         """The text to read before a passage under these names; '' if both are empty.
 
@@ -207,9 +214,9 @@ class Encoder:
         return self._encoded(self._loaded(), text, what)
 
     def encode_question(self, text: str, what: str = "question") -> EncodedText:
-        """Encode one question, as ``encode`` does; in numpy where that is possible, because it has nothing to load."""
+        """Encode one question, as ``encode`` does, in ``question_engine``."""
         if self._for_questions is None:
-            if self.device == "cpu" and self.shape.family in LAYERS_OF_BERT:
+            if self.question_engine == "numpy":
                 from deformer_qa.reader.engines.numpy_engine import NumpyEncoder
 
                 self._for_questions = NumpyEncoder(self.weights)

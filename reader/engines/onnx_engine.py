@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +64,11 @@ class OnnxJoint:
         """:param n_threads: passages that are read at once."""
         self.name = name
         self._session = session(model, outside)
-        self._pool = ThreadPoolExecutor(n_threads, "reading") if n_threads > 1 else None
+        self._map: Callable[..., Iterable[PassageLogits]] = map
+        if n_threads > 1:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._map = ThreadPoolExecutor(n_threads, "reading").map
 
     @classmethod
     def of_weights(cls, about: JointWeights, n_threads: int = 1) -> OnnxJoint:
@@ -83,4 +86,4 @@ class OnnxJoint:
             spans, yes_no = self._session.run(["spans", "yes_no"], inputs)
             return PassageLogits(spans, yes_no)
 
-        return list((self._pool.map if self._pool else map)(read, passages))
+        return list(self._map(read, passages))

@@ -75,7 +75,7 @@ def test_answers_of_one_question_neither_repeat_nor_overlap(asked: dict[str, Ans
 def test_the_same_question_gives_the_same_json_timings_aside(example_pipeline: Pipeline) -> None:
     first, second = (example_pipeline.ask(QUESTIONS[3]["question"]).json() for _ in range(2))
     assert first.pop("timings_ms").keys() == second.pop("timings_ms").keys() == {
-        "encode", "retrieve", "load", "read", "total",
+        "encode", "retrieve", "load", "read", "rank", "total",
     }  # fmt: skip
     assert json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
 
