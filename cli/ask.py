@@ -35,6 +35,7 @@ from deformer_qa.cli.output import (
     words_of_caution,
 )
 from deformer_qa.cli.terminal.streams import behind, harmless, printable, printable_lines
+from deformer_qa.pipeline.defaults import N_ANSWERS, N_CANDIDATES
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     "-n",
     "--answers",
     type=click.IntRange(1, 100),
-    default=3,
+    default=N_ANSWERS,
     show_default=True,
     metavar="N",
     help="Show at most N answers.",
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     "-k",
     "--candidates",
     type=click.IntRange(1, 1000),
-    default=20,
+    default=N_CANDIDATES,
     show_default=True,
     metavar="N",
     help="Read N passages for an answer.",

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from deformer_qa.pipeline.defaults import N_ANSWERS, N_CANDIDATES
 from deformer_qa.store import EncoderMismatch, NewestSnapshot
 
 if TYPE_CHECKING:
@@ -104,8 +105,8 @@ class Index:
         self,
         question: str,
         *,
-        n_answers: int = 3,
-        n_candidates: int = 20,
+        n_answers: int = N_ANSWERS,
+        n_candidates: int = N_CANDIDATES,
         max_risk: float | None = None,
         where: Filter | str | None = None,
     ) -> Answers:

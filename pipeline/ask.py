@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from deformer_qa.pipeline.answers import ReadSpan, answered, read_spans
+from deformer_qa.pipeline.defaults import N_ANSWERS, N_CANDIDATES
 from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.questions import Kind, Wanted, checked_question, wanted_by
@@ -25,7 +26,6 @@ from deformer_qa.store import Snapshot, open_snapshot
 if TYPE_CHECKING:
     from deformer_qa.pipeline.filters import Filter
 
-N_CANDIDATES = 20
 _NEAREST_NAMED = 3
 _SPANS_PER_PASSAGE = 3
 
@@ -60,7 +60,7 @@ class Pipeline:
         self,
         question: str,
         *,
-        n_answers: int = 3,
+        n_answers: int = N_ANSWERS,
         n_candidates: int = N_CANDIDATES,
         max_tokens: int = MAX_ANSWER_TOKENS,
         max_risk: float | None = None,

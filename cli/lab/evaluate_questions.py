@@ -19,6 +19,7 @@ from deformer_qa.cli.options import loaded, reader_option
 from deformer_qa.cli.output import console, emit, format_option, message
 from deformer_qa.cli.terminal.progress import counting
 from deformer_qa.cli.terminal.streams import printable
+from deformer_qa.pipeline.defaults import N_CANDIDATES
 from deformer_qa.reader.shipped import SHIPPED
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _expected(one: Judged) -> str:
     "-k",
     "--candidates",
     type=click.IntRange(1, 1000),
-    default=20,
+    default=N_CANDIDATES,
     show_default=True,
     metavar="N",
     help="Read N passages for each question.",

@@ -227,9 +227,16 @@ def reader(
     metavar="DIR",
     help="Keep the store there, so that another run need not encode its documents again.",
 )
+@click.option("--keep-ranking", is_flag=True, help="Keep the weights of the ranking; fit the rest for them.")
 @engine_option
 def ranking(
-    data: Path, reader_folder: Path, questions: int, distractors: int, store: Path | None, engine: EngineName | None
+    data: Path,
+    reader_folder: Path,
+    questions: int,
+    distractors: int,
+    store: Path | None,
+    keep_ranking: bool,
+    engine: EngineName | None,
 ) -> int:
     """Fit how answers are compared and how sure they must be, on the data that the recipe held back.
 
@@ -246,6 +253,7 @@ def ranking(
             n_others=distractors,
             store=store,
             engine=engine,
+            keep_ranking=keep_ranking,
             on_event=lambda line: message(f"qa: {line}"),
             on_question=lambda: advance("read"),
         )

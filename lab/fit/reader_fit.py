@@ -15,7 +15,8 @@ from deformer_qa.lab.fit.ranking import fit_ranking, judged
 from deformer_qa.lab.fit.risk import fit_risk
 from deformer_qa.lab.measure.confidence import halves
 from deformer_qa.lab.train.recipe import recipe_from
-from deformer_qa.pipeline.ask import N_CANDIDATES, Pipeline
+from deformer_qa.pipeline.ask import Pipeline
+from deformer_qa.pipeline.defaults import N_CANDIDATES
 from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.rank import FEATURES, FIRST_SIGNS, RankingWeights
 from deformer_qa.reader.description import set_fitted
@@ -32,6 +33,7 @@ def fit_reader(
     n_others: int,
     store: Path | None = None,
     engine: EngineName | None = None,
+    keep_ranking: bool = False,
     on_event: Callable[[str], None] = lambda line: None,
     on_question: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
@@ -45,6 +47,7 @@ def fit_reader(
     :param n_each: the most questions of each kind.
     :param n_others: how many other documents of each source to search among.
     :param store: where to keep the store for another run, which then encodes nothing again; a temporary one by default.
+    :param keep_ranking: keep the ranking's weights, and fit the rest for them.
     :raises BadTrainingData: if nothing was held back, or one half has no question.
     """
     reader = SplitReader.load(folder)
@@ -67,25 +70,29 @@ def fit_reader(
         second = [one for one, of_first in zip(read, is_first, strict=True) if not of_first]
         if not any(one.spans for one in first) or not second:
             raise BadTrainingData(f"{data}: too few articles and tables are held back to fit on one half of them.")
-        ranking = fit_ranking(first)
-        weights = RankingWeights.from_mapping(ranking.weights)
+        ranking = None if keep_ranking else fit_ranking(first)
+        weights = RankingWeights.from_mapping(ranking.weights if ranking else reader.about.ranking)
         sure, answers = fit_confidence(first_answers(second, weights))
     labels = fit_label(recipe, data, reader)
     outcomes = {"sure": OutcomeRule().sure, "nothing": fit_nothing_found(answers)}
     risk = fit_risk(*arrays(answers), n_candidates=N_CANDIDATES, max_tokens=MAX_ANSWER_TOKENS)
+    if ranking:
+        set_fitted(
+            folder,
+            ranking=dict(zip(FEATURES, weights.values, strict=True)),
+            ranking_given=ranking.given,
+            ranking_passages=ranking.passages,
+            ranking_fit={"questions": ranking.n_questions},
+        )
     set_fitted(
         folder,
-        ranking=dict(zip(FEATURES, weights.values, strict=True)),
-        ranking_given=ranking.given,
-        ranking_passages=ranking.passages,
-        ranking_fit={"questions": ranking.n_questions},
         confidence=dict(zip(FIRST_SIGNS, sure.values, strict=True)),
         outcomes=outcomes,
         risk=risk,
         yes_no={"label": labels["least"]},
     )
     return {
-        "ranking": ranking.json(),
+        "ranking": ranking.json() if ranking else None,
         "outcomes": outcomes,
         "risk": risk,
         "labels": labels,
