@@ -14,9 +14,9 @@ import numpy as np
 from deformer_qa.reader.codebook import CODEBOOK, read_codebook
 from deformer_qa.reader.description import DESCRIPTION, ReaderDescription, describe_reader
 from deformer_qa.reader.encoder import Encoder
-from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, JointWeights
+from deformer_qa.reader.engines.engine import JointWeights
 from deformer_qa.reader.errors import ModelNotFound, UnsupportedModel, WrongEncoder
-from deformer_qa.reader.families.shape import layer_shapes
+from deformer_qa.reader.families import family_named
 from deformer_qa.reader.weights import WeightsFile, check_shapes
 
 if TYPE_CHECKING:
@@ -114,10 +114,10 @@ def joint_weights(folder: Path, encoder: Encoder) -> JointWeights:
 
 def _check(about: JointWeights, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Raise UnsupportedModel if the weights do not fit the description."""
-    if about.shape.family not in LAYERS_OF_BERT:  # torch knows their shapes
+    of_layer, width = family_named(about.shape.family).layer_shapes(about.shape), about.shape.hidden_width
+    if not of_layer:
         joint_layers(about)
         return
-    of_layer, width = layer_shapes(about.shape), about.shape.hidden_width
     layers = {f"layers.{n}.{name}": one for n in range(about.n_layers) for name, one in of_layer.items()}
     heads = {"head.weight": (2, width), "head.bias": (2,), "yes_no.weight": (2, width), "yes_no.bias": (2,)}
     check_shapes(shapes, {"marker": (2, width), **layers, **heads}, about.where)

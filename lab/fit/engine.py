@@ -12,10 +12,9 @@ from deformer_qa.lab.fit.mixture import Asked, held_back_mixture
 from deformer_qa.lab.train.recipe import recipe_from
 from deformer_qa.reader.checkpoint import joint_weights
 from deformer_qa.reader.encoder import Encoder
-from deformer_qa.reader.engines.engine import LAYERS_OF_BERT
-from deformer_qa.reader.engines.int8_graph import ObservedLayers, int8_graph
+from deformer_qa.reader.engines.engine import WITH_GRAPHS
+from deformer_qa.reader.engines.int8_graph import int8_graph, observed_ranges
 from deformer_qa.reader.engines.joint import GRAPH, fingerprint
-from deformer_qa.reader.engines.numpy_engine import NumpyJoint
 from deformer_qa.reader.engines.onnx_engine import OnnxJoint
 from deformer_qa.reader.errors import UnsupportedModel
 from deformer_qa.reader.passages import with_lead
@@ -41,26 +40,21 @@ def make_engine(
     reader = SplitReader.load(folder)
     assert reader.about is not None
     family = reader.encoder.shape.family
-    if family not in LAYERS_OF_BERT:
+    if family not in WITH_GRAPHS:
         raise UnsupportedModel(f"{folder}: layers of {family} have no int8 graph; torch runs them.")
     training = reader.about.training
     recipe = recipe_from(training["recipe"], f"{folder}: recipe")
     asked = held_back_mixture(recipe, training["held_back_articles"], data, 0).sampled(n_each, recipe.seed).asked
     weights = joint_weights(folder, reader.encoder)
-    layers = ObservedLayers(weights.shape, weights.weights)
-    observed, plain = NumpyJoint(weights, layers), OnnxJoint.of_weights(weights)
-    for question, passages in _read(asked[::2], reader.encoder, through):
-        observed.read(question, passages)
-        on_question()
-    graph = int8_graph(weights, layers.ranges, fingerprint(weights))
-    whole = OnnxJoint(graph, {}, "onnx-int8")
+    calibration, measured = (_read(half, reader.encoder, through, on_question) for half in (asked[::2], asked[1::2]))
+    graph = int8_graph(weights, observed_ranges(weights, calibration), fingerprint(weights))
+    whole, plain = OnnxJoint(weights, graph), OnnxJoint.of_weights(weights)
     away, same, n = [], 0, 0
-    for question, passages in _read(asked[1::2], reader.encoder, through):
+    for question, passages in measured:
         for ours, exact in zip(whole.read(question, passages), plain.read(question, passages), strict=True):
             away.append(float(np.abs(ours.spans - exact.spans).mean()))
             same += best_spans(ours.spans, 1)[:1] == best_spans(exact.spans, 1)[:1]
             n += 1
-        on_question()
     (folder / GRAPH).write_bytes(graph)
     return {
         "file": GRAPH,
@@ -72,7 +66,9 @@ def make_engine(
     }
 
 
-def _read(asked: list[Asked], encoder: Encoder, through: Through) -> Iterator[tuple[States, list[States]]]:
+def _read(
+    asked: list[Asked], encoder: Encoder, through: Through, on_question: Callable[[], None]
+) -> Iterator[tuple[States, list[States]]]:
     """The states of each question and of the first passages of its document."""
     for one in asked:
         lead = encoder.lead(one.paragraph.article.replace("_", " "), "")
@@ -80,3 +76,4 @@ def _read(asked: list[Asked], encoder: Encoder, through: Through) -> Iterator[tu
         texts = [with_lead(lead, one.document[span.start : span.end]) for span in spans]
         question = encoder.encode_question(one.question.question).states
         yield question, [through(encoder.states(text, "passage")) for text in texts]
+        on_question()

@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 
 from deformer_qa.reader.cache import KeptFacts
-from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, JointEngine
+from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, WITH_GRAPHS, JointEngine
 from deformer_qa.reader.engines.names import EngineName
 from deformer_qa.reader.machine import processor
 
@@ -79,11 +79,12 @@ def joint_choice(where: Circumstances, measured: Callable[[], dict[EngineName, f
 def _forced(where: Circumstances) -> Choice | None:
     if where.device != "cpu":
         return Choice("torch", f"only torch runs on {where.device}")
-    if where.family not in LAYERS_OF_BERT:
+    if where.family not in WITH_GRAPHS:
         return Choice("torch", f"layers of {where.family} have no graph")
-    if not where.has_onnxruntime:
-        return Choice("numpy", "onnxruntime is not installed; numpy is slower and gives the same answers")
-    return None
+    if where.has_onnxruntime:
+        return None
+    name: EngineName = "numpy" if where.family in LAYERS_OF_BERT else "torch"
+    return Choice(name, f"onnxruntime is not installed; {name} is slower and gives the same answers")
 
 
 def timed(engines: dict[EngineName, Callable[[], JointEngine]], hidden_width: int) -> dict[EngineName, float]:

@@ -14,7 +14,9 @@ from deformer_qa.reader.families.shape import BackboneShape
 from deformer_qa.reader.weights import Array, Arrays
 
 LAYERS_OF_BERT = frozenset({"bert", "electra", "roberta", "xlm-roberta", "camembert", "distilbert"})
-"""Families whose layers are BERT's; only these have graphs and a numpy form."""
+"""Families whose layers are BERT's: they run in every engine."""
+WITH_GRAPHS = LAYERS_OF_BERT | {"xlnet"}
+"""Families that onnxruntime runs; torch runs all."""
 
 
 class PassageLogits(NamedTuple):
@@ -42,6 +44,13 @@ class EncoderWeights:
     backbone: Arrays
     lower: Arrays | None
     where: str
+
+    @property
+    def weights(self) -> Arrays:
+        """All of them; those of ``lower`` have that prefix."""
+        if self.lower is None:
+            return self.backbone
+        return {f"lower.{name}": one for name, one in self.lower.items()} | dict(self.backbone)
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,19 @@ calibration and are never cut at a quantile, because the large values matter mos
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from deformer_qa.reader.engines.engine import JointWeights
-from deformer_qa.reader.engines.graphs import Graph, joint_graph
-from deformer_qa.reader.engines.numpy_engine import NumpyLayers
-from deformer_qa.reader.families.shape import BackboneShape
-from deformer_qa.reader.weights import Array, Arrays
+from deformer_qa.reader.engines.graph import Graph
+from deformer_qa.reader.engines.graphs import joint_graph
+from deformer_qa.reader.engines.onnx_engine import OnnxJoint
+from deformer_qa.reader.weights import Array
 
 _STRENGTH = 0.8
+_REDUCTIONS = ("ReduceMin", "ReduceMax")
 _LEAST_INPUT, _LEAST_WEIGHT = 1e-3, 1e-5
 
 
@@ -33,25 +34,48 @@ class Range(NamedTuple):
         """The range of an input whose channels are divided by positive factors."""
         return Range(self.least / factors, self.greatest / factors)
 
+    def joined(self, other: Range) -> Range:
+        """The range that holds both."""
+        return Range(np.minimum(self.least, other.least), np.maximum(self.greatest, other.greatest))
 
-class ObservedLayers(NumpyLayers):
-    """Layers that note the range of every linear map's input.
 
-    :ivar ranges: by the map's name
-    """
+class _ObservedGraph(Graph):
+    """A graph that also gives the range of every linear map's input."""
 
-    def __init__(self, shape: BackboneShape, weights: Arrays) -> None:
-        super().__init__(shape, weights)
-        self.ranges: dict[str, Range] = {}
+    def __init__(self, about: JointWeights) -> None:
+        super().__init__(about.shape, about.weights)
+        self.observed: dict[str, str] = {}
 
-    def linear(self, states: Array, name: str) -> Array:
+    def linear(self, states: str, name: str, *, rows: slice | None = None) -> str:
         """The linear map of this name, with its input noted."""
-        least, greatest = states.min(0), states.max(0)
-        known = self.ranges.get(name)
-        if known is not None:
-            least, greatest = np.minimum(least, known.least), np.maximum(greatest, known.greatest)
-        self.ranges[name] = Range(least, greatest)
-        return super().linear(states, name)
+        self.observed.setdefault(name, states)  # the first use of several is that of all rows
+        return super().linear(states, name, rows=rows)
+
+    def model(self, outputs: Mapping[str, str], about: str, fingerprint: str = "") -> bytes:
+        """The finished model, with two more outputs for each map."""
+        axis = self.constant([0])
+        ranges = {
+            f"{kind} {name}": str(self.add(kind, [states, axis], keepdims=0))
+            for name, states in self.observed.items()
+            for kind in _REDUCTIONS
+        }
+        return super().model({**outputs, **ranges}, about, fingerprint)
+
+
+def observed_ranges(about: JointWeights, examples: Iterable[tuple[Array, Sequence[Array]]]) -> dict[str, Range]:
+    """The range of each linear map's input over all examples, by the map's name.
+
+    :param examples: a question's states with those of passages.
+    """
+    graph = _ObservedGraph(about)
+    engine = OnnxJoint(about, *joint_graph(about, graph), "onnx")
+    least, greatest = ([f"{kind} {name}" for name in graph.observed] for kind in _REDUCTIONS)
+    ranges: dict[str, Range] = {}
+    for question, passages in examples:
+        for passage in passages:
+            found = map(Range, engine.run(least, question, passage), engine.run(greatest, question, passage))
+            ranges = {name: one.joined(ranges.get(name, one)) for name, one in zip(graph.observed, found, strict=True)}
+    return ranges
 
 
 class Int8Graph(Graph):
@@ -70,7 +94,7 @@ class Int8Graph(Graph):
 
     def linear(self, states: str, name: str, *, rows: slice | None = None) -> str:
         """The linear map of this name in whole numbers."""
-        weights, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
+        weights, bias = self.weights[f"{name}.weight"], self.weights.get(f"{name}.bias")
         known = self._ranges[name]
         if not name.endswith("attention_out"):
             factors = _factors(known, weights)
@@ -86,8 +110,9 @@ class Int8Graph(Graph):
         quantised = self.add("QuantizeLinear", [states, *of_input])
         of_weights = [self.constant(steps), of_input[1], self.constant(np.zeros(len(steps), np.int8))]
         inputs = [quantised, self.constant(whole), of_input[0], *of_weights]
-        bias = bias if rows is None else bias[rows]
-        return str(self.add("MatMulIntegerToFloat", [*inputs, self.constant(bias)], domain="com.microsoft"))
+        if bias is not None:
+            inputs.append(self.constant(bias if rows is None else bias[rows]))
+        return str(self.add("MatMulIntegerToFloat", inputs, domain="com.microsoft"))
 
     def _smooth_mixture(self, prefix: str) -> None:
         """Divide the attention's mixture by its factors in the value's weights, which costs nothing at run time."""
@@ -97,10 +122,10 @@ class Int8Graph(Graph):
         self._ranges[name] = self._ranges[name].divided(factors)
         weights = dict(self.weights)
         weights[f"{name}.weight"] = weights[f"{name}.weight"] * factors
-        for kind in ("weight", "bias"):
-            changed = weights[f"{prefix}qkv.{kind}"].copy()
-            changed[2 * width :] /= factors[:, None] if kind == "weight" else factors
-            weights[f"{prefix}qkv.{kind}"] = changed
+        for changed in (f"{prefix}qkv.weight", f"{prefix}qkv.bias"):
+            if changed in weights:
+                weights[changed] = weights[changed].copy()
+                weights[changed][2 * width :] /= factors[:, None] if weights[changed].ndim == 2 else factors
         self.weights = weights
 
 

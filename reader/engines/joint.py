@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from deformer_qa.reader.engines.choice import Choice, Circumstances, has_onnxruntime, joint_choice, kept_choice, timed
-from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, JointEngine, JointWeights
+from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, WITH_GRAPHS, JointEngine, JointWeights
 from deformer_qa.reader.engines.names import EngineName
 from deformer_qa.reader.errors import UnsupportedModel
 
@@ -31,7 +31,7 @@ def fingerprint(about: JointWeights) -> str:
 
 def graph_of(about: JointWeights, folder: Path | None) -> Path | None:
     """The int8 graph in a reader's folder; None if there is none, or it was made from other weights."""
-    if folder is None or about.shape.family not in LAYERS_OF_BERT or not (folder / GRAPH).is_file():
+    if folder is None or about.shape.family not in WITH_GRAPHS or not (folder / GRAPH).is_file():
         return None
     with (folder / GRAPH).open("rb") as file:
         file.seek(max(0, (folder / GRAPH).stat().st_size - _TAIL))
@@ -64,8 +64,10 @@ def load_joint_engine(
     :param folder: of the reader, for its graph.
     :raises UnsupportedModel: if the engine cannot run these layers.
     """
-    if about.shape.family not in LAYERS_OF_BERT:
-        raise UnsupportedModel(f"{about.where}: layers of {about.shape.family} run only in torch; use that engine.")
+    family = about.shape.family
+    if family not in (LAYERS_OF_BERT if name == "numpy" else WITH_GRAPHS):
+        others = "onnx or torch" if family in WITH_GRAPHS else "torch"
+        raise UnsupportedModel(f"{about.where}: layers of {family} do not run in {name}; use {others}.")
     if name == "numpy":
         from deformer_qa.reader.engines.numpy_engine import NumpyJoint
 
@@ -77,4 +79,4 @@ def load_joint_engine(
     graph = graph_of(about, folder)
     if graph is None:
         raise UnsupportedModel(f"{folder}: no {GRAPH} of these weights there; make it with qa train engine.")
-    return OnnxJoint(graph, {}, name, n_threads)
+    return OnnxJoint(about, graph, n_threads=n_threads)

@@ -128,9 +128,8 @@ class NumpyJoint:
 
     name: EngineName = "numpy"
 
-    def __init__(self, about: JointWeights, layers: NumpyLayers | None = None) -> None:
-        """:param layers: layers that observe or change what is computed; the plain ones if None."""
-        self._about, self._layers = about, layers or NumpyLayers(about.shape, about.weights)
+    def __init__(self, about: JointWeights) -> None:
+        self._about, self._layers = about, NumpyLayers(about.shape, about.weights)
 
     def read(self, question: Array, passages: Sequence[Array]) -> list[PassageLogits]:
         """As ``JointEngine.read``."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnxruntime
 
 from deformer_qa.reader.engines.engine import EncoderWeights, JointWeights, PassageLogits
 from deformer_qa.reader.engines.names import EngineName
-from deformer_qa.reader.weights import Array
+from deformer_qa.reader.families.shape import BackboneShape
+from deformer_qa.reader.weights import Array, Arrays
 
 _ERRORS_ONLY = 3
 
@@ -32,6 +34,15 @@ def session(model: bytes | Path, outside: Mapping[str, Array]) -> onnxruntime.In
     )
 
 
+def other_inputs(shape: BackboneShape, weights: Arrays) -> Callable[..., dict[str, Array]]:
+    """What gives a graph's other inputs, from the numbers of rows of its texts in their order; BERT's has none."""
+    if shape.family != "xlnet":
+        return lambda *n_rows: {}
+    from deformer_qa.reader.engines.relative_inputs import RelativeInputs
+
+    return RelativeInputs(shape, weights).of
+
+
 class OnnxEncoder:
     """The encoder in onnxruntime, fp32."""
 
@@ -41,10 +52,12 @@ class OnnxEncoder:
         from deformer_qa.reader.engines.graphs import encoder_graph
 
         self._session = session(*encoder_graph(about))
+        self._others = other_inputs(about.shape, about.weights)
 
     def encode(self, ids: Sequence[int]) -> tuple[Array, Array]:
         """As ``EncoderEngine.encode``."""
-        states, top = self._session.run(["states", "top"], {"ids": np.array(ids, np.int64)})
+        inputs = {"ids": np.array(ids, np.int64), **self._others(len(ids))}
+        states, top = self._session.run(["states", "top"], inputs)
         return states, top
 
     def states(self, ids: Sequence[int]) -> Array:
@@ -59,11 +72,19 @@ class OnnxJoint:
     """
 
     def __init__(
-        self, model: bytes | Path, outside: Mapping[str, Array], name: EngineName = "onnx", n_threads: int = 1
+        self,
+        about: JointWeights,
+        model: bytes | Path,
+        outside: Mapping[str, Array] = MappingProxyType({}),
+        name: EngineName = "onnx-int8",
+        n_threads: int = 1,
     ) -> None:
-        """:param n_threads: passages that are read at once."""
-        self.name = name
+        """:param model, outside: as ``session`` takes them.
+        :param n_threads: passages that are read at once.
+        """
+        self.name, self._passage_first = name, about.passage_first
         self._session = session(model, outside)
+        self._others = other_inputs(about.shape, about.weights)
         self._map: Callable[..., Iterable[PassageLogits]] = map
         if n_threads > 1:
             from concurrent.futures import ThreadPoolExecutor
@@ -75,15 +96,20 @@ class OnnxJoint:
         """The joint layers in fp32."""
         from deformer_qa.reader.engines.graphs import joint_graph
 
-        return cls(*joint_graph(about), n_threads=n_threads)
+        return cls(about, *joint_graph(about), "onnx", n_threads)
 
     def read(self, question: Array, passages: Sequence[Array]) -> list[PassageLogits]:
         """As ``JointEngine.read``."""
-        asked = np.ascontiguousarray(question)
 
         def read(passage: Array) -> PassageLogits:
-            inputs = {"question": asked, "passage": np.ascontiguousarray(passage)}
-            spans, yes_no = self._session.run(["spans", "yes_no"], inputs)
-            return PassageLogits(spans, yes_no)
+            return PassageLogits(*self.run(["spans", "yes_no"], question, passage))
 
         return list(self._map(read, passages))
+
+    def run(self, outputs: Sequence[str], question: Array, passage: Array) -> list[Array]:
+        """Some outputs of the graph for one passage."""
+        texts = {"question": np.ascontiguousarray(question), "passage": np.ascontiguousarray(passage)}
+        n_rows = [len(question), len(passage)]
+        others = self._others(*(reversed(n_rows) if self._passage_first else n_rows))
+        made: list[Array] = self._session.run(outputs, texts | others)
+        return made

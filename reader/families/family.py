@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from deformer_qa.reader.errors import UnsupportedModel
-from deformer_qa.reader.families.shape import BackboneShape
+from deformer_qa.reader.families.shape import BackboneShape, layer_shapes
 from deformer_qa.reader.weights import Array, Arrays
 
 _GELU_FORMS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
@@ -59,6 +59,10 @@ class Family(ABC):
     def backbone_shapes(self, shape: BackboneShape) -> dict[str, tuple[int, ...]]:
         """The shapes of the backbone's weights, by our names; those left out are checked when torch loads them."""
         return {}
+
+    def layer_shapes(self, shape: BackboneShape) -> dict[str, tuple[int, ...]]:
+        """The shapes of the weights of a layer, by our names; empty if they are checked when torch loads them."""
+        return layer_shapes(shape)
 
     def span_head(self, tensors: Arrays, config: Mapping[str, Any]) -> dict[str, Array] | None:
         """Tensors of ``head`` from an extractive-QA checkpoint; None if it has another head or none."""

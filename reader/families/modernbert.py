@@ -121,6 +121,10 @@ class ModernBertFamily(Family):
                 ours[f"{here}feed_in.{kind}"], ours[f"{here}feed_gate.{kind}"] = both
         return ours
 
+    def layer_shapes(self, shape: BackboneShape) -> dict[str, tuple[int, ...]]:
+        """None: torch checks them."""
+        return {}
+
     def span_head(self, tensors: Arrays, config: Mapping[str, Any]) -> dict[str, Array] | None:
         """The head of ``ModernBertForQuestionAnswering``; heads of classifiers have the same names."""
         if "ModernBertForQuestionAnswering" not in (config.get("architectures") or []):

@@ -18,7 +18,7 @@ from deformer_qa.reader.families.family import (
     head_divides,
     numbers,
 )
-from deformer_qa.reader.families.shape import BackboneShape
+from deformer_qa.reader.families.shape import BackboneShape, layer_shapes
 from deformer_qa.reader.weights import Array, Arrays
 
 _NEEDED = ("n_layer", "d_model", "n_head", "d_inner", "vocab_size")
@@ -71,6 +71,19 @@ class XlnetFamily(Family):
             padding_id=int(config.get("pad_token_id") or 0),
             longest_distance=max(int(config.get("clamp_len", -1)), 0),
         )
+
+    def backbone_shapes(self, shape: BackboneShape) -> dict[str, tuple[int, ...]]:
+        """Those of word embeddings and layers."""
+        of_layer = self.layer_shapes(shape).items()
+        layers = {f"layers.{index}.{name}": one for index in range(shape.n_layers) for name, one in of_layer}
+        return {"embeddings.words.weight": (shape.vocabulary, shape.hidden_width), **layers}
+
+    def layer_shapes(self, shape: BackboneShape) -> dict[str, tuple[int, ...]]:
+        """BERT's without biases in the attention, with keys and biases of distances and segments."""
+        width, of_heads = shape.hidden_width, (shape.n_heads, shape.hidden_width // shape.n_heads)
+        shapes = {**layer_shapes(shape), "distance_key.weight": (width, width), "segment_key": (2, *of_heads)}
+        del shapes["qkv.bias"], shapes["attention_out.bias"]
+        return shapes | dict.fromkeys(("content_bias", "distance_bias", "segment_bias"), of_heads)
 
     def backbone_tensors(self, tensors: Arrays, shape: BackboneShape) -> dict[str, Array]:
         """Hugging Face's tensors under our names; its (hidden, heads, head width) become matrices of linear maps."""

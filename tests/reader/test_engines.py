@@ -17,11 +17,11 @@ from parts.tiny_families import FAMILIES, write_family
 from deformer_qa.reader.checkpoint import joint_weights, save_reader
 from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.engines.choice import Choice, Circumstances, encoder_choice, joint_choice
-from deformer_qa.reader.engines.engine import LAYERS_OF_BERT
-from deformer_qa.reader.engines.int8_graph import ObservedLayers, int8_graph
+from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, WITH_GRAPHS, EncoderEngine
+from deformer_qa.reader.engines.int8_graph import int8_graph, observed_ranges
 from deformer_qa.reader.engines.joint import GRAPH, fingerprint, graph_of, load_joint_engine
 from deformer_qa.reader.engines.names import EngineName
-from deformer_qa.reader.engines.numpy_engine import NumpyEncoder, NumpyJoint
+from deformer_qa.reader.engines.numpy_engine import NumpyEncoder
 from deformer_qa.reader.engines.onnx_engine import OnnxEncoder
 from deformer_qa.reader.engines.torch_engine import TorchEncoder
 from deformer_qa.reader.errors import UnsupportedModel
@@ -30,8 +30,9 @@ from deformer_qa.reader.reading import SplitReader
 from deformer_qa.reader.shipped import SHIPPED
 from deformer_qa.reader.spans import best_spans
 
-LIKE_BERT = [name for name in FAMILIES if name in LAYERS_OF_BERT]
+GRAPHS = [name for name in FAMILIES if name in WITH_GRAPHS]
 TEXTS = ["the river", "The city of Ulm was founded in 854; the river Danube runs there."]
+TEXTS.append(f"{TEXTS[1]} {TEXTS[1]}")  # longer than the distances that XLNet's engine begins with
 QUESTION = "when was the city?"
 
 
@@ -52,7 +53,7 @@ def _reader(folder: Path, name: str, into: Path, *, passage_first: bool = False,
     return SplitReader.load(into)
 
 
-@pytest.mark.parametrize("name", LIKE_BERT)
+@pytest.mark.parametrize("name", GRAPHS)
 @pytest.mark.parametrize("gelu", ["gelu", "gelu_new"])
 @pytest.mark.parametrize("k", [0, 2, 4])
 def test_encoders_of_all_engines_are_equal(
@@ -60,19 +61,22 @@ def test_encoders_of_all_engines_are_equal(
 ) -> None:
     copy = Path(shutil.copytree(folders[name], tmp_path / "model"))
     config = json.loads((copy / "config.json").read_text())
-    config["activation" if name == "distilbert" else "hidden_act"] = gelu
+    config[{"distilbert": "activation", "xlnet": "ff_activation"}.get(name, "hidden_act")] = gelu
     (copy / "config.json").write_text(json.dumps(config))
     encoder = Encoder.load(str(copy), k=k)
     for text in TEXTS:
         ids = encoder.tokenizer.tokenize(text).ids
         expected = TorchEncoder(encoder.backbone, None, k).encode(ids)
-        for engine in (NumpyEncoder(encoder.weights), OnnxEncoder(encoder.weights)):
+        engines: list[EncoderEngine] = [OnnxEncoder(encoder.weights)]
+        if name in LAYERS_OF_BERT:
+            engines.append(NumpyEncoder(encoder.weights))
+        for engine in engines:
             for found, right in zip(engine.encode(ids), expected, strict=True):
                 np.testing.assert_allclose(found, right, atol=2e-5, rtol=0)
             np.testing.assert_allclose(engine.states(ids), expected[0], atol=2e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", LIKE_BERT)
+@pytest.mark.parametrize("name", GRAPHS)
 @pytest.mark.parametrize("passage_first", [False, True])
 @pytest.mark.parametrize("n_layers", [1, 2])
 def test_joint_layers_of_all_engines_are_equal(
@@ -81,7 +85,7 @@ def test_joint_layers_of_all_engines_are_equal(
     reader = _reader(folders[name], name, tmp_path, passage_first=passage_first, n_layers=n_layers)
     question, passages = reader.encoder.states(QUESTION), [reader.encoder.states(text) for text in TEXTS]
     expected = reader.use("torch").read(question, passages)
-    for engine in ("numpy", "onnx"):
+    for engine in ("numpy", "onnx") if name in LAYERS_OF_BERT else ("onnx",):
         for n_threads in (1, 3):
             found = reader.use(engine, n_threads=n_threads).read(question, passages)
             for ours, right in zip(found, expected, strict=True):
@@ -89,24 +93,27 @@ def test_joint_layers_of_all_engines_are_equal(
                 np.testing.assert_allclose(ours.yes_no, right.yes_no, atol=2e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", sorted(set(FAMILIES) - set(LIKE_BERT)))
+@pytest.mark.parametrize("name", sorted(set(FAMILIES) - set(GRAPHS)))
 def test_layers_without_a_graph_run_in_torch_and_say_so(name: str, folders: dict[str, Path], tmp_path: Path) -> None:
     reader = _reader(folders[name], name, tmp_path)
     assert reader.choice == Choice("torch", f"layers of {name} have no graph")
     assert reader.encoder.choice.engine == "torch"
     question = reader.encoder.encode_question(QUESTION).states
     assert len(reader.read(question, [reader.encoder.states(TEXTS[0])])) == 1
-    with pytest.raises(UnsupportedModel, match="run only in torch"):
+    with pytest.raises(UnsupportedModel, match="do not run in onnx; use torch"):
         reader.use("onnx").read(question, [reader.encoder.states(TEXTS[0])])
 
 
-def test_an_int8_graph_answers_as_fp32_does_where_it_was_calibrated(folders: dict[str, Path], tmp_path: Path) -> None:
-    reader = _reader(folders["bert"], "bert", tmp_path, passage_first=True)
+@pytest.mark.parametrize("name", ["bert", "xlnet"])
+@pytest.mark.parametrize("passage_first", [False, True])
+def test_an_int8_graph_answers_as_fp32_does_where_it_was_calibrated(
+    name: str, passage_first: bool, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    reader = _reader(folders[name], name, tmp_path, passage_first=passage_first)
     weights = joint_weights(tmp_path, reader.encoder)
     question, passages = reader.encoder.states(QUESTION), [reader.encoder.states(text) for text in TEXTS]
-    layers = ObservedLayers(weights.shape, weights.weights)
-    NumpyJoint(weights, layers).read(question, passages)
-    (tmp_path / GRAPH).write_bytes(int8_graph(weights, layers.ranges, fingerprint(weights)))
+    ranges = observed_ranges(weights, [(question, passages)])
+    (tmp_path / GRAPH).write_bytes(int8_graph(weights, ranges, fingerprint(weights)))
     expected = reader.use("torch").read(question, passages)
     for found, right in zip(reader.use("onnx-int8").read(question, passages), expected, strict=True):
         spread = right.spans.max() - right.spans.min()
@@ -155,7 +162,9 @@ def _never() -> dict[EngineName, float]:
     ("where", "expected"),
     [
         (Circumstances("bert", device="cuda", has_graph=True), "torch"),
-        (Circumstances("xlnet", has_graph=True), "torch"),
+        (Circumstances("modernbert", has_graph=True), "torch"),
+        (Circumstances("xlnet"), "onnx"),
+        (Circumstances("xlnet", has_onnxruntime=False), "torch"),
         (Circumstances("bert", has_onnxruntime=False, has_graph=True), "numpy"),
         (Circumstances("bert"), "onnx"),
     ],
