@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from deformer_qa.lab.analysis.costs import Run, bytes_requested, operations, ratio, seconds_in_turn
+from deformer_qa.lab.analysis.engine_shapes import engine_costs, engine_runs
 from deformer_qa.lab.analysis.record import Record
 from deformer_qa.reader.families import family_named
 from deformer_qa.reader.networks.backbone import Backbone
@@ -161,17 +163,23 @@ class PublishedShape:
 
 
 def costs(
-    model: PublishedModel, given: PublishedInput, n_pairs: int, rounds: int, device: str, precision: str
+    model: PublishedModel, given: PublishedInput, n_pairs: int, rounds: int, device: str, precision: str, threads: int
 ) -> dict[str, Any]:
-    """Compare each run with the whole: speed-up, and operations and bytes as shares of the whole's."""
+    """Compare each run with the whole: speed-up, and operations and bytes as shares of the whole's.
+
+    On a CPU in fp32, the engines of one passage a call are compared too, with one question for all passages.
+    """
     at = PublishedShape(model, given, n_pairs, device, precision)
-    runs = at.runs()
-    took = seconds_in_turn(runs, rounds, device)
+    runs, engines = at.runs(), dict[str, Run]()
+    if (device, precision) == ("cpu", "fp32") and at.shares_questions:
+        engines = engine_runs(at.backbone, at.joint, at.question[:1], at.passage, at.stored, threads)
+    clock = time.process_time if (device, threads) == ("cpu", 1) else time.perf_counter
+    took = seconds_in_turn(runs | engines, rounds, device, clock)
     counted = {name: run for name, run in runs.items() if name != "int8 upper layers"}
     # In bf16, autocast copies every weight at each run: those bytes are the engine's, not the model's.
     n_bytes = {name: bytes_requested(run) for name, run in counted.items()} if precision == "fp32" else {}
     n_operations = {name: operations(run) for name, run in counted.items()}
-    return {
+    rows = {
         name: {
             "speed_up": ratio(took["whole"], took[name]),
             **(
@@ -186,6 +194,7 @@ def costs(
         for name in runs
         if name != "whole"
     }
+    return rows | (engine_costs(took) if engines else {})
 
 
 def published_costs(
@@ -220,7 +229,7 @@ def published_costs(
                 ) -> dict[str, Any]:
                     on_event(f"measuring {name}")
                     with _threads(n_threads):
-                        return costs(model, given, max(pairs, given.n_options), rounds, device, precision)
+                        return costs(model, given, max(pairs, given.n_options), rounds, device, precision, n_threads)
 
                 rows[name] = record.part(name, made) | {"paper": given.paper.get(model.name, {})}
     return rows

@@ -14,6 +14,7 @@ from torch import nn
 
 from deformer_qa.lab.analysis.ablation import MINUS_BOTH, MINUS_LRS, SPLIT, WHOLE, ablate, ablation_recipes
 from deformer_qa.lab.analysis.costs import bytes_requested, operations, ratio, seconds_in_turn
+from deformer_qa.lab.analysis.engine_shapes import engine_runs
 from deformer_qa.lab.analysis.layers import against_layers, layer_recipes
 from deformer_qa.lab.analysis.record import Record
 from deformer_qa.lab.analysis.shapes import MODELS, PublishedInput, PublishedModel, PublishedShape, published_costs
@@ -24,6 +25,7 @@ from deformer_qa.lab.data.squad import read_squad
 from deformer_qa.lab.train.recipe import Source
 from deformer_qa.lab.train.run import train_reader
 from deformer_qa.reader.encoder import Encoder
+from deformer_qa.reader.engines.engine import PassageLogits
 from deformer_qa.reader.errors import BadTrainingData
 from deformer_qa.reader.networks.joint import JointLayers
 
@@ -141,12 +143,19 @@ def test_a_published_shape_computes_the_same_split_whoever_asks(model: Published
     small = {key: (narrow | fewer).get(key, value) for key, value in model.config.items()}
     at = PublishedShape(PublishedModel(model.name, small, 3), PublishedInput("", 5, 11), 3, "cpu", "fp32")
     runs = at.runs()
+    engines = engine_runs(at.backbone, at.joint, at.question[:1], at.passage, at.stored, 1)
     with torch.inference_mode():
         whole, each, one, int8 = (run() for run in runs.values())
     assert whole.shape == (3, 16, 2)  # type: ignore[attr-defined]
     assert each.shape == one.shape == int8.shape == (3, 11, 2)  # type: ignore[attr-defined]
     torch.testing.assert_close(each[:1], one[:1])  # type: ignore[index]
     assert 0 < (each - int8).abs().max() < 0.1 * each.abs().max()  # type: ignore[operator]
+    for engine, rounding in (("onnx", 1e-4), ("onnx-int8", 0.1)):
+        read: list[PassageLogits] = engines[f"joint, {engine}"]()  # type: ignore[assignment]
+        found = torch.from_numpy(np.stack([passage.spans for passage in read]))
+        assert (one - found).abs().max() < rounding * one.abs().max()  # type: ignore[operator, attr-defined]
+        undivided: list[PassageLogits] = engines[f"whole, {engine}"]()  # type: ignore[assignment]
+        assert [passage.spans.shape for passage in undivided] == [(11, 2)] * 3
 
 
 def test_published_costs_are_shares_of_the_whole(tmp_path: Path) -> None:
@@ -156,11 +165,13 @@ def test_published_costs_are_shares_of_the_whole(tmp_path: Path) -> None:
     rows = published_costs(record, models, n_pairs=4, rounds=1, device="cpu", precision="fp32", threads=1)
     assert len(rows) == 4
     first = rows["BERT-base k=3, 320 tokens, batch 4, 1 threads"]
-    assert list(first) == ["a question for each pair", "one question for all", "int8 upper layers", "paper"]
+    split = ["a question for each pair", "one question for all", "int8 upper layers"]
+    assert list(first) == [*split, "onnx", "onnx-int8", "paper"]
+    assert set(first["onnx"]) == {"speed_up", "same_engine", "joint_alone", "joint_alone_same_engine"}
     assert first["paper"]["SQuAD"] == (3.2, 70.3)
     assert 60 < first["a question for each pair"]["bytes_saved"] < first["one question for all"]["bytes_saved"] < 80
     assert first["one question for all"]["operations"] < first["a question for each pair"]["operations"] < 0.4
-    assert "one question for all" not in rows["BERT-base k=3, 4 x 512 tokens, batch 1, 1 thread"]
+    assert not {"one question for all", "onnx"} & set(rows["BERT-base k=3, 4 x 512 tokens, batch 1, 1 thread"])
 
 
 def test_a_task_is_measured_for_whole_and_split_readers(training_data: Path, tiny_bert: Path, tmp_path: Path) -> None:

@@ -233,6 +233,20 @@ def test_asking_in_each_engine_needs_no_torch_but_for_its_own() -> None:
     assert "torch" not in found["numpy"].split()
 
 
+def test_an_xlnet_reader_needs_no_torch(folders: dict[str, Path], tmp_path: Path) -> None:
+    _reader(folders["xlnet"], "xlnet", tmp_path)
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from deformer_qa.reader.reading import SplitReader\n"
+        "reader = SplitReader.load(Path(sys.argv[1]))\n"
+        "asked = reader.encoder.encode_question('who was it?').states\n"
+        "reader.read(asked, [reader.encoder.states('it was the city')])\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, tmp_path], check=False).returncode == 0
+
+
 def test_other_weights_have_another_fingerprint(shipped_reader: SplitReader) -> None:
     assert shipped_reader.weights is not None
     changed = dict(shipped_reader.weights.weights)
