@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+
+from deformer_qa.reader.engines import choice
 
 Run = Callable[[], object]
 
@@ -62,8 +63,8 @@ def operations(run: Run) -> int:
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:
-    """Name the device, threads and torch version that figures were measured with."""
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
+    """Name the device, threads and versions that figures were measured with."""
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else choice.machine()
     return {"device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
@@ -89,11 +90,3 @@ def _storage(tensor: Tensor) -> int:
 def _wait(device: str) -> None:
     if device.startswith("cuda"):
         torch.cuda.synchronize()
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as stream:
-            return next(line.split(":", 1)[1].strip() for line in stream if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
