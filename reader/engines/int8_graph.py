@@ -69,12 +69,14 @@ def observed_ranges(about: JointWeights, examples: Iterable[tuple[Array, Sequenc
     """
     graph = _ObservedGraph(about)
     engine = OnnxJoint(about, *joint_graph(about, graph), "onnx")
-    least, greatest = ([f"{kind} {name}" for name in graph.observed] for kind in _REDUCTIONS)
+    outputs = [f"{kind} {name}" for name in graph.observed for kind in _REDUCTIONS]
     ranges: dict[str, Range] = {}
     for question, passages in examples:
         for passage in passages:
-            found = map(Range, engine.run(least, question, passage), engine.run(greatest, question, passage))
-            ranges = {name: one.joined(ranges.get(name, one)) for name, one in zip(graph.observed, found, strict=True)}
+            found = engine.run(outputs, question, passage)
+            for name, *least_and_greatest in zip(graph.observed, found[::2], found[1::2], strict=True):
+                one = Range(*least_and_greatest)
+                ranges[name] = one.joined(ranges.get(name, one))
     return ranges
 
 
