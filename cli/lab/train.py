@@ -227,7 +227,7 @@ def reader(
     metavar="DIR",
     help="Keep the store there, so that another run need not encode its documents again.",
 )
-@click.option("--keep-ranking", is_flag=True, help="Keep the weights of the ranking; fit the rest for them.")
+@click.option("--only-risk", is_flag=True, help="Fit only the thresholds of --max-risk; the rest stays as it is.")
 @engine_option
 def ranking(
     data: Path,
@@ -235,7 +235,7 @@ def ranking(
     questions: int,
     distractors: int,
     store: Path | None,
-    keep_ranking: bool,
+    only_risk: bool,
     engine: EngineName | None,
 ) -> int:
     """Fit how answers are compared and how sure they must be, on the data that the recipe held back.
@@ -253,7 +253,7 @@ def ranking(
             n_others=distractors,
             store=store,
             engine=engine,
-            keep_ranking=keep_ranking,
+            only_risk=only_risk,
             on_event=lambda line: message(f"qa: {line}"),
             on_question=lambda: advance("read"),
         )

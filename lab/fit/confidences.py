@@ -50,15 +50,17 @@ class FirstAnswer:
     dense: float
 
 
-def first_answers(questions: Sequence[Judged], weights: RankingWeights) -> list[FirstAnswer]:
+def first_answers(
+    questions: Sequence[Judged], weights: RankingWeights, sure: ConfidenceWeights | None = None
+) -> list[FirstAnswer]:
     """Return the first answer to each question, as asking merges spans.
 
-    Its confidence is its share of the softmax, 0 if there is no answer.
+    :param sure: gives its confidence, which is its share of the softmax if None, and 0 if there is no answer.
     """
-    return [_first(one, weights) for one in questions]
+    return [_first(one, weights, sure) for one in questions]
 
 
-def _first(one: Judged, weights: RankingWeights) -> FirstAnswer:
+def _first(one: Judged, weights: RankingWeights, sure: ConfidenceWeights | None) -> FirstAnswer:
     question, spans, places = one.asked.question.question, one.spans, one.read.places
     wanted = wanted_by(question)
     found, none = answered(question, wanted, spans, weights, places, 1, whole=part_around(wanted, places))
@@ -72,7 +74,8 @@ def _first(one: Judged, weights: RankingWeights) -> FirstAnswer:
         or (best.long is not None and in_gold and any(gold in best.long.text for gold in one.read.golds))
     )
     signs = first_signs(best.confidence, none)
-    return FirstAnswer(one.asked.kind, one.asked.group, signs, best.confidence, right, any(one.right), dense)
+    confidence = sure.confidence(signs) if sure else best.confidence
+    return FirstAnswer(one.asked.kind, one.asked.group, signs, confidence, right, any(one.right), dense)
 
 
 def fit_confidence(answers: Sequence[FirstAnswer]) -> tuple[ConfidenceWeights, list[FirstAnswer]]:

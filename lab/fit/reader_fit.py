@@ -33,7 +33,7 @@ def fit_reader(
     n_others: int,
     store: Path | None = None,
     engine: EngineName | None = None,
-    keep_ranking: bool = False,
+    only_risk: bool = False,
     on_event: Callable[[str], None] = lambda line: None,
     on_question: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def fit_reader(
     :param n_each: the most questions of each kind.
     :param n_others: how many other documents of each source to search among.
     :param store: where to keep the store for another run, which then encodes nothing again; a temporary one by default.
-    :param keep_ranking: keep the ranking's weights, and fit the rest for them.
+    :param only_risk: keep the ranking and the confidences as they are, and fit only the thresholds of --max-risk.
     :raises BadTrainingData: if nothing was held back, or one half has no question.
     """
     reader = SplitReader.load(folder)
@@ -70,29 +70,30 @@ def fit_reader(
         second = [one for one, of_first in zip(read, is_first, strict=True) if not of_first]
         if not any(one.spans for one in first) or not second:
             raise BadTrainingData(f"{data}: too few articles and tables are held back to fit on one half of them.")
-        ranking = None if keep_ranking else fit_ranking(first)
-        weights = RankingWeights.from_mapping(ranking.weights if ranking else reader.about.ranking)
+        if only_risk:
+            answers = first_answers(second, pipeline.weights, pipeline.confidence_weights)
+            risk = fit_risk(*arrays(answers), n_candidates=N_CANDIDATES, max_tokens=MAX_ANSWER_TOKENS)
+            set_fitted(folder, risk=risk)
+            return {"risk": risk, "figures": figures(answers)}
+        ranking = fit_ranking(first)
+        weights = RankingWeights.from_mapping(ranking.weights)
         sure, answers = fit_confidence(first_answers(second, weights))
     labels = fit_label(recipe, data, reader)
     outcomes = {"sure": OutcomeRule().sure, "nothing": fit_nothing_found(answers)}
     risk = fit_risk(*arrays(answers), n_candidates=N_CANDIDATES, max_tokens=MAX_ANSWER_TOKENS)
-    if ranking:
-        set_fitted(
-            folder,
-            ranking=dict(zip(FEATURES, weights.values, strict=True)),
-            ranking_given=ranking.given,
-            ranking_passages=ranking.passages,
-            ranking_fit={"questions": ranking.n_questions},
-        )
     set_fitted(
         folder,
+        ranking=dict(zip(FEATURES, weights.values, strict=True)),
+        ranking_given=ranking.given,
+        ranking_passages=ranking.passages,
+        ranking_fit={"questions": ranking.n_questions},
         confidence=dict(zip(FIRST_SIGNS, sure.values, strict=True)),
         outcomes=outcomes,
         risk=risk,
         yes_no={"label": labels["least"]},
     )
     return {
-        "ranking": ranking.json() if ranking else None,
+        "ranking": ranking.json(),
         "outcomes": outcomes,
         "risk": risk,
         "labels": labels,

@@ -94,7 +94,7 @@ class SplitReading:
         """
         question = checked_question(query)
         wanted = wanted_by(question)
-        asked = self.reader.encoder.states(question, "question")
+        asked = self.reader.encoder.encode_question(question).states
         passages, states = self._passages(documents)
         logits = self.reader.read(asked, states)
         per_passage = _SPANS_PER_PASSAGE if answers_per_seq is None else answers_per_seq

@@ -186,8 +186,8 @@ def test_retrieving_and_reading_are_traced(example_store: Path) -> None:
         question_answering(example_store, device=CPU).run(_asked("Who was Magellan?"))
     finally:
         disable_tracing()
-    assert seen["deformer.retrieve"]["documents"] == 20
-    assert seen["deformer.read"]["documents"] == 20
+    assert seen["deformer.retrieve"]["documents"] == 8
+    assert seen["deformer.read"]["documents"] == 8
     assert seen["deformer.read"]["answers"] == 4
 
 

@@ -83,7 +83,7 @@ def test_a_yes_no_question_gets_a_label_and_the_sentence_it_rests_on(pipeline: P
 
 def test_the_labels_confidence_is_what_passages_say_by_how_likely_each_is_the_one_to_ask(pipeline: Pipeline) -> None:
     question = "Is the Karsund bridge built of steel?"
-    asked = pipeline.reader.encoder.encode(question)
+    asked = pipeline.reader.encoder.encode_question(question)
     chosen = candidates(found := retrieve(pipeline.snapshot, question, asked.vector), found.fused)
     assert len(chosen) == 2
     assert pipeline.passage_weights is not None
