@@ -2,9 +2,9 @@
 
     python benchmarks/kernel_defaults.py [--runs 3] [--reads 15] [--busy 2]
 
-Each line is a process that reads 20 passages for each of several questions with the shipped reader; the environments
-take turns. Waiting is timed with nothing else running, and beside --busy busy processes. Memory is the peak after ten
-times as many questions, each on passages of different lengths.
+Each line is a process that reads 20 passages for each of several questions with the shipped reader in torch; the
+environments take turns. Waiting is timed with nothing else running, and beside --busy busy processes. Memory is the
+peak after ten times as many questions, each on passages of different lengths.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def child(reads: int) -> None:
 
     from deformer_qa.reader.reading import SplitReader
 
-    reader, chance, made = SplitReader.load(), random.Random(0), np.random.default_rng(0)
+    reader, chance, made = SplitReader.load().use("torch"), random.Random(0), np.random.default_rng(0)
     width = reader.encoder.hidden_width
     seconds = []
     for _ in range(reads):
