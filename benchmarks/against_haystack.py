@@ -43,8 +43,8 @@ from torch import Tensor
 
 from deformer_qa import Index
 from deformer_qa.lab.data.squad import exact_match, f1
+from deformer_qa.pipeline import N_CANDIDATES
 from deformer_qa.pipeline import ask as our
-from deformer_qa.pipeline.defaults import N_CANDIDATES
 from deformer_qa.pipeline.haystack.pipelines import question_answering
 from deformer_qa.pipeline.readers import shared_reader
 from deformer_qa.reader.encoder import Encoder

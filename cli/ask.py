@@ -35,7 +35,7 @@ from deformer_qa.cli.output import (
     words_of_caution,
 )
 from deformer_qa.cli.terminal.streams import behind, harmless, printable, printable_lines
-from deformer_qa.pipeline.defaults import N_ANSWERS, N_CANDIDATES
+from deformer_qa.pipeline import N_ANSWERS, N_CANDIDATES
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from deformer_qa.pipeline.defaults import N_ANSWERS, N_CANDIDATES
+from deformer_qa.pipeline import N_ANSWERS, N_CANDIDATES
 from deformer_qa.store import EncoderMismatch, NewestSnapshot
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from deformer_qa.pipeline import N_ANSWERS, N_CANDIDATES
 from deformer_qa.pipeline.answers import ReadSpan, answered, read_spans
-from deformer_qa.pipeline.defaults import N_ANSWERS, N_CANDIDATES
 from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.questions import Kind, Wanted, checked_question, wanted_by

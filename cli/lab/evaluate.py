@@ -26,7 +26,7 @@ from deformer_qa.cli.lab.run import (
 from deformer_qa.cli.options import ENCODINGS, engine_option, loaded, located, reader_option, store_option
 from deformer_qa.cli.output import format_option, message
 from deformer_qa.cli.terminal.progress import counting
-from deformer_qa.pipeline.defaults import N_CANDIDATES
+from deformer_qa.pipeline import N_CANDIDATES
 from deformer_qa.reader.shipped import SHIPPED
 
 if TYPE_CHECKING:

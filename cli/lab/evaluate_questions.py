@@ -19,7 +19,7 @@ from deformer_qa.cli.options import loaded, reader_option
 from deformer_qa.cli.output import console, emit, format_option, message
 from deformer_qa.cli.terminal.progress import counting
 from deformer_qa.cli.terminal.streams import printable
-from deformer_qa.pipeline.defaults import N_CANDIDATES
+from deformer_qa.pipeline import N_CANDIDATES
 from deformer_qa.reader.shipped import SHIPPED
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import torch
 
 from deformer_qa.lab.fit.mixture import Asked
 from deformer_qa.lab.measure.open import OpenQuestion, ReadQuestion, is_right, read_open
+from deformer_qa.pipeline import N_CANDIDATES
 from deformer_qa.pipeline.answers import ReadSpan, as_if_alone
 from deformer_qa.pipeline.ask import Pipeline
-from deformer_qa.pipeline.defaults import N_CANDIDATES
 from deformer_qa.pipeline.rank import FEATURES, GIVEN_FEATURES, PASSAGE_FEATURES, PRIOR
 
 _PENALTY = 1e-3

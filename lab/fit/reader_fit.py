@@ -15,8 +15,8 @@ from deformer_qa.lab.fit.ranking import fit_ranking, judged
 from deformer_qa.lab.fit.risk import fit_risk
 from deformer_qa.lab.measure.confidence import halves
 from deformer_qa.lab.train.recipe import recipe_from
+from deformer_qa.pipeline import N_CANDIDATES
 from deformer_qa.pipeline.ask import Pipeline
-from deformer_qa.pipeline.defaults import N_CANDIDATES
 from deformer_qa.pipeline.outcomes import OutcomeRule
 from deformer_qa.pipeline.rank import FEATURES, FIRST_SIGNS, RankingWeights
 from deformer_qa.reader.description import set_fitted

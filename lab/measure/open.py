@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from deformer_qa.lab.data.squad import SquadParagraph, SquadQuestion, SquadSet, exact_match, f1
 from deformer_qa.lab.measure.confidence import measured
+from deformer_qa.pipeline import N_CANDIDATES
 from deformer_qa.pipeline.answers import ReadSpan, as_if_alone
 from deformer_qa.pipeline.ask import Pipeline, first_answer
-from deformer_qa.pipeline.defaults import N_CANDIDATES
 from deformer_qa.pipeline.errors import NothingToMeasure
 from deformer_qa.pipeline.places import Places
 from deformer_qa.pipeline.results import Answer

@@ -7,7 +7,7 @@ from pathlib import Path
 from haystack import Pipeline
 from haystack.utils import ComponentDevice
 
-from deformer_qa.pipeline.defaults import N_CANDIDATES
+from deformer_qa.pipeline import N_CANDIDATES
 from haystack_integrations.components.readers.deformer import DeformerReader
 from haystack_integrations.components.retrievers.deformer import DeformerRetriever
 from haystack_integrations.document_stores.deformer import DeformerDocumentStore

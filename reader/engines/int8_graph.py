@@ -3,7 +3,8 @@
 Every linear map quantises its input once, multiplies whole numbers, and gives float32 (``MatMulIntegerToFloat``); all
 between is float32. A few channels of the states are far larger than the others, so each channel is divided by a factor
 and its weights are multiplied by it: s = max|x|^a / max|w|^(1-a) (SmoothQuant, Xiao et al. 2023). Ranges come from
-calibration and are never cut at a quantile, because the large values matter most.
+calibration and are never cut at a quantile, because the large values matter most. After GELU a few rows are far larger
+than the others too, so there each row is divided by its greatest value, and the product multiplied by it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from deformer_qa.reader.engines.graphs import joint_graph
 from deformer_qa.reader.engines.onnx_engine import OnnxJoint
 from deformer_qa.reader.weights import Array
 
-_STRENGTH = 0.8
+_STRENGTH, _STRENGTH_BY_ROW = 0.8, 0.65
 _REDUCTIONS = ("ReduceMin", "ReduceMax")
 _LEAST_INPUT, _LEAST_WEIGHT = 1e-3, 1e-5
 
@@ -97,30 +98,43 @@ class Int8Graph(Graph):
     def linear(self, states: str, name: str, *, rows: slice | None = None) -> str:
         """The linear map of this name in whole numbers."""
         weights, bias = self.weights[f"{name}.weight"], self.weights.get(f"{name}.bias")
-        known = self._ranges[name]
+        known, by_row = self._ranges[name], name.endswith("feed_out")
         if not name.endswith("attention_out"):
-            factors = _factors(known, weights)
+            factors = _factors(known, weights, _STRENGTH_BY_ROW if by_row else _STRENGTH)
             states = self.add("Mul", [states, self.constant(1 / factors)])
             known, weights = known.divided(factors), weights * factors
-        matrix = np.ascontiguousarray((weights if rows is None else weights[rows]).T)
         least, greatest = min(0.0, float(known.least.min())), max(0.0, float(known.greatest.max()))
+        if by_row:
+            largest = self.add("ReduceMax", [states, self.constant([1])], keepdims=1)
+            largest = self.add(
+                "Max", [largest, self.constant(np.float32([[-least or 1.0]]))]
+            )  # so that all is above -1
+            states, least, greatest = self.add("Div", [states, largest]), -1.0, 1.0
+        bias = None if bias is None else bias if rows is None else bias[rows]
+        inputs = self._quantised(states, least, greatest, weights if rows is None else weights[rows])
+        if not by_row:
+            inputs += [] if bias is None else [self.constant(bias)]
+            return str(self.add("MatMulIntegerToFloat", inputs, domain="com.microsoft"))
+        product = self.add("Mul", [self.add("MatMulIntegerToFloat", inputs, domain="com.microsoft"), largest])
+        return str(product if bias is None else self.add("Add", [product, self.constant(bias)]))
+
+    def _quantised(self, states: str, least: float, greatest: float, weights: Array) -> list[str]:
+        """The inputs of ``MatMulIntegerToFloat``: states within a range and weights, as bytes with their scales."""
+        matrix = np.ascontiguousarray(weights.T)
         step = np.float32(max(greatest - least, 1e-6) / 255)
         zero = np.uint8(np.clip(round(-least / float(step)), 0, 255))
         steps = (np.maximum(np.abs(matrix).max(0), 1e-8) / 127).astype(np.float32)
         whole = np.clip(np.rint(matrix / steps), -127, 127).astype(np.int8)
-        of_input = [self.constant(np.array(step)), self.constant(np.array(zero))]
-        quantised = self.add("QuantizeLinear", [states, *of_input])
-        of_weights = [self.constant(steps), of_input[1], self.constant(np.zeros(len(steps), np.int8))]
-        inputs = [quantised, self.constant(whole), of_input[0], *of_weights]
-        if bias is not None:
-            inputs.append(self.constant(bias if rows is None else bias[rows]))
-        return str(self.add("MatMulIntegerToFloat", inputs, domain="com.microsoft"))
+        of_states = [self.constant(np.array(step)), self.constant(np.array(zero))]
+        quantised = self.add("QuantizeLinear", [states, *of_states])
+        of_weights = [self.constant(steps), of_states[1], self.constant(np.zeros(len(steps), np.int8))]
+        return [quantised, self.constant(whole), of_states[0], *of_weights]
 
     def _smooth_mixture(self, prefix: str) -> None:
         """Divide the attention's mixture by its factors in the value's weights, which costs nothing at run time."""
         width = self.shape.hidden_width
         name = f"{prefix}attention_out"
-        factors = _factors(self._ranges[name], self.weights[f"{name}.weight"])
+        factors = _factors(self._ranges[name], self.weights[f"{name}.weight"], _STRENGTH)
         self._ranges[name] = self._ranges[name].divided(factors)
         weights = dict(self.weights)
         weights[f"{name}.weight"] = weights[f"{name}.weight"] * factors
@@ -141,9 +155,9 @@ def int8_graph(about: JointWeights, ranges: Mapping[str, Range], fingerprint: st
     return model
 
 
-def _factors(known: Range, weights: Array) -> Array:
+def _factors(known: Range, weights: Array, strength: float) -> Array:
     """One factor for each input channel, with a geometric mean of 1."""
     inputs = np.maximum(np.maximum(np.abs(known.least), np.abs(known.greatest)), _LEAST_INPUT)
-    factors = inputs**_STRENGTH / np.maximum(np.abs(weights).max(0), _LEAST_WEIGHT) ** (1 - _STRENGTH)
+    factors = inputs**strength / np.maximum(np.abs(weights).max(0), _LEAST_WEIGHT) ** (1 - strength)
     made: Array = (factors / np.exp(np.log(factors).mean())).astype(np.float32)
     return made

@@ -15,7 +15,7 @@ from deformer_qa.reader.engines.names import EngineName
 from deformer_qa.reader.errors import UnsupportedModel
 
 GRAPH = "joint.int8.onnx"
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 """Written into a graph with the weights that it was made from; another one is not used."""
 _TAIL = 4_096
 """The last bytes of a graph, where its metadata stand."""
