@@ -106,9 +106,8 @@ class Int8Graph(Graph):
         least, greatest = min(0.0, float(known.least.min())), max(0.0, float(known.greatest.max()))
         if by_row:
             largest = self.add("ReduceMax", [states, self.constant([1])], keepdims=1)
-            largest = self.add(
-                "Max", [largest, self.constant(np.float32([[-least or 1.0]]))]
-            )  # so that all is above -1
+            below = np.full((1, 1), -least or 1.0, np.float32)  # so that no value is below -1 after the division
+            largest = self.add("Max", [largest, self.constant(below)])
             states, least, greatest = self.add("Div", [states, largest]), -1.0, 1.0
         bias = None if bias is None else bias if rows is None else bias[rows]
         inputs = self._quantised(states, least, greatest, weights if rows is None else weights[rows])
