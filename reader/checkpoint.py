@@ -122,7 +122,10 @@ def _check(about: JointWeights, shapes: Mapping[str, tuple[int, ...]]) -> None:
     heads = {"head.weight": (2, width), "head.bias": (2,), "yes_no.weight": (2, width), "yes_no.bias": (2,)}
     check_shapes(shapes, {"marker": (2, width), **layers, **heads}, about.where)
     if unknown := [name for name in about.weights if name.startswith("layers.") and name not in layers]:
-        raise UnsupportedModel(f"{about.where}: found {unknown[0]}, expected {about.n_layers} layers.")
+        raise UnsupportedModel(
+            f"{about.where}: the weights are not those that its configuration describes (found {unknown[0]}, "
+            f"expected {about.n_layers} layers)."
+        )
 
 
 def joint_layers(about: JointWeights) -> JointLayers:

@@ -45,7 +45,10 @@ class WeightsFile(Mapping[str, Array]):
         except SafetensorError as error:
             raise ModelNotFound(f"{path}: not a whole safetensors file ({error}); fetch or make it again.") from error
         with path.open("rb") as file:
-            self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            try:
+                self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            except OSError as error:  # which does not name the file
+                raise OSError(error.errno, error.strerror, str(path)) from error
         (length,) = struct.unpack_from("<Q", self._mapped)
         header: dict[str, Any] = json.loads(self._mapped[8 : 8 + length])
         header.pop("__metadata__", None)

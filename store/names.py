@@ -57,6 +57,11 @@ _QUARANTINED = re.compile(r"MANIFEST-([1-9][0-9]{0,14})\.damaged(\.[0-9]+)?")
 _SEGMENT = re.compile(r"([1-9][0-9]{0,14})-[0-9a-f]{8}")
 
 
+def token_hex(n_bytes: int) -> str:
+    """Random bytes as hex digits, for names that no other process takes."""
+    return os.urandom(n_bytes).hex()
+
+
 def manifest_name(generation: int) -> str:
     """The name of the manifest of one generation, without leading zeros: one spelling per number."""
     return f"MANIFEST-{generation}"
@@ -76,7 +81,7 @@ def quarantined_generation(name: str) -> int | None:
 
 def new_segment_name(generation: int) -> str:
     """A fresh segment name; its random part separates leftovers of a killed commit from its repetition."""
-    return f"{generation}-{os.urandom(4).hex()}"
+    return f"{generation}-{token_hex(4)}"
 
 
 def segment_generation(name: str) -> int | None:
@@ -92,7 +97,7 @@ def rows_name(number: int) -> str:
 
 def unfinished_name(name: str) -> str:
     """A fresh name for a folder that will be renamed to ``name`` once it is complete."""
-    return f".{name}.unfinished-{os.urandom(4).hex()}"
+    return f".{name}.unfinished-{token_hex(4)}"
 
 
 def segment_file(segment: str, file: str) -> str:

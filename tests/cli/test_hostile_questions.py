@@ -54,7 +54,7 @@ def store(shipped_reader: SplitReader, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def qa_warm(qa: Qa, store: Path, shipped_reader: SplitReader, monkeypatch: pytest.MonkeyPatch) -> Qa:
     """``qa`` with the reader loaded before, which is start-up; the rest of each command is as it is."""
-    monkeypatch.setattr("deformer_qa.cli.ask.loaded", lambda folder: shipped_reader)
+    monkeypatch.setattr("deformer_qa.cli.ask.loaded", lambda *_: shipped_reader)
 
     def run(command: str, *arguments: str) -> Ended:
         began = time.process_time()
@@ -151,7 +151,7 @@ def test_questions_in_python_and_on_stdin_have_the_same_limit(
                 ask("x" * (LONGEST + 1))
             with pytest.raises(BadFilter, match="column 3"):
                 ask("who", where="a = 1")
-    monkeypatch.setattr("deformer_qa.cli.ask.loaded", lambda folder: shipped_reader)
+    monkeypatch.setattr("deformer_qa.cli.ask.loaded", lambda *_: shipped_reader)
     for content, code, says in (
         (b"Who was killed?\n", 0, ""),
         (b"\xef\xbb\xbfWho was\0killed?\r\n" + b" " * 50_000, 0, ""),

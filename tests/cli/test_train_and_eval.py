@@ -89,7 +89,7 @@ def test_a_recipe_that_is_not_there_is_told_with_those_that_are(qa: Qa, training
 
 def test_a_fine_tuned_checkpoint_is_not_read_in_bf16(qa: Qa, training_data: Path, tiny_reader_checkpoint: Path) -> None:
     command = ("eval", "squad", training_data / "train.json", "--reader", tiny_reader_checkpoint)
-    assert qa(*command, "--precision", "bf16").code == 2
+    assert qa(*command, "--engine", "torch-bf16").code == 2
     assert qa(*command, "--format", "json").code == 0
 
 
@@ -183,7 +183,7 @@ def test_ranking_outcomes_and_risk_are_fitted_on_what_was_held_back(
     out = tmp_path / "reader"
     assert qa("train", "reader", tiny_recipe, "--data", training_data, "--out", out).code == 0
     command = ("train", "ranking", "--data", training_data, "--reader", out, "--distractors", "5")
-    ended = qa(*command, "--questions", "4", "--precision", "bf16")
+    ended = qa(*command, "--questions", "4", "--engine", "torch-bf16")
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)
     about = json.loads((out / "reader.json").read_text())

@@ -37,7 +37,7 @@ def test_the_store_is_the_same_to_the_byte_on_one_thread_and_on_four(
     found = []
     for n_threads in (1, 4):
         numbers = count()
-        monkeypatch.setattr("deformer_qa.store.names.secrets.token_hex", lambda n: f"{next(numbers):0{2 * n}x}")  # noqa: B023
+        monkeypatch.setattr("deformer_qa.store.names.token_hex", lambda n: f"{next(numbers):0{2 * n}x}")  # noqa: B023
         store = tmp_path / str(n_threads)
         report = sync(store, tiny_encoder, [world.folder], n_threads=n_threads, commit_bytes=200_000)
         assert report.files == FileCounts(added=16, skipped=1)

@@ -39,7 +39,7 @@ def test_segments_of_another_store_in_this_place_are_opened_though_they_have_the
 
     def begin_names_anew():
         numbers = itertools.count()
-        monkeypatch.setattr(names.secrets, "token_hex", lambda n_bytes: f"{next(numbers):0{2 * n_bytes}x}")
+        monkeypatch.setattr(names, "token_hex", lambda n_bytes: f"{next(numbers):0{2 * n_bytes}x}")
 
     begin_names_anew()
     tiny.fill(place, {"a.txt": "A river in a city"})

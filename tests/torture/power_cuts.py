@@ -69,8 +69,11 @@ def trace_of(name: str, variant: str) -> Trace:
     folder = scratch("recorded")
     store = origin.copy(folder)
     numbers = iter(range(1, 1000))
-    with recorded(folder) as (trace, report), broken(variant), patch.object(names, "secrets") as secrets:
-        secrets.token_hex = lambda n: f"{next(numbers):0{2 * n}x}"
+    with (
+        recorded(folder) as (trace, report),
+        broken(variant),
+        patch.object(names, "token_hex", lambda n: f"{next(numbers):0{2 * n}x}"),
+    ):
         origin.operation.act(store, report)
     assert after_cut(trace, len(trace.events), {}) == _tree(folder), "the trace does not tell what lies on the disk"
     return trace
