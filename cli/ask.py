@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Iterator
@@ -279,7 +280,7 @@ class Session:
 
     def run(self) -> int:
         """Run until :quit or the end of input; returns exit code 0."""
-
+        gc.enable()  # a session may be long
         snapshot = self.pipeline.snapshot
         self._out.print(f"{snapshot.n_documents:,} documents, {snapshot.n_passages:,} passages. :help for help.")
         with prompt_session() as prompt:
