@@ -16,8 +16,11 @@ def layers_of(graph: Graph) -> BertLayers:
     return XlnetLayers(graph) if graph.shape.family == "xlnet" else BertLayers(graph)
 
 
-def encoder_graph(about: EncoderWeights) -> tuple[bytes, dict[str, Array]]:
-    """The encoder: ``ids`` to ``states`` after layer k and ``top`` after the last layer, and the weights it needs."""
+def encoder_graph(about: EncoderWeights, *, only_states: bool = False) -> tuple[bytes, dict[str, Array]]:
+    """The encoder: ``ids`` to ``states`` after layer k and ``top`` after the last layer, and the weights it needs.
+
+    :param only_states: leave out the layers that only ``top`` needs.
+    """
     graph = Graph(about.shape, about.backbone)
     layers = layers_of(graph)
     top = embedded = states = layers.embed(layers.in_order(graph.input("ids", ["tokens"], TensorProto.INT64)))
@@ -30,9 +33,11 @@ def encoder_graph(about: EncoderWeights) -> tuple[bytes, dict[str, Array]]:
         states = embedded
         for index in range(about.k):
             states = layers.layer(states, f"lower.{index}.")
-    for index in range(about.k if about.lower is None else 0, about.shape.n_layers):
-        top = layers.layer(top, f"layers.{index}.")
-    outputs = {"states": layers.as_stored(states), "top": layers.as_stored(top)}
+    outputs = {"states": layers.as_stored(states)}
+    if not only_states:
+        for index in range(about.k if about.lower is None else 0, about.shape.n_layers):
+            top = layers.layer(top, f"layers.{index}.")
+        outputs["top"] = layers.as_stored(top)
     return graph.model(outputs, "encoder"), graph.outside
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
@@ -49,20 +50,36 @@ class OnnxEncoder:
     name: EngineName = "onnx"
 
     def __init__(self, about: EncoderWeights) -> None:
-        from deformer_qa.reader.engines.graphs import encoder_graph
-
-        self._session = session(*encoder_graph(about))
+        self._about = about
         self._others = other_inputs(about.shape, about.weights)
 
     def encode(self, ids: Sequence[int]) -> tuple[Array, Array]:
         """As ``EncoderEngine.encode``."""
-        inputs = {"ids": np.array(ids, np.int64), **self._others(len(ids))}
-        states, top = self._session.run(["states", "top"], inputs)
+        states, top = self._run(self._whole, ids)
         return states, top
 
     def states(self, ids: Sequence[int]) -> Array:
-        """As ``EncoderEngine.states``; the layers above run too."""
-        return self.encode(ids)[0]
+        """As ``EncoderEngine.states``."""
+        (states,) = self._run(self._lower, ids)
+        return states
+
+    def _run(self, encoder: onnxruntime.InferenceSession, ids: Sequence[int]) -> list[Array]:
+        given = {"ids": np.array(ids, np.int64), **self._others(len(ids))}
+        inputs = {one.name: given[one.name] for one in encoder.get_inputs()}  # lower layers need fewer
+        made: list[Array] = encoder.run(None, inputs)
+        return made
+
+    @cached_property
+    def _whole(self) -> onnxruntime.InferenceSession:
+        from deformer_qa.reader.engines.graphs import encoder_graph
+
+        return session(*encoder_graph(self._about))
+
+    @cached_property
+    def _lower(self) -> onnxruntime.InferenceSession:
+        from deformer_qa.reader.engines.graphs import encoder_graph
+
+        return session(*encoder_graph(self._about, only_states=True))
 
 
 class OnnxJoint:
