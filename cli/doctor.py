@@ -11,8 +11,7 @@ import click
 
 from deformer_qa import __version__
 from deformer_qa.cli.options import loaded, reader_option
-from deformer_qa.cli.output import ExitCode, console, emit, format_option
-from deformer_qa.cli.terminal.streams import printable
+from deformer_qa.cli.output import ExitCode, emit_facts, format_option
 
 _LIBRARIES = ("numpy", "onnxruntime", "tokenizers", "faiss-cpu", "torch", "transformers", "haystack-ai")
 
@@ -43,12 +42,7 @@ def doctor(reader_folder: Path | None, form: str) -> int:
         "cache": str(KeptFacts("engines.json").path.parent),
     }
     rows = [(key.replace("_", " "), _shown(value)) for key, value in about.items()]
-    emit(
-        form,
-        about,
-        rows,
-        human=lambda: console().print(*(printable(f"{key:<16} {one}") for key, one in rows), sep="\n"),
-    )
+    emit_facts(form, about, rows)
     return ExitCode.OK
 
 

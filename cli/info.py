@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from deformer_qa.cli.options import located, store_option
-from deformer_qa.cli.output import ExitCode, console, emit, format_option, message
-from deformer_qa.cli.terminal.streams import printable
+from deformer_qa.cli.output import ExitCode, emit_facts, format_option, message
 
 
 @click.command()
@@ -41,12 +40,7 @@ def info(store: Path | None, form: str) -> int:
             "size": snapshot.size_report(),
         }
     rows = list(_lines(about))
-    emit(
-        form,
-        about,
-        rows,
-        human=lambda: console().print(*(printable(f"{key:<20} {one}") for key, one in rows), sep="\n"),
-    )
+    emit_facts(form, about, rows)
     return ExitCode.OK
 
 

@@ -6,7 +6,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -95,6 +95,13 @@ def emit(
             print_plain(*fields)
     else:
         human()
+
+
+def emit_facts(form: str, facts: dict[str, Any], rows: Sequence[tuple[str, str]]) -> None:
+    """Print facts by name in the requested form; for people the names stand below each other."""
+    width = max(len(name) for name, _ in rows)
+    lines = [printable(f"{name:<{width}}  {fact}") for name, fact in rows]
+    emit(form, facts, rows, human=lambda: console().print(*lines, sep="\n"))
 
 
 def emit_counts(form: str, counts: dict[str, int]) -> None:

@@ -212,7 +212,7 @@ def boolq(
     questions = questions[: run.limit or None]
     writable(run.predictions)
     split, about = split_reader(reader_folder or SHIPPED, run, titles=not no_titles)
-    if not split.reader.joint.knows_yes_and_no:
+    if not split.reader.knows_yes_and_no:
         raise click.UsageError(f"{reader_folder or SHIPPED}: this reader was not trained on yes/no questions.")
     yeses = []
     with counting(len(questions)) as advance:

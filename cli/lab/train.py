@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,27 @@ if TYPE_CHECKING:
     from deformer_qa.reader.reading import EngineName
 
 
+_held_back_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, readable=False),
+    required=True,
+    metavar="DIR",
+    help="The folder the reader was trained on; only what its recipe held back is read.",
+)
+
+
+def _trained_option(result: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """``--reader DIR``: a trained reader; ``result`` says what becomes of it."""
+    return click.option(
+        "--reader",
+        "reader_folder",
+        type=click.Path(path_type=Path, readable=False),
+        required=True,
+        metavar="DIR",
+        help=f"A reader made by qa train reader; {result}.",
+    )
+
+
 @click.command()
 @click.option(
     "--data",
@@ -23,14 +45,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="A SQuAD file whose paragraphs are encoded, except articles held back in training.",
 )
-@click.option(
-    "--reader",
-    "reader_folder",
-    type=click.Path(path_type=Path, readable=False),
-    required=True,
-    metavar="DIR",
-    help="A reader made by qa train reader; the codebook goes into its folder.",
-)
+@_trained_option("the codebook goes into its folder")
 @click.option(
     "--encoding",
     type=click.Choice(["pq4", "pq6"]),
@@ -91,21 +106,8 @@ train.add_command(codebook)
 
 
 @train.command()
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, readable=False),
-    required=True,
-    metavar="DIR",
-    help="The folder the reader was trained on; only what its recipe held back is read.",
-)
-@click.option(
-    "--reader",
-    "reader_folder",
-    type=click.Path(path_type=Path, readable=False),
-    required=True,
-    metavar="DIR",
-    help="A reader made by qa train reader; the graph goes into its folder.",
-)
+@_held_back_option
+@_trained_option("the graph goes into its folder")
 @click.option(
     "--questions",
     type=click.IntRange(min=2),
@@ -190,21 +192,8 @@ def reader(
 
 
 @train.command()
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, readable=False),
-    required=True,
-    metavar="DIR",
-    help="The folder the reader was trained on; only what its recipe held back is asked about.",
-)
-@click.option(
-    "--reader",
-    "reader_folder",
-    type=click.Path(path_type=Path, readable=False),
-    required=True,
-    metavar="DIR",
-    help="A reader made by qa train reader; what is fitted is written to its reader.json.",
-)
+@_held_back_option
+@_trained_option("what is fitted is written to its reader.json")
 @click.option(
     "--questions",
     type=click.IntRange(min=2),

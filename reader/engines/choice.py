@@ -10,14 +10,14 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from deformer_qa.reader.cache import KeptFacts
 from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, WITH_GRAPHS, JointEngine
-from deformer_qa.reader.engines.names import EngineName
+from deformer_qa.reader.engines.names import ENGINES, EngineName
 from deformer_qa.reader.machine import processor
 
 _ROUNDS, _TOKENS, _ASKED = 5, 128, 14
@@ -27,7 +27,7 @@ _ROUNDS, _TOKENS, _ASKED = 5, 128, 14
 class Choice:
     """An engine, and why it is used.
 
-    :ivar reason: one clause, such as "the fastest of those measured here: ..."
+    :ivar reason: one clause, such as "only torch runs on cuda"
     """
 
     engine: EngineName
@@ -103,17 +103,17 @@ def timed(engines: dict[EngineName, Callable[[], JointEngine]], hidden_width: in
     return {name: round(float(np.median(taken)), 3) for name, taken in times.items()}
 
 
-def kept_choice(key: str, choose: Callable[[], Choice]) -> Choice:
-    """The choice kept under a key on this machine, made and kept if there is none."""
+def kept_times(key: str, measure: Callable[[], dict[EngineName, float]]) -> dict[EngineName, float]:
+    """The times kept under a key on this machine, measured and kept if there are none."""
     facts = KeptFacts("engines.json")
     whole = f"{key} on {machine()}"
     known = facts.get(whole)
-    try:
-        return Choice(**known)
-    except TypeError:
-        made = choose()
-        facts.keep(whole, asdict(made))
-        return made
+    is_sound = isinstance(known, dict) and known and set(known) <= set(ENGINES)
+    if is_sound and all(isinstance(one, (int, float)) for one in known.values()):
+        return dict(known)
+    times = measure()
+    facts.keep(whole, times)
+    return times
 
 
 @cache

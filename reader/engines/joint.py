@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deformer_qa.reader.engines.choice import Choice, Circumstances, has_onnxruntime, joint_choice, kept_choice, timed
+from deformer_qa.reader.engines.choice import Choice, Circumstances, has_onnxruntime, joint_choice, kept_times, timed
 from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, WITH_GRAPHS, JointEngine, JointWeights
 from deformer_qa.reader.engines.names import EngineName
 from deformer_qa.reader.errors import UnsupportedModel
@@ -40,9 +40,7 @@ def graph_of(about: JointWeights, folder: Path | None) -> Path | None:
 
 def joint_choice_of(about: JointWeights, folder: Path | None, device: str) -> Choice:
     """Which engine runs a reader's joint layers, and why."""
-    family = about.shape.family
     has_graph = has_onnxruntime() and graph_of(about, folder) is not None
-    where = Circumstances(family, device, has_onnxruntime(), has_graph)
 
     def measured() -> dict[EngineName, float]:
         names: tuple[EngineName, ...] = ("onnx-int8", "onnx")
@@ -51,9 +49,10 @@ def joint_choice_of(about: JointWeights, folder: Path | None, device: str) -> Ch
         }
         return timed(engines, about.shape.hidden_width)
 
-    if not has_graph:
-        return joint_choice(where, measured)
-    return kept_choice(f"joint layers {fingerprint(about)}", lambda: joint_choice(where, measured))
+    return joint_choice(
+        Circumstances(about.shape.family, device, has_onnxruntime(), has_graph),
+        lambda: kept_times(f"joint layers {fingerprint(about)}", measured),
+    )
 
 
 def load_joint_engine(

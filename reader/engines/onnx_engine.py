@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
@@ -50,36 +50,33 @@ class OnnxEncoder:
     name: EngineName = "onnx"
 
     def __init__(self, about: EncoderWeights) -> None:
-        self._about = about
+        self._about, self._loading = about, threading.Lock()
         self._others = other_inputs(about.shape, about.weights)
+        self._sessions: dict[bool, onnxruntime.InferenceSession] = {}  # of the lower layers alone, and of all
 
     def encode(self, ids: Sequence[int]) -> tuple[Array, Array]:
         """As ``EncoderEngine.encode``."""
-        states, top = self._run(self._whole, ids)
+        states, top = self._run(ids, only_states=False)
         return states, top
 
     def states(self, ids: Sequence[int]) -> Array:
         """As ``EncoderEngine.states``."""
-        (states,) = self._run(self._lower, ids)
+        (states,) = self._run(ids, only_states=True)
         return states
 
-    def _run(self, encoder: onnxruntime.InferenceSession, ids: Sequence[int]) -> list[Array]:
+    def _run(self, ids: Sequence[int], *, only_states: bool) -> list[Array]:
+        encoder = self._session(only_states)
         given = {"ids": np.array(ids, np.int64), **self._others(len(ids))}
-        inputs = {one.name: given[one.name] for one in encoder.get_inputs()}  # lower layers need fewer
-        made: list[Array] = encoder.run(None, inputs)
+        made: list[Array] = encoder.run(None, {one.name: given[one.name] for one in encoder.get_inputs()})
         return made
 
-    @cached_property
-    def _whole(self) -> onnxruntime.InferenceSession:
-        from deformer_qa.reader.engines.graphs import encoder_graph
+    def _session(self, only_states: bool) -> onnxruntime.InferenceSession:
+        with self._loading:  # several threads may encode their first text at once
+            if only_states not in self._sessions:
+                from deformer_qa.reader.engines.graphs import encoder_graph
 
-        return session(*encoder_graph(self._about))
-
-    @cached_property
-    def _lower(self) -> onnxruntime.InferenceSession:
-        from deformer_qa.reader.engines.graphs import encoder_graph
-
-        return session(*encoder_graph(self._about, only_states=True))
+                self._sessions[only_states] = session(*encoder_graph(self._about, only_states=only_states))
+            return self._sessions[only_states]
 
 
 class OnnxJoint:

@@ -19,7 +19,7 @@ from deformer_qa.reader.encoder import Encoder
 from deformer_qa.reader.engines.choice import Choice, Circumstances, encoder_choice, joint_choice
 from deformer_qa.reader.engines.engine import LAYERS_OF_BERT, WITH_GRAPHS, EncoderEngine
 from deformer_qa.reader.engines.int8_graph import int8_graph, observed_ranges
-from deformer_qa.reader.engines.joint import GRAPH, fingerprint, graph_of, load_joint_engine
+from deformer_qa.reader.engines.joint import GRAPH, fingerprint, graph_of, joint_choice_of, load_joint_engine
 from deformer_qa.reader.engines.names import EngineName
 from deformer_qa.reader.engines.numpy_engine import NumpyEncoder
 from deformer_qa.reader.engines.onnx_engine import OnnxEncoder
@@ -198,6 +198,15 @@ def test_a_choice_is_made_once_and_kept(
     (tmp_path / "qa" / "engines.json").write_text("{")  # a damaged file is like none
     assert reader.choice == first
     assert len(n_timed) == 2
+
+
+def test_another_device_neither_uses_nor_changes_what_is_kept(
+    shipped_reader: SplitReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert shipped_reader.weights is not None
+    choices = [joint_choice_of(shipped_reader.weights, SHIPPED, device) for device in ("cuda", "cpu", "cuda")]
+    assert [one.engine == "torch" for one in choices] == [True, False, True]
 
 
 def test_without_a_place_for_the_cache_all_works(shipped_reader: SplitReader, monkeypatch: pytest.MonkeyPatch) -> None:
